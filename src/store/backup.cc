@@ -11,6 +11,7 @@
 #include <memory>
 
 #include "store/embedded.h"
+#include "store/mvcc.h"
 #include "store/row_format.h"
 
 namespace km::store {
@@ -185,7 +186,8 @@ Status restoreEmbedded(const std::string& backupFile, const std::string& directo
   }
   {
     // Opening checks what the file's sum cannot: that the rows make a store.
-    KM_ASSIGN(std::unique_ptr<Store> store, openEmbedded({building}));
+    KM_ASSIGN(std::unique_ptr<RowStore> rows, openRocksRows(building));
+    KM_TRY(MvccStore::check(std::move(rows)));
   }
   (void)::rmdir(directory.c_str());
   if (::rename(building.c_str(), directory.c_str()) != 0) {

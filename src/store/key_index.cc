@@ -1,7 +1,6 @@
 #include "store/key_index.h"
 
 #include <algorithm>
-#include <cassert>
 
 #include "store/key_leaf.h"
 
@@ -25,33 +24,49 @@ void KeyIndex::split(size_t leaf, size_t at) {
 
 void KeyIndex::add(std::string_view key, Revision revision, bool tombstone) {
   if (leaves_.empty()) leaves_.push_back(std::make_unique<Leaf>());
-  size_t i = leaves_.size() == 1 ? 0 : leafOf(key);
-  Leaf* leaf = leaves_[i].get();
+  size_t l = leaves_.size() == 1 ? 0 : leafOf(key);
+  Leaf* leaf = leaves_[l].get();
   size_t at = leaf->lowerBound(key);
+  auto number = static_cast<uint64_t>(revision);
   bool known = at < leaf->size() && leaf->compare(at, key) == 0;
+  if (tombstone) tombstones_.emplace(revision, key);
   if (!known) {
-    Leaf::Slot slot{static_cast<uint64_t>(revision), tombstone, tombstone, 0, 0};
-    leaf->insert(at, key, slot);
+    leaf->insert(at, key, {number, tombstone, 0, 0});
     if (!tombstone) ++liveKeys_;
-    if (leaf->size() > Leaf::kMaxKeys) {
-      // Keys that come in order fill their leaves; others halve them.
-      split(i, at + 1 == leaf->size() ? leaf->size() - 1 : leaf->size() / 2);
-    }
     // A tombstone without a put before it: only in rows that a compaction left over.
-    if (tombstone) queue_.push_back({&*history_.try_emplace(std::string(key)).first, revision});
+    if (tombstone) queue_.push_back({number, tombstone, 0, false});
+    // Keys that come in order fill their leaves; others halve them.
+    if (leaf->size() > Leaf::kMaxKeys) split(l, at + 1 == leaf->size() ? at : leaf->size() / 2);
     return;
   }
   Leaf::Slot& slot = leaf->slot(at);
-  History::value_type* history = &*history_.try_emplace(std::string(key)).first;
-  history->second.push_back(slot.revision << 1 | slot.tombstone);
-  queue_.push_back({history, revision});
+  queue_.push_back({number, tombstone, slot.revision, slot.tombstone});
   int64_t change = static_cast<int64_t>(slot.tombstone) - static_cast<int64_t>(tombstone);
   leaf->live += change;
   liveKeys_ += change;
   leaf->maxRevision = std::max(leaf->maxRevision, revision);
-  slot.revision = static_cast<uint64_t>(revision);
+  slot.revision = number;
   slot.tombstone = tombstone;
-  slot.hasHistory = true;
+}
+
+const KeyIndex::Replaced* KeyIndex::replaced(Revision revision) const {
+  auto it = std::partition_point(queue_.begin(), queue_.end(), [&](const Replaced& entry) {
+    return static_cast<Revision>(entry.revision) < revision;
+  });
+  return it != queue_.end() && static_cast<Revision>(it->revision) == revision ? &*it : nullptr;
+}
+
+Revision KeyIndex::replacedBy(Revision revision) const {
+  const Replaced* entry = replaced(revision);
+  return entry == nullptr || entry->olderIsTombstone ? 0 : static_cast<Revision>(entry->older);
+}
+
+Revision KeyIndex::findOlder(Revision newest, Revision at) const {
+  while (const Replaced* entry = replaced(newest)) {
+    newest = static_cast<Revision>(entry->older);
+    if (newest <= at) return entry->olderIsTombstone ? 0 : newest;
+  }
+  return 0;
 }
 
 Revision KeyIndex::find(std::string_view key, Revision at) const {
@@ -60,19 +75,9 @@ Revision KeyIndex::find(std::string_view key, Revision at) const {
   size_t i = leaf.lowerBound(key);
   if (i == leaf.size() || leaf.compare(i, key) != 0) return 0;
   const Leaf::Slot& slot = leaf.slot(i);
-  if (static_cast<Revision>(slot.revision) <= at) return slot.tombstone ? 0 : static_cast<Revision>(slot.revision);
-  return slot.hasHistory ? findOlder(key, at) : 0;
-}
-
-Revision KeyIndex::findOlder(std::string_view key, Revision at) const {
-  auto it = history_.find(std::string(key));
-  if (it == history_.end()) return 0;
-  const std::vector<uint64_t>& older = it->second;
-  auto after = std::partition_point(older.begin(), older.end(),
-                                    [&](uint64_t entry) { return static_cast<Revision>(entry >> 1) <= at; });
-  if (after == older.begin()) return 0;
-  uint64_t entry = *(after - 1);
-  return entry & 1 ? 0 : static_cast<Revision>(entry >> 1);
+  auto revision = static_cast<Revision>(slot.revision);
+  if (revision > at) return findOlder(revision, at);
+  return slot.tombstone ? 0 : revision;
 }
 
 int64_t KeyIndex::walk(std::string_view start, std::string_view end, Revision at, int64_t limit,
@@ -84,11 +89,8 @@ int64_t KeyIndex::walk(std::string_view start, std::string_view end, Revision at
     const Leaf& leaf = *leaves_[l];
     size_t from = l == first ? leaf.lowerBound(start) : 0;
     size_t to = leaf.size();
-    bool last = false;
-    if (!end.empty() && leaf.compare(leaf.size() - 1, end) >= 0) {
-      to = leaf.lowerBound(end);
-      last = true;
-    }
+    bool last = !end.empty() && leaf.compare(leaf.size() - 1, end) >= 0;
+    if (last) to = leaf.lowerBound(end);
     bool wanted = limit < 0 || count < limit;
     if (!wanted && from == 0 && to == leaf.size() && leaf.maxRevision <= at) {
       count += leaf.live;
@@ -98,7 +100,7 @@ int64_t KeyIndex::walk(std::string_view start, std::string_view end, Revision at
       const Leaf::Slot& slot = leaf.slot(i);
       auto revision = static_cast<Revision>(slot.revision);
       if (revision > at) {
-        revision = slot.hasHistory ? findOlder(leaf.key(i), at) : 0;
+        revision = findOlder(revision, at);
       } else if (slot.tombstone) {
         revision = 0;
       }
@@ -112,46 +114,29 @@ int64_t KeyIndex::walk(std::string_view start, std::string_view end, Revision at
 }
 
 bool KeyIndex::compact(Revision revision, size_t steps, std::vector<Revision>& dropped) {
-  std::optional<Superseding> kept;
-  while (!queue_.empty() && queue_.front().revision <= revision && steps-- > 0) {
-    auto [history, newer] = queue_.front();
+  while (!queue_.empty() && static_cast<Revision>(queue_.front().revision) <= revision && steps-- > 0) {
+    Replaced entry = queue_.front();
     queue_.pop_front();
-    const Leaf& leaf = *leaves_[leafOf(history->first)];
-    const Leaf::Slot slot = leaf.slot(leaf.lowerBound(history->first));
-    auto newest = static_cast<Revision>(slot.revision);
-    dropOlder(history->second, newest, revision, dropped);
-    if (newer != newest) continue;  // written again since: a later entry of the queue finishes the key
-    if (slot.tombstone && newest == revision) {
-      kept = {history, newer};  // a watch from `revision` on still wants the event; the next compaction drops it
-    } else {
-      if (slot.tombstone) dropped.push_back(newest);
-      settle(history, slot.tombstone);
-    }
+    if (entry.older != 0) dropped.push_back(static_cast<Revision>(entry.older));
+    if (!entry.isTombstone || dropTombstone(static_cast<Revision>(entry.revision), revision, dropped)) continue;
+    // A watch from `revision` on still wants this event: the next compaction drops it. It is the last to look at.
+    queue_.push_front({entry.revision, true, 0, false});
+    return true;
   }
-  bool done = queue_.empty() || queue_.front().revision > revision;
-  if (kept) queue_.push_front(*kept);
-  return done;
+  return queue_.empty() || static_cast<Revision>(queue_.front().revision) > revision;
 }
 
-// Drops what came before the revision that the key shows at `at`.
-void KeyIndex::dropOlder(std::vector<uint64_t>& older, Revision newest, Revision at, std::vector<Revision>& dropped) {
-  auto end = older.end();
-  if (newest > at) {
-    end = std::partition_point(older.begin(), older.end(),
-                               [&](uint64_t entry) { return static_cast<Revision>(entry >> 1) <= at; });
-    if (end != older.begin()) --end;
-  }
-  for (auto it = older.begin(); it != end; ++it) dropped.push_back(static_cast<Revision>(*it >> 1));
-  older.erase(older.begin(), end);
-}
-
-// The key has no older revisions any more. If it is gone altogether, it leaves the index.
-void KeyIndex::settle(History::value_type* history, bool gone) {
-  size_t l = leafOf(history->first);
+// Drops the tombstone, and with it the key, unless the key was made again: then the tombstone goes as what that write
+// replaced. False: it must stay for this time.
+bool KeyIndex::dropTombstone(Revision revision, Revision compacted, std::vector<Revision>& dropped) {
+  auto tombstone = tombstones_.find(revision);
+  const std::string& key = tombstone->second;
+  size_t l = leafOf(key);
   Leaf& leaf = *leaves_[l];
-  size_t i = leaf.lowerBound(history->first);
-  leaf.slot(i).hasHistory = false;
-  if (gone) {
+  size_t i = leaf.lowerBound(key);
+  if (static_cast<Revision>(leaf.slot(i).revision) == revision) {
+    if (revision == compacted) return false;
+    dropped.push_back(revision);
     leaf.erase(i);
     if (leaf.size() == 0) {
       leaves_.erase(leaves_.begin() + static_cast<ptrdiff_t>(l));
@@ -160,7 +145,8 @@ void KeyIndex::settle(History::value_type* history, bool gone) {
       leaves_.erase(leaves_.begin() + static_cast<ptrdiff_t>(l) + 1);
     }
   }
-  history_.erase(history_.find(history->first));
+  tombstones_.erase(tombstone);
+  return true;
 }
 
 }  // namespace km::store

@@ -1,8 +1,9 @@
 // Which keys there are, and the revisions that each has. In memory; the values stay in rows.
 //
 // The newest revision of each key stands in leaves: sorted runs of keys that store what their keys have in common
-// once, some 35 bytes a key for Kubernetes. Older revisions stand apart, only for keys written since the last
-// compaction, with a queue in the order of writes, so that compaction costs what it removes and can be cut in steps.
+// once, some 40 bytes a key for Kubernetes. What a write replaced stands in one queue in the order of writes, 16 bytes
+// each, until compaction: a key's past is the chain from its newest revision through the queue. So compaction costs
+// what it removes, and can be cut in steps; a look at the past costs the writes to that key since then.
 //
 // Not thread-safe: the owner guards it (many readers or one writer).
 #pragma once
@@ -33,6 +34,9 @@ class KeyIndex {
   // The put that `key` shows at revision `at`; 0 if it is absent then. Exact from the last compaction on.
   Revision find(std::string_view key, Revision at) const;
 
+  // The put that the write at `revision` replaced; 0 if there was none. Exact after the last compaction.
+  Revision replacedBy(Revision revision) const;
+
   struct Found {
     std::string key;
     Revision revision;
@@ -50,23 +54,23 @@ class KeyIndex {
 
  private:
   class Leaf;
-  // Older revisions of one key, oldest first; each is revision * 2 + tombstone.
-  using History = std::unordered_map<std::string, std::vector<uint64_t>>;
-  // `revision` of the key took the place of an older one, or is a tombstone.
-  struct Superseding {
-    History::value_type* history;
-    Revision revision;
+  // The write at `revision` replaced `older`, a put or a tombstone of the same key.
+  struct Replaced {
+    uint64_t revision : 63;
+    uint64_t isTombstone : 1;  // the write at `revision`
+    uint64_t older : 63;       // 0: none
+    uint64_t olderIsTombstone : 1;
   };
 
   size_t leafOf(std::string_view key) const;
   void split(size_t leaf, size_t at);
-  Revision findOlder(std::string_view key, Revision at) const;
-  static void dropOlder(std::vector<uint64_t>& older, Revision newest, Revision at, std::vector<Revision>& dropped);
-  void settle(History::value_type* history, bool gone);
+  Revision findOlder(Revision newest, Revision at) const;
+  const Replaced* replaced(Revision revision) const;
+  bool dropTombstone(Revision revision, Revision compacted, std::vector<Revision>& dropped);
 
-  std::vector<std::unique_ptr<Leaf>> leaves_;  // in order, none empty, except that there may be none at all
-  History history_;
-  std::deque<Superseding> queue_;
+  std::vector<std::unique_ptr<Leaf>> leaves_;  // in order, none empty
+  std::deque<Replaced> queue_;                 // in the order of revisions
+  std::unordered_map<Revision, std::string> tombstones_;  // the keys of those in the queue
   int64_t liveKeys_ = 0;
 };
 

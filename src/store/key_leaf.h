@@ -16,9 +16,8 @@ class KeyIndex::Leaf {
   static constexpr size_t kMaxKeys = 64;
 
   struct Slot {
-    uint64_t revision : 62;
+    uint64_t revision : 63;
     uint64_t tombstone : 1;
-    uint64_t hasHistory : 1;
     uint32_t offset;  // of the key's suffix in bytes_
     uint32_t size;
   };

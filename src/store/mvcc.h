@@ -27,6 +27,8 @@ class MvccStore final : public Store {
  public:
   // Reads and checks every row, then starts the committer.
   static Result<std::unique_ptr<Store>> open(std::unique_ptr<RowStore> rows, Clock& clock);
+  // Only reads and checks: changes nothing in rows that hold a store.
+  static Status check(std::unique_ptr<RowStore> rows);
   ~MvccStore() override;
 
   void commit(Txn txn, Callback<TxnResult> done) override;

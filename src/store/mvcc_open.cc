@@ -12,6 +12,11 @@ Result<std::unique_ptr<Store>> MvccStore::open(std::unique_ptr<RowStore> rows, C
   return std::unique_ptr<Store>(std::move(store));
 }
 
+Status MvccStore::check(std::unique_ptr<RowStore> rows) {
+  MvccStore store(std::move(rows), Clock::system());
+  return store.load();
+}
+
 Status MvccStore::load() {
   KM_TRY(loadMeta());
   return loadRows();

@@ -111,7 +111,7 @@ Result<EventPtr> MvccStore::replayed(Revision revision, std::string_view bytes) 
   auto event = std::make_shared<Event>();
   event->type = row.tombstone ? EventType::kDelete : EventType::kPut;
   event->kv = toKeyValue(revision, row);
-  if (Revision before = index_.find(row.key, revision - 1)) {
+  if (Revision before = index_.replacedBy(revision)) {
     KM_ASSIGN(event->prev, readRow(before));
   }
   return EventPtr(std::move(event));
