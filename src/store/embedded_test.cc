@@ -88,6 +88,8 @@ TEST(Embedded, CompactedTombstonesStayGone) {
   }
   auto store = mustOpen(dir / "data");
   EXPECT_EQ(wholeStore(*store), "/last=2");
+  // The rest of the compaction goes on beside the writes: one step for each batch, if not faster.
+  for (int i = 0; i < 10; ++i) erase(*store, "absent");
   EXPECT_EQ(store->stats().history, 0);
 }
 
