@@ -43,7 +43,11 @@ class Flag {
   const std::string& name() const { return name_; }
   const std::string& usage() const { return usage_; }
   const std::string& defaultValue() const { return default_; }
-  char shorthandLetter() const { return shorthand_; }
+  const std::string& deprecatedMessage() const { return deprecated_; }
+  const std::string& noOptDefaultValue() const { return noOptDefault_; }
+  // 0 if there is none or it is deprecated.
+  char shorthandLetter() const { return shorthandDeprecated_.empty() ? shorthand_ : 0; }
+  bool defaultIsZero() const { return value_->isZero(default_); }
   bool changed() const { return changed_; }  // set by the command line or by FlagSet::set
   bool isHidden() const { return hidden_; }
   std::string value() const { return value_->str(); }
@@ -54,7 +58,7 @@ class Flag {
   std::string name_, usage_, default_, deprecated_, shorthandDeprecated_, noOptDefault_;
   std::unique_ptr<FlagValue> value_;
   char shorthand_ = 0;
-  bool changed_ = false, hidden_ = false, hasNoOptDefault_ = false;
+  bool changed_ = false, hidden_ = false;
 };
 
 class FlagSet {
@@ -69,9 +73,9 @@ class FlagSet {
   // Defines a flag bound to *target, whose present value is the default. The usage may name the value in
   // backquotes. Defining a name twice is a bug of the program and ends it.
   Flag& add(bool* target, std::string_view name, std::string_view usage);
-  Flag& add(int32_t* target, std::string_view name, std::string_view usage);  // type "int32"; see addInt
+  Flag& add(int32_t* target, std::string_view name, std::string_view usage);  // type "int32"
   Flag& addInt(int* target, std::string_view name,
-               std::string_view usage);  // type "int", 64-bit parse as Go's
+               std::string_view usage);  // type "int"
   Flag& add(int64_t* target, std::string_view name, std::string_view usage);
   Flag& add(uint32_t* target, std::string_view name, std::string_view usage);
   Flag& add(double* target, std::string_view name, std::string_view usage);  // "float"
@@ -116,7 +120,6 @@ class FlagSet {
   static bool isHelp(const Status& status);
 
  private:
-  friend class Flag;
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };

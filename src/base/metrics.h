@@ -116,8 +116,8 @@ class MetricRegistry {
   static MetricRegistry& process();
 
  private:
-  friend class Registration;
   struct Impl;
+  void keep(std::unique_ptr<Registration> registration);
   std::unique_ptr<Impl> impl_;
 };
 

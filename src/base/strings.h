@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace km {
@@ -30,5 +31,9 @@ std::string quote(std::string_view text);
 // The whole text as a decimal number, with an optional sign; nullopt if it is none or does not fit.
 std::optional<int64_t> parseInt64(std::string_view text);
 std::optional<uint64_t> parseUint64(std::string_view text);
+
+// As Go's strconv.FormatFloat(value, 'g', -1, 64): the shortest text that reads back, 1e+06 from a million
+// on.
+std::string formatGoFloat(double value);
 
 }  // namespace km
