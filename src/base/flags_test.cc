@@ -112,6 +112,26 @@ TEST_F(FlagsTest, ErrorsReadAsPflags) {
             "invalid argument \"a\" for \"--labels\" flag: a must be formatted as key=value");
 }
 
+TEST_F(FlagsTest, AddressesAndSmallNumbers) {
+  std::string address;
+  float qps = 0.1f;
+  std::vector<int32_t> ports = {1};
+  flags.addIp(&address, "bind-address", "Where");
+  flags.add(&qps, "qps", "Rate");
+  flags.add(&ports, "ports", "Ports");
+  EXPECT_EQ(flags.lookup("qps")->defaultValue(), "0.1");
+  EXPECT_EQ(flags.lookup("bind-address")->defaultValue(), "<nil>");
+  parse({"--bind-address=FD00:0::1", "--qps=2.5", "--ports=2,3", "--ports=4"});
+  EXPECT_EQ(address, "fd00::1");
+  EXPECT_EQ(qps, 2.5f);
+  EXPECT_EQ(ports, (std::vector<int32_t>{2, 3, 4}));
+  EXPECT_EQ(fail({"--bind-address=x"}),
+            "invalid argument \"x\" for \"--bind-address\" flag: failed to parse IP: \"x\"");
+  EXPECT_EQ(fail({"--qps=1e60"}),
+            "invalid argument \"1e60\" for \"--qps\" flag: strconv.ParseFloat: parsing \"1e60\": value out "
+            "of range");
+}
+
 TEST_F(FlagsTest, HelpIsAResultOfItsOwn) {
   EXPECT_TRUE(FlagSet::isHelp(flags.parse(Args{"--help"})));
   EXPECT_TRUE(FlagSet::isHelp(flags.parse(Args{"-h"})));
