@@ -188,7 +188,10 @@ class FloatValue final : public FlagValue {
     *target_ = static_cast<T>(value);
     return {};
   }
-  std::string str() const override { return formatGoFloat(*target_); }
+  std::string str() const override {
+    if constexpr (sizeof(T) == 4) return formatGoFloat32(*target_);
+    return formatGoFloat(*target_);
+  }
   std::string type() const override { return sizeof(T) == 4 ? "float32" : "float64"; }
 
  private:
@@ -401,6 +404,15 @@ std::unique_ptr<FlagValue> integer(uint32_t* target) {
 }
 std::unique_ptr<FlagValue> floating(double* target) {
   return std::make_unique<FloatValue<double>>(target);
+}
+std::unique_ptr<FlagValue> floating(float* target) {
+  return std::make_unique<FloatValue<float>>(target);
+}
+std::unique_ptr<FlagValue> ip(std::string* target) {
+  return std::make_unique<IpValue>(target);
+}
+std::unique_ptr<FlagValue> intSlice(std::vector<int32_t>* target) {
+  return std::make_unique<IntListValue>(target);
 }
 std::unique_ptr<FlagValue> text(std::string* target) {
   return std::make_unique<TextValue>(target);

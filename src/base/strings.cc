@@ -193,7 +193,7 @@ std::optional<uint64_t> parseUint64(std::string_view text) {
 std::string formatGoFloat(double value) {
   return formatShortest(value);
 }
-std::string formatGoFloat(float value) {
+std::string formatGoFloat32(float value) {
   return formatShortest(value);
 }
 
