@@ -13,7 +13,7 @@ thread_local std::string spare;
 }  // namespace
 
 void OutputQueue::append(std::string_view bytes) {
-  if (tail_.capacity() < 64) tail_.swap(spare);
+  if (tail_.empty() && tail_.capacity() < 64) tail_.swap(spare);
   tail_.append(bytes);
   size_ += bytes.size();
 }
