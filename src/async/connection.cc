@@ -52,13 +52,18 @@ std::shared_ptr<Connection> Connection::server(Loop& loop, UniqueFd fd, const st
 }
 
 std::shared_ptr<Connection> Connection::client(Loop& loop, UniqueFd fd, const std::shared_ptr<TlsContext>& tls,
-                                               const std::string& host) {
+                                               const std::string& host, std::string_view alpn) {
   std::shared_ptr<Connection> c(new Connection(loop, std::move(fd)));
   if (!tls) return c;
   c->settings_ = tls->current();
   c->ssl_ = SSL_new(c->settings_->context);
   SSL_set_fd(c->ssl_, c->fd_.get());
   SSL_set_connect_state(c->ssl_);
+  if (!alpn.empty()) {
+    std::string wire(1, static_cast<char>(alpn.size()));
+    wire += alpn;
+    SSL_set_alpn_protos(c->ssl_, reinterpret_cast<const unsigned char*>(wire.data()), wire.size());
+  }
   std::string name = c->settings_->serverName.empty() ? host : c->settings_->serverName;
   if (name.size() > 2 && name.front() == '[') name = name.substr(1, name.size() - 2);
   if (isAddress(name)) {

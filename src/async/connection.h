@@ -31,9 +31,10 @@ class Connection : public std::enable_shared_from_this<Connection> {
  public:
   // Take the socket; `tls` null: plain. start() must follow on the loop's thread.
   static std::shared_ptr<Connection> server(Loop& loop, UniqueFd fd, const std::shared_ptr<TlsContext>& tls);
-  // `host` is verified against the server's certificate unless the settings name another.
+  // `host` is verified against the server's certificate unless the settings name another. `alpn`, if not empty,
+  // is the only protocol offered.
   static std::shared_ptr<Connection> client(Loop& loop, UniqueFd fd, const std::shared_ptr<TlsContext>& tls,
-                                            const std::string& host);
+                                            const std::string& host, std::string_view alpn = {});
   ~Connection();
 
   // The connection holds the handler until onClosed.

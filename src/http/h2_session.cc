@@ -84,6 +84,7 @@ class H2Session final : public ServerSession, public std::enable_shared_from_thi
 
  private:
   void pump();
+  void sendLateResets();
   void headDone(H2Exchange& x);
   void requestDone(H2Exchange& x);
   void unlink(H2Exchange& x);
@@ -95,7 +96,8 @@ class H2Session final : public ServerSession, public std::enable_shared_from_thi
   H2Exchange* first_ = nullptr;
   size_t streams_ = 0;
   std::shared_ptr<std::atomic<int>> live_ = std::make_shared<std::atomic<int>>(0);
-  std::unique_ptr<async::Timer> finalGoaway_;
+  std::unique_ptr<async::Timer> finalGoaway_, lateReset_;
+  std::vector<int32_t> lateResets_;
   Duration idleSince_;
   bool receiving_ = false;
   bool pumping_ = false;
@@ -311,8 +313,11 @@ int H2Session::onDataChunk(int32_t stream, std::string_view bytes) {
     if (!x->bodyPaused_) consume(*x, x->unconsumed_);
     return 0;
   }
+  if (x->throwAway_) {  // its window is not opened again
+    nghttp2_session_consume_connection(session_, bytes.size());
+    return 0;
+  }
   nghttp2_session_consume(session_, stream, bytes.size());
-  if (x->throwAway_) return 0;
   if (x->request_.body.size() + bytes.size() > x->limit_) {
     x->throwAway_ = true;
     x->request_.body = {};
@@ -390,11 +395,25 @@ int H2Session::onFrameSent(const nghttp2_frame* frame) {
   if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0) return 0;
   if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) return 0;
   H2Exchange* x = find(frame->hd.stream_id);
-  // The answer is complete before the request: the client need not send the rest.
+  // The answer is complete before the request: the client need not send the rest. It is told a little later, as
+  // some clients (curl 7.88) drop an answer that comes together with the reset.
   if (x != nullptr && !x->requestDone_) {
-    nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_NO_ERROR);
+    x->throwAway_ = true;
+    lateResets_.push_back(frame->hd.stream_id);
+    if (!lateReset_) lateReset_ = std::make_unique<async::Timer>(connection_->loop());
+    if (!lateReset_->armed()) lateReset_->start(std::chrono::milliseconds(100), [this] { sendLateResets(); });
   }
   return 0;
+}
+
+void H2Session::sendLateResets() {
+  for (int32_t stream : lateResets_) {
+    if (find(stream) != nullptr) {
+      nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, stream, NGHTTP2_NO_ERROR);
+    }
+  }
+  lateResets_.clear();
+  schedulePump();
 }
 
 int H2Session::onStreamClose(int32_t stream, uint32_t code) {
@@ -406,7 +425,7 @@ int H2Session::onStreamClose(int32_t stream, uint32_t code) {
   unlink(*x);
   x->session_ = nullptr;
   if (unconsumed > 0) nghttp2_session_consume_connection(session_, unconsumed);
-  if (x->responseDone_ && code == NGHTTP2_NO_ERROR) {
+  if (x->responseDone_) {
     x->done();
   } else {
     x->tellClosed();
@@ -441,6 +460,7 @@ void H2Session::resetStream(H2Exchange& x, uint32_t code) {
 void H2Session::onClosed(const Status& why) {
   dead_ = true;
   finalGoaway_.reset();
+  lateReset_.reset();
   while (first_ != nullptr) {
     auto keep = std::move(first_->self_);
     unlink(*keep);
