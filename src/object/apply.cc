@@ -127,8 +127,13 @@ class Apply {
     if (last) m.time = last->time;
     managers_[id_] = std::move(m);
     if (last && !last->set.empty()) merged = prune(std::move(merged), *last);
-    KM_ASSIGN(api::MutableObject result, decodeApplied(merged, what));
-    KM_TRY(own(*result));
+    // Documents are compared, not objects: "1000m" is a change of "1", and conflicts come before what cannot be decoded.
+    auto decoded = decodeApplied(merged, what);
+    Changes changes(live_, decoded.ok() ? **decoded : live_, FieldSet::ofNames(w_.reset));
+    changes.preset(std::string(type_.apiVersion), compareDocuments(liveDocument, merged.value, schema_));
+    KM_TRY(own(changes));
+    if (!decoded.ok()) return decoded.status();
+    api::MutableObject result = std::move(decoded).value();
     stripSystemFields(managers_, id_);
     if (liveDocument == merged.value) {
       result = live_.clone();
@@ -143,8 +148,7 @@ class Apply {
 
  private:
   // Takes from the others what the apply changes, or tells the conflicts.
-  Status own(const api::Object& result) {
-    Changes changes(live_, result, FieldSet::ofNames(w_.reset));
+  Status own(Changes& changes) {
     if (force_) {
       takeOwnership(managers_, id_, changes, nullptr);
       return {};

@@ -58,7 +58,7 @@ void updateManagedFields(const api::Object* live, api::Object& o, const FieldWri
   if (fromLive) managers = managersOf(live);
   // An object that is not tracked stays so until somebody applies it.
   if (managers.empty() && live != nullptr && !live->meta().uid.empty()) return;
-  updateManagers(managers, live, o, w, w.manager);
+  if (!updateManagers(managers, live, o, w, w.manager)) return;
   o.meta().managedFields = encodeManagers(managers);
 }
 

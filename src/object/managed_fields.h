@@ -27,6 +27,8 @@ struct FieldWriter {
   std::string subresource;  // "" or "status", "scale", ...
   WallTime now;
   ResetFields reset;
+  // The JSON of a create or update, if at hand: a list that it names as empty counts as set, which the object cannot tell.
+  std::string_view body;
   // Fills defaults into an object that apply made (Strategy::setDefaults and the constant ones); may be null.
   std::function<void(api::Object&)> setDefaults;
 };
@@ -46,9 +48,17 @@ void validateManagedFields(const api::Object& o, api::FieldErrors& errors);
 // Server-side apply of `body` (YAML or JSON) to the live object, in the version of the request; `live` null: create. Errors: 400 for
 // a bad body, 409 Conflict with a cause for each field of another manager unless `force`. If the apply changes
 // nothing, the result equals the live object, managed fields and times included.
-// `strict`, if given, receives unknown and duplicate fields.
+// No `strict` for fieldValidation=Ignore; else it receives what upstream's strict YAML decoder says of repeated keys, after
+// the apply: a warning, or with "error strict decoding YAML: " before it a 400. (Unknown fields are errors whatever it says.)
+// A body with a uid for an object that does not exist is the caller's to refuse.
 Result<api::MutableObject> serverSideApply(const api::Object* live, const codec::TypeInfo& type, std::string_view body, bool force,
                                            const FieldWriter& w, codec::StrictErrors* strict);
+
+// The scale subresource has managed fields of its own, which stand in the parent's under "spec.replicas". The first gives `scale` what its
+// parent's entries say of the replicas; the second writes what became of them in `scale` back to `parent`, which still has
+// its old entries.
+void scaleFieldsFromParent(const api::Object& parent, api::Object& scale);
+void scaleFieldsToParent(const api::Object& scale, api::Object& parent);
 
 // Whether the two differ at most in the times of their managed fields (and in the resource version): such an update is not written.
 bool sameExceptManagedFieldsTime(const api::Object& a, const api::Object& b);

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "api/resource.h"
+#include "codec/ops.h"
 #include "object/convert.h"
 #include "object/diff.h"
 
@@ -79,6 +80,8 @@ ManagedFieldsList encodeManagers(const Managers& managers) {
 const codec::TypeInfo* typeInVersion(const codec::TypeInfo& type, std::string_view apiVersion) {
   if (apiVersion == type.apiVersion) return &type;
   auto gv = api::splitApiVersion(apiVersion);
+  // A kind of another group is another kind for ownership, though it may be convertible (Event).
+  if (gv.group != api::splitApiVersion(type.apiVersion).group) return nullptr;
   const api::Resource* r = api::findResourceByKind(gv.group, gv.version, type.name);
   return r != nullptr ? r->type : nullptr;
 }
@@ -92,6 +95,11 @@ Value documentOf(const api::Object& o) {
 
 Changes::Changes(const api::Object& before, const api::Object& after, FieldSet reset)
     : before_(before), after_(after), reset_(std::move(reset)) {}
+
+void Changes::preset(const std::string& apiVersion, Comparison c) {
+  c.exclude(reset_);
+  made_[apiVersion] = std::move(c);
+}
 
 const Comparison* Changes::in(const std::string& apiVersion) {
   auto [it, added] = made_.try_emplace(apiVersion);
@@ -201,6 +209,37 @@ void capManagers(Managers& managers) {
   }
 }
 
+namespace {
+
+// Lists that JSON always shows, named by the body and empty in both objects: upstream sees null become [].
+void emptyListsBelow(const void* live, const void* o, const codec::TypeInfo& t, const Value& body, FieldPath& path, FieldSet* out) {
+  for (const codec::Field& f : t) {
+    const Value* named = body.find(f.name);
+    if (named == nullptr) continue;
+    path.push_back(PathElement::field(f.name));
+    bool plainMessage = f.kind == codec::Kind::kMessage && f.shape == codec::Shape::kPlain;
+    if (f.shape == codec::Shape::kList && (f.flags & codec::kOmitEmpty) == 0 && named->isList() && named->size() == 0 &&
+        codec::isEmptyField(o, f) && codec::isEmptyField(live, f)) {
+      out->insert(path);
+    } else if (plainMessage && f.type->form == codec::Form::kObject) {
+      emptyListsBelow(codec::at(live, f), codec::at(o, f), *f.type, *named, path, out);
+    }
+    path.pop_back();
+  }
+}
+
+void addEmptyLists(FieldSet& set, const api::Object* live, const api::Object& o, const FieldWriter& w) {
+  auto body = Value::parse(w.body);
+  if (!body.ok()) return;
+  api::MutableObject none = live == nullptr ? api::Object::make(o.type()) : nullptr;
+  FieldSet found;
+  FieldPath path;
+  emptyListsBelow(live != nullptr ? live->data() : none->data(), o.data(), o.type(), *body, path, &found);
+  set = set.unite(found.subtractRecursively(FieldSet::ofNames(w.reset)));
+}
+
+}  // namespace
+
 bool updateManagers(Managers& managers, const api::Object* live, const api::Object& o, const FieldWriter& w,
                     std::string_view managerName) {
   static const std::string kSelf = "current-operation";
@@ -210,11 +249,13 @@ bool updateManagers(Managers& managers, const api::Object* live, const api::Obje
   reconcileManagers(managers, o.type());
   takeOwnership(managers, kSelf, changes, nullptr);
   const Comparison* c = changes.in(version);
+  if (c->broken) return false;
   Manager m;
   m.name = managerName.empty() ? "unknown" : managerName;
   m.apiVersion = version;
   m.subresource = w.subresource;
   m.set = c->modified.unite(c->added);
+  if (!w.body.empty()) addEmptyLists(m.set, live, o, w);
   managers.emplace(kSelf, std::move(m));
   stripSystemFields(managers, kSelf);
   if (auto it = managers.find(kSelf); it != managers.end()) {
@@ -226,7 +267,7 @@ bool updateManagers(Managers& managers, const api::Object* live, const api::Obje
     managers[id] = std::move(self);
   }
   capManagers(managers);
-  return !c->same();
+  return true;
 }
 
 }  // namespace km::object

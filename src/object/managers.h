@@ -40,6 +40,8 @@ class Changes {
  public:
   Changes(const api::Object& before, const api::Object& after, FieldSet reset);
 
+  // Says what changed in the version of the objects themselves, where the caller knows it from documents.
+  void preset(const std::string& apiVersion, Comparison c);
   // In a version; null if the kind has no such version.
   const Comparison* in(const std::string& apiVersion);
 
@@ -63,7 +65,7 @@ void stripSystemFields(Managers& managers, const std::string& id);
 // Merges the oldest updaters into "ancient-changes" until there are no more than ten.
 void capManagers(Managers& managers);
 
-// The update of `managers` by a write of `o` over `live` (null: none). False if nothing changed.
+// The update of `managers` by a write of `o` over `live` (null: none). False if the objects cannot be compared.
 bool updateManagers(Managers& managers, const api::Object* live, const api::Object& o, const FieldWriter& w,
                     std::string_view managerName);
 

@@ -106,18 +106,16 @@ class Comparer {
   bool visitInside(const Value* l, const Value* r, const Schema& schema) {
     const Value& some = r != nullptr ? *r : *l;
     Schema s = schema.deduced(some);
-    bool raw = s.kind() == Schema::Kind::kRaw || s.kind() == Schema::Kind::kAnything;
-    if (raw && l != nullptr && r != nullptr && l->type() != r->type() && !l->isNull() && !r->isNull()) return leaf(l, r);
     auto size = [](const Value* v) { return v != nullptr ? v->size() : 0; };
     bool bothEmpty = size(l) == 0 && size(r) == 0;
     switch (s.kind()) {
       case Schema::Kind::kScalar:
+      case Schema::Kind::kRaw:  // upstream does not look into Go's RawExtension
       case Schema::Kind::kAnything: return leaf(l, r);
       case Schema::Kind::kList:
         if (s.atomic() || bothEmpty) return leaf(l, r);
         list(l, r, s);
         return false;
-      case Schema::Kind::kRaw:
       case Schema::Kind::kMap:
       case Schema::Kind::kStruct:
         if (s.atomic() || bothEmpty) return leaf(l, r);
@@ -128,12 +126,16 @@ class Comparer {
   }
 
   using Index = std::map<PathElement, std::vector<const Value*>>;
-  static Index index(const Value* list, const Schema& s) {
+  Index index(const Value* list, const Schema& s) {
     Index out;
     std::string error;
     if (list == nullptr) return out;
     for (const Value& e : list->items()) {
-      if (auto pe = elementPath(e, s, &error)) out[std::move(*pe)].push_back(&e);
+      if (auto pe = elementPath(e, s, &error)) {
+        out[std::move(*pe)].push_back(&e);
+      } else {
+        result.broken = true;
+      }
     }
     return out;
   }

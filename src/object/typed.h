@@ -48,6 +48,7 @@ class Schema {
 
 struct Comparison {
   FieldSet removed, modified, added;
+  bool broken = false;  // a list has an element that its keys do not tell: upstream refuses such objects
   bool same() const { return removed.empty() && modified.empty() && added.empty(); }
   void exclude(const FieldSet& fields);
 };
