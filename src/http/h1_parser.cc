@@ -65,10 +65,9 @@ H1Parser::Event H1Parser::next(std::string_view& in) {
   size_t end = buffered_.find("\r\n\r\n", from);
   if (end == std::string::npos) {
     in = {};
-    // Looked at early, so that garbage is not collected up to the limit.
-    size_t newline = buffered_.find('\n');
-    if (newline != std::string::npos && (newline == 0 || buffered_[newline - 1] != '\r')) {
-      return fail(400, "a line ends without CR");
+    // Looked at early: such a head would never end.
+    for (size_t i = buffered_.find('\n', from); i != std::string::npos; i = buffered_.find('\n', i + 1)) {
+      if (i == 0 || buffered_[i - 1] != '\r') return fail(400, "a line ends without CR");
     }
     if (buffered_.size() > limits_.headBytes) return fail(431, "request header is too large");
     return Event::kNeedMore;
