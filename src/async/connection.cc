@@ -38,7 +38,13 @@ Connection::Connection(Loop& loop, UniqueFd fd)
       fd_(std::move(fd)),
       watch_(std::make_unique<FdWatch>(loop, fd_.get())),
       remote_(remoteAddress(fd_.get())),
-      local_(localAddress(fd_.get())) {}
+      local_(localAddress(fd_.get())) {
+  loop_.track(this, [this] {
+    auto keep = handler_;
+    close(errors::failed("the loop ended"));
+    if (keep) keep->onAbandoned();
+  });
+}
 
 std::shared_ptr<Connection> Connection::server(Loop& loop, UniqueFd fd, const std::shared_ptr<TlsContext>& tls) {
   std::shared_ptr<Connection> c(new Connection(loop, std::move(fd)));
@@ -76,6 +82,7 @@ std::shared_ptr<Connection> Connection::client(Loop& loop, UniqueFd fd, const st
 }
 
 Connection::~Connection() {
+  loop_.untrack(this);
   watch_.reset();
   SSL_free(ssl_);
 }

@@ -25,6 +25,9 @@ class ConnectionHandler {
   virtual bool onEof() { return false; }
   // Last call, exactly once, whoever closed. Success: an orderly end. The handler is released afterwards.
   virtual void onClosed(const Status& why) = 0;
+  // Instead of onClosed when the loop is destroyed with the connection still open: drop references that lead back
+  // to the connection. Call nobody.
+  virtual void onAbandoned() {}
 };
 
 class Connection : public std::enable_shared_from_this<Connection> {

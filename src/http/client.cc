@@ -1,5 +1,6 @@
 #include "http/client.h"
 
+#include <algorithm>
 #include <map>
 #include <unordered_set>
 
@@ -87,7 +88,8 @@ void Pool::serve() {
     ++call->attempts;
     free->begin(call);
   }
-  size_t want = http1 ? waiting.size() : (waiting.empty() ? 0 : 1);
+  size_t room = options.maxHttp1Connections - std::min(options.maxHttp1Connections, connections.size());
+  size_t want = http1 ? std::min(waiting.size(), room) : (waiting.empty() ? 0 : 1);
   while (!closed && dialing < want) dial();
 }
 
@@ -212,6 +214,7 @@ void poolClosed(const std::weak_ptr<Pool>& weak, ClientConn* connection) {
     all.erase(all.begin() + static_cast<long>(i));
     break;
   }
+  pool->serve();
 }
 
 void poolRetry(const std::shared_ptr<CallImpl>& call) {

@@ -72,6 +72,7 @@ struct ClientOptions {
   // An HTTP/2 connection that was silent this long is pinged, and closed without an answer within the second.
   Duration pingAfter = std::chrono::seconds(30);
   Duration pingTimeout = std::chrono::seconds(15);
+  size_t maxHttp1Connections = 256;  // to one endpoint; further calls wait
   uint32_t streamWindow = 4 << 20;
   uint32_t connectionWindow = 64 << 20;
 };
