@@ -46,7 +46,8 @@ Connection::Connection(Loop& loop, UniqueFd fd)
   });
 }
 
-std::shared_ptr<Connection> Connection::server(Loop& loop, UniqueFd fd, const std::shared_ptr<TlsContext>& tls) {
+std::shared_ptr<Connection> Connection::server(Loop& loop, UniqueFd fd,
+                                               const std::shared_ptr<TlsContext>& tls) {
   std::shared_ptr<Connection> c(new Connection(loop, std::move(fd)));
   if (tls) {
     c->settings_ = tls->current();
@@ -57,7 +58,8 @@ std::shared_ptr<Connection> Connection::server(Loop& loop, UniqueFd fd, const st
   return c;
 }
 
-std::shared_ptr<Connection> Connection::client(Loop& loop, UniqueFd fd, const std::shared_ptr<TlsContext>& tls,
+std::shared_ptr<Connection> Connection::client(Loop& loop, UniqueFd fd,
+                                               const std::shared_ptr<TlsContext>& tls,
                                                const std::string& host, std::string_view alpn) {
   std::shared_ptr<Connection> c(new Connection(loop, std::move(fd)));
   if (!tls) return c;
@@ -106,7 +108,8 @@ void Connection::start(std::shared_ptr<ConnectionHandler> handler) {
 
 void Connection::setHandler(std::shared_ptr<ConnectionHandler> handler) {
   if (closed_) {
-    loop_.post([handler = std::move(handler)] { handler->onClosed(errors::failed("the connection is closed")); });
+    loop_.post(
+        [handler = std::move(handler)] { handler->onClosed(errors::failed("the connection is closed")); });
     return;
   }
   handler_ = std::move(handler);

@@ -54,8 +54,8 @@ class Loop {
   // On the loop's thread: runs the task at the end of this turn, after the callbacks that are ready now.
   void defer(Task task);
 
-  // On the loop's thread: runs the task when the loop is destroyed, unless untracked before. For objects that keep
-  // themselves alive until something happens on the loop, and would leak when it never does.
+  // On the loop's thread: runs the task when the loop is destroyed, unless untracked before. For objects that
+  // keep themselves alive until something happens on the loop, and would leak when it never does.
   void track(const void* key, Task atEnd);
   void untrack(const void* key);
 
@@ -88,8 +88,8 @@ class Timer {
   std::shared_ptr<State> state_;
 };
 
-// Readiness of a descriptor, on its loop's thread only. The descriptor stays the caller's and must outlive the
-// watch. One-shot: each call arms the callback once. Destroying the watch drops the callbacks.
+// Readiness of a descriptor, on its loop's thread only. The descriptor stays the caller's and must outlive
+// the watch. One-shot: each call arms the callback once. Destroying the watch drops the callbacks.
 class FdWatch {
  public:
   FdWatch(Loop& loop, int fd);

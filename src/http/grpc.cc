@@ -10,10 +10,11 @@ namespace km::http {
 
 namespace {
 const char* codeName(GrpcCode code) {
-  static const char* const names[] = {"OK", "Canceled", "Unknown", "InvalidArgument", "DeadlineExceeded", "NotFound",
-                                      "AlreadyExists", "PermissionDenied", "ResourceExhausted", "FailedPrecondition",
-                                      "Aborted", "OutOfRange", "Unimplemented", "Internal", "Unavailable", "DataLoss",
-                                      "Unauthenticated"};
+  static const char* const names[] = {
+      "OK",       "Canceled",       "Unknown",          "InvalidArgument",   "DeadlineExceeded",
+      "NotFound", "AlreadyExists",  "PermissionDenied", "ResourceExhausted", "FailedPrecondition",
+      "Aborted",  "OutOfRange",     "Unimplemented",    "Internal",          "Unavailable",
+      "DataLoss", "Unauthenticated"};
   int i = static_cast<int>(code);
   return i >= 0 && i <= 16 ? names[i] : "Unknown";
 }
@@ -74,8 +75,9 @@ GrpcStatus GrpcDeframer::feed(std::string_view bytes, const std::function<void(s
       break;
     }
     if (size > limit_) {
-      status = {GrpcCode::kResourceExhausted, "grpc: received message larger than max (" + std::to_string(size) +
-                                                  " vs. " + std::to_string(limit_) + ")"};
+      status = {GrpcCode::kResourceExhausted, "grpc: received message larger than max (" +
+                                                  std::to_string(size) + " vs. " + std::to_string(limit_) +
+                                                  ")"};
       break;
     }
     if (buffer_.size() - at - 5 < size) {
@@ -225,7 +227,8 @@ class StreamImpl final : public GrpcStream {
 
 }  // namespace
 
-GrpcChannel::GrpcChannel(Client& client, Endpoint endpoint) : client_(client), endpoint_(std::move(endpoint)) {
+GrpcChannel::GrpcChannel(Client& client, Endpoint endpoint)
+    : client_(client), endpoint_(std::move(endpoint)) {
   endpoint_.speak = Endpoint::Speak::kHttp2;
 }
 
@@ -243,16 +246,19 @@ void GrpcChannel::unary(std::string method, std::string_view request, GrpcOption
     ++*count;
     result->message = std::move(m);
   };
-  answer->onEnd = [result, count, callback = std::move(callback)](const GrpcStatus& status, const Headers& trailers) {
+  answer->onEnd = [result, count, callback = std::move(callback)](const GrpcStatus& status,
+                                                                  const Headers& trailers) {
     result->status = status;
     result->trailers = trailers;
-    if (status.ok() && *count != 1) result->status = {GrpcCode::kInternal, "not exactly one message in the answer"};
+    if (status.ok() && *count != 1)
+      result->status = {GrpcCode::kInternal, "not exactly one message in the answer"};
     callback(std::move(*result));
   };
   answer->setCall(client_.send(endpoint_, std::move(o), handlerOf(answer)));
 }
 
-std::shared_ptr<GrpcStream> GrpcChannel::open(std::string method, GrpcOptions options, GrpcStreamHandler handler) {
+std::shared_ptr<GrpcStream> GrpcChannel::open(std::string method, GrpcOptions options,
+                                              GrpcStreamHandler handler) {
   CallOptions o = callOptions(std::move(method), options);
   o.streamBody = true;
   auto answer = std::make_shared<Answer>(options.maxMessage);

@@ -10,9 +10,23 @@
 namespace km::http {
 
 enum class GrpcCode {
-  kOk = 0, kCancelled = 1, kUnknown = 2, kInvalidArgument = 3, kDeadlineExceeded = 4, kNotFound = 5,
-  kAlreadyExists = 6, kPermissionDenied = 7, kResourceExhausted = 8, kFailedPrecondition = 9, kAborted = 10,
-  kOutOfRange = 11, kUnimplemented = 12, kInternal = 13, kUnavailable = 14, kDataLoss = 15, kUnauthenticated = 16,
+  kOk = 0,
+  kCancelled = 1,
+  kUnknown = 2,
+  kInvalidArgument = 3,
+  kDeadlineExceeded = 4,
+  kNotFound = 5,
+  kAlreadyExists = 6,
+  kPermissionDenied = 7,
+  kResourceExhausted = 8,
+  kFailedPrecondition = 9,
+  kAborted = 10,
+  kOutOfRange = 11,
+  kUnimplemented = 12,
+  kInternal = 13,
+  kUnavailable = 14,
+  kDataLoss = 15,
+  kUnauthenticated = 16,
 };
 
 struct GrpcStatus {
@@ -31,8 +45,8 @@ struct GrpcResult {
 };
 
 struct GrpcOptions {
-  Headers metadata;      // also "authorization"
-  Duration timeout{0};   // sent as grpc-timeout and kept here; 0: none
+  Headers metadata;              // also "authorization"
+  Duration timeout{0};           // sent as grpc-timeout and kept here; 0: none
   size_t maxMessage = 64 << 20;  // of an answer
 };
 

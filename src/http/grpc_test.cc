@@ -19,7 +19,8 @@ TEST(GrpcDeframer, FindsMessagesInPieces) {
     GrpcDeframer d(1000);
     std::vector<std::string> got;
     for (size_t i = 0; i < wire.size(); i += step) {
-      EXPECT_TRUE(d.feed(std::string_view(wire).substr(i, step), [&](std::string m) { got.push_back(m); }).ok());
+      EXPECT_TRUE(
+          d.feed(std::string_view(wire).substr(i, step), [&](std::string m) { got.push_back(m); }).ok());
     }
     ASSERT_EQ(got.size(), 3u);
     EXPECT_EQ(got[0], "one");
@@ -66,7 +67,9 @@ class EchoService final : public Handler {
       });
     } else if (r.path == "/t.S/Never") {
     } else {
-      x->respond(200, {{"content-type", "application/grpc"}, {"grpc-status", "12"}, {"grpc-message", "unknown method"}});
+      x->respond(
+          200,
+          {{"content-type", "application/grpc"}, {"grpc-status", "12"}, {"grpc-message", "unknown method"}});
     }
   }
 };
@@ -112,8 +115,9 @@ TEST_F(GrpcTest, UnaryCalls) {
 TEST_F(GrpcTest, ServerStream) {
   std::promise<GrpcStatus> end;
   int count = 0;
-  auto s = channel_->open("/t.S/Many", {}, {[&](std::string m) { EXPECT_EQ(m, std::to_string(count++)); },
-                                            [&](const GrpcStatus& status) { end.set_value(status); }});
+  auto s = channel_->open("/t.S/Many", {},
+                          {[&](std::string m) { EXPECT_EQ(m, std::to_string(count++)); },
+                           [&](const GrpcStatus& status) { end.set_value(status); }});
   s->send("");
   s->closeSend();
   GrpcStatus status = end.get_future().get();
@@ -126,8 +130,9 @@ TEST_F(GrpcTest, BothWays) {
   std::promise<GrpcStatus> end;
   std::promise<std::string> first, second;
   int n = 0;
-  auto s = channel_->open("/t.S/Chat", {}, {[&](std::string m) { (n++ == 0 ? first : second).set_value(m); },
-                                            [&](const GrpcStatus& status) { end.set_value(status); }});
+  auto s = channel_->open("/t.S/Chat", {},
+                          {[&](std::string m) { (n++ == 0 ? first : second).set_value(m); },
+                           [&](const GrpcStatus& status) { end.set_value(status); }});
   s->send("a");
   EXPECT_EQ(first.get_future().get(), "a");
   s->send(std::string(500000, 'b'));

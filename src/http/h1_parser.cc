@@ -121,7 +121,8 @@ bool H1Parser::parseStartLine(std::string_view line) {
       if (line[i] < '0' || line[i] > '9') return fail(400, "malformed HTTP status code"), false;
       status = status * 10 + (line[i] - '0');
     }
-    if (status < 100 || (line.size() > 12 && line[12] != ' ')) return fail(400, "malformed HTTP status code"), false;
+    if (status < 100 || (line.size() > 12 && line[12] != ' '))
+      return fail(400, "malformed HTTP status code"), false;
   }
   if (version.size() != 8 || version.substr(0, 7) != "HTTP/1.") {
     return fail(version.substr(0, 5) == "HTTP/" ? 505 : 400, "unsupported HTTP version"), false;
@@ -173,7 +174,8 @@ bool H1Parser::interpretLength() {
 
 bool H1Parser::interpret() {
   if (!interpretLength()) return false;
-  keepAlive = minor == 1 ? !headers.hasToken("connection", "close") : headers.hasToken("connection", "keep-alive");
+  keepAlive =
+      minor == 1 ? !headers.hasToken("connection", "close") : headers.hasToken("connection", "keep-alive");
   upgrade = minor == 1 && headers.hasToken("connection", "upgrade");
   expectContinue = false;
   untilClose_ = false;
@@ -182,7 +184,8 @@ bool H1Parser::interpret() {
     for (Headers::Field f : headers) hosts += f.name == "host" ? 1 : 0;
     if (hosts > 1 || (hosts == 0 && minor == 1)) return fail(400, "missing or repeated Host header"), false;
     if (headers.has("expect")) {
-      if (!equalsIgnoringCase(headers.get("expect"), "100-continue")) return fail(417, "unknown expectation"), false;
+      if (!equalsIgnoringCase(headers.get("expect"), "100-continue"))
+        return fail(417, "unknown expectation"), false;
       expectContinue = minor == 1;
     }
   } else {
@@ -266,7 +269,8 @@ H1Parser::Event H1Parser::readChunkSize(std::string_view& in) {
     if (digits >= 15) return fail(400, "chunk size is too large");
   }
   std::string_view rest = trim(line.substr(digits));
-  if (digits == 0 || (!rest.empty() && rest[0] != ';') || !validValue(rest)) return fail(400, "malformed chunk size");
+  if (digits == 0 || (!rest.empty() && rest[0] != ';') || !validValue(rest))
+    return fail(400, "malformed chunk size");
   left_ = size;
   trailerBytes_ = 0;
   state_ = size == 0 ? State::kTrailers : State::kChunkData;

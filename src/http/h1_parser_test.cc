@@ -25,7 +25,8 @@ std::string run(H1Parser& p, std::string_view text, size_t step) {
         continue;
       }
       flush();
-      if (e == Event::kHead) out += (p.method.empty() ? std::to_string(p.status) : p.method + " " + p.target) + " ";
+      if (e == Event::kHead)
+        out += (p.method.empty() ? std::to_string(p.status) : p.method + " " + p.target) + " ";
       if (e == Event::kEnd) out += "end ";
       if (e == Event::kError) return out + std::to_string(p.error().code());
     }
@@ -47,13 +48,16 @@ std::string request(std::string_view text) {
 }
 
 TEST(H1Parser, ReadsPipelinedRequests) {
-  EXPECT_EQ(request("GET /a?b HTTP/1.1\r\nHost: x\r\n\r\nPOST /c HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nhello"
-                    "\r\nGET /d HTTP/1.1\r\nHost:x\r\n\r\n"),
-            "GET /a?b end POST /c body(hello) end GET /d end");
+  EXPECT_EQ(
+      request(
+          "GET /a?b HTTP/1.1\r\nHost: x\r\n\r\nPOST /c HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nhello"
+          "\r\nGET /d HTTP/1.1\r\nHost:x\r\n\r\n"),
+      "GET /a?b end POST /c body(hello) end GET /d end");
 }
 
 TEST(H1Parser, ReadsChunks) {
-  EXPECT_EQ(request("POST /c HTTP/1.1\r\nhost: x\r\nTransfer-Encoding: chunked\r\n\r\n5;a=b\r\nhello\r\n1\r\n!\r\n0\r\nx: y\r\n\r\n"),
+  EXPECT_EQ(request("POST /c HTTP/1.1\r\nhost: x\r\nTransfer-Encoding: "
+                    "chunked\r\n\r\n5;a=b\r\nhello\r\n1\r\n!\r\n0\r\nx: y\r\n\r\n"),
             "POST /c body(hello!) end");
 }
 
@@ -93,7 +97,10 @@ TEST(H1Parser, BoundsTheHead) {
 
 TEST(H1Parser, KnowsWhenAResponseEnds) {
   H1Parser p(H1Parser::Kind::kResponse, {});
-  EXPECT_EQ(run(p, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi", 7),
+  EXPECT_EQ(run(p,
+                "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 200 "
+                "OK\r\ncontent-length: 2\r\n\r\nhi",
+                7),
             "100 end 204 end 200 body(hi) end");
   p.expectNoBody();
   EXPECT_EQ(run(p, "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n", 100), "200 end");

@@ -119,8 +119,8 @@ nghttp2_session_callbacks* callbacks() {
     nghttp2_session_callbacks_set_on_begin_headers_callback(
         c, [](nghttp2_session*, const nghttp2_frame* f, void* u) { return self(u)->onBeginHeaders(f); });
     nghttp2_session_callbacks_set_on_header_callback(
-        c, [](nghttp2_session*, const nghttp2_frame* f, const uint8_t* name, size_t nameSize, const uint8_t* value,
-              size_t valueSize, uint8_t, void* u) {
+        c, [](nghttp2_session*, const nghttp2_frame* f, const uint8_t* name, size_t nameSize,
+              const uint8_t* value, size_t valueSize, uint8_t, void* u) {
           return self(u)->onHeader(f, {reinterpret_cast<const char*>(name), nameSize},
                                    {reinterpret_cast<const char*>(value), valueSize});
         });
@@ -133,10 +133,12 @@ nghttp2_session_callbacks* callbacks() {
     nghttp2_session_callbacks_set_on_frame_send_callback(
         c, [](nghttp2_session*, const nghttp2_frame* f, void* u) { return self(u)->onFrameSent(f); });
     nghttp2_session_callbacks_set_on_stream_close_callback(
-        c, [](nghttp2_session*, int32_t stream, uint32_t code, void* u) { return self(u)->onStreamClose(stream, code); });
+        c, [](nghttp2_session*, int32_t stream, uint32_t code, void* u) {
+          return self(u)->onStreamClose(stream, code);
+        });
     nghttp2_session_callbacks_set_send_data_callback(
-        c, [](nghttp2_session*, nghttp2_frame* f, const uint8_t* header, size_t length, nghttp2_data_source* source,
-              void* u) {
+        c, [](nghttp2_session*, nghttp2_frame* f, const uint8_t* header, size_t length,
+              nghttp2_data_source* source, void* u) {
           return self(u)->sendData(*static_cast<H2Exchange*>(source->ptr), f, header, length);
         });
     return c;
@@ -164,7 +166,8 @@ H2Session::H2Session(SessionContext context, std::shared_ptr<async::Connection> 
       {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
   };
   nghttp2_submit_settings(session_, NGHTTP2_FLAG_NONE, settings, std::size(settings));
-  nghttp2_session_set_local_window_size(session_, NGHTTP2_FLAG_NONE, 0, static_cast<int32_t>(o.connectionWindow));
+  nghttp2_session_set_local_window_size(session_, NGHTTP2_FLAG_NONE, 0,
+                                        static_cast<int32_t>(o.connectionWindow));
   connection_->setLowWatermark(64 << 10);
 }
 
@@ -172,7 +175,8 @@ void H2Session::onData(std::string_view bytes) {
   if (dead_) return;
   auto keep = shared_from_this();
   receiving_ = true;
-  ssize_t n = nghttp2_session_mem_recv(session_, reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
+  ssize_t n =
+      nghttp2_session_mem_recv(session_, reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
   receiving_ = false;
   if (n >= 0) return;
   dead_ = true;
@@ -235,7 +239,8 @@ int H2Session::onHeader(const nghttp2_frame* frame, std::string_view name, std::
   if (x == nullptr) return 0;
   Request& r = x->request_;
   x->headerBytes_ += name.size() + value.size() + 32;
-  if (x->headerBytes_ > context_.options.maxHeaderBytes || r.headers.size() >= context_.options.maxHeaderCount) {
+  if (x->headerBytes_ > context_.options.maxHeaderBytes ||
+      r.headers.size() >= context_.options.maxHeaderCount) {
     return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
   }
   if (frame->headers.cat != NGHTTP2_HCAT_REQUEST) {
@@ -359,7 +364,8 @@ void H2Session::submit(H2Exchange& x, int status, const Headers& headers, const 
                               nghttp2_data_source* source, void* user) {
     return self(user)->readData(*static_cast<H2Exchange*>(source->ptr), size, flags);
   };
-  int rc = nghttp2_submit_response(session_, x.stream_, fields.data(), fields.size(), data ? &provider : nullptr);
+  int rc =
+      nghttp2_submit_response(session_, x.stream_, fields.data(), fields.size(), data ? &provider : nullptr);
   if (rc != 0) resetStream(x, NGHTTP2_INTERNAL_ERROR);
   if (!data) x.responseDone_ = true;
   schedulePump();
@@ -395,8 +401,8 @@ int H2Session::onFrameSent(const nghttp2_frame* frame) {
   if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0) return 0;
   if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) return 0;
   H2Exchange* x = find(frame->hd.stream_id);
-  // The answer is complete before the request: the client need not send the rest. It is told a little later, as
-  // some clients (curl 7.88) drop an answer that comes together with the reset.
+  // The answer is complete before the request: the client need not send the rest. It is told a little later,
+  // as some clients (curl 7.88) drop an answer that comes together with the reset.
   if (x != nullptr && !x->requestDone_) {
     x->throwAway_ = true;
     lateResets_.push_back(frame->hd.stream_id);
@@ -542,7 +548,8 @@ void H2Exchange::bodyPaused(bool paused) {
 
 }  // namespace
 
-std::shared_ptr<ServerSession> makeH2Session(SessionContext context, std::shared_ptr<async::Connection> connection) {
+std::shared_ptr<ServerSession> makeH2Session(SessionContext context,
+                                             std::shared_ptr<async::Connection> connection) {
   return std::make_shared<H2Session>(std::move(context), std::move(connection));
 }
 

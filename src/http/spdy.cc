@@ -7,7 +7,16 @@
 namespace km::http {
 
 namespace {
-enum Type : uint16_t { kSynStream = 1, kSynReply = 2, kRstStream = 3, kSettings = 4, kPing = 6, kGoAway = 7, kHeaders = 8, kWindowUpdate = 9 };
+enum Type : uint16_t {
+  kSynStream = 1,
+  kSynReply = 2,
+  kRstStream = 3,
+  kSettings = 4,
+  kPing = 6,
+  kGoAway = 7,
+  kHeaders = 8,
+  kWindowUpdate = 9
+};
 constexpr uint8_t kFin = 1;
 constexpr uint8_t kUnidirectional = 2;
 constexpr uint32_t kInitialWindowSetting = 7;
@@ -24,7 +33,8 @@ void put32(std::string& out, uint32_t n) {
 }
 }  // namespace
 
-SpdySession::SpdySession(Role role, Options options, SpdyEvents& events, std::function<void(std::string_view)> output)
+SpdySession::SpdySession(Role role, Options options, SpdyEvents& events,
+                         std::function<void(std::string_view)> output)
     : role_(role),
       options_(options),
       events_(events),
@@ -253,8 +263,8 @@ uint32_t SpdySession::open(const Headers& headers, bool last) {
   stream.receiveWindow = options_.window;
   std::string prefix;
   put32(prefix, id);
-  put32(prefix, 0);         // associated to none
-  prefix.append(2, '\0');   // priority and slot
+  put32(prefix, 0);        // associated to none
+  prefix.append(2, '\0');  // priority and slot
   headerFrame(kSynStream, last ? kFin : 0, prefix, headers);
   return id;
 }

@@ -56,14 +56,23 @@ class SpdyEvents {
 class SpdySession {
  public:
   enum class Role { kServer, kClient };
-  enum ResetStatus : uint32_t { kProtocolError = 1, kInvalidStream = 2, kRefusedStream = 3, kCancel = 5, kInternalError = 6, kFlowControlError = 7, kStreamInUse = 8, kStreamAlreadyClosed = 9 };
+  enum ResetStatus : uint32_t {
+    kProtocolError = 1,
+    kInvalidStream = 2,
+    kRefusedStream = 3,
+    kCancel = 5,
+    kInternalError = 6,
+    kFlowControlError = 7,
+    kStreamInUse = 8,
+    kStreamAlreadyClosed = 9
+  };
 
   struct Options {
     // Whether the peer keeps windows. The library behind kubectl and the kubelet (spdystream) neither honours
     // nor sends WINDOW_UPDATE, so it is off by default; then everything is sent at once.
     bool flowControl = false;
-    uint32_t window = 64 << 10;    // that we open to the peer for a stream, if flowControl
-    size_t maxStreams = 1000;      // open ones of the peer; more are refused
+    uint32_t window = 64 << 10;  // that we open to the peer for a stream, if flowControl
+    size_t maxStreams = 1000;    // open ones of the peer; more are refused
   };
 
   // `output` gets bytes for the peer, whole frames. Neither it nor the events may destroy the session.
@@ -72,7 +81,8 @@ class SpdySession {
   // An error is final: close the connection. A GOAWAY was put out.
   Status receive(std::string_view bytes);
 
-  // Gives back the stream's number, or 0 if the peer is going away or numbers ran out. `last`: we send nothing.
+  // Gives back the stream's number, or 0 if the peer is going away or numbers ran out. `last`: we send
+  // nothing.
   uint32_t open(const Headers& headers, bool last);
   void reply(uint32_t stream, const Headers& headers, bool last = false);
   void headers(uint32_t stream, const Headers& headers, bool last = false);
@@ -95,7 +105,7 @@ class SpdySession {
     bool replied = false;
     int64_t sendWindow = 64 << 10;
     int64_t receiveWindow = 64 << 10;
-    size_t toReturn = 0;    // consumed, not told yet
+    size_t toReturn = 0;  // consumed, not told yet
     std::string waiting;
     bool lastWaits = false;
   };

@@ -51,7 +51,8 @@ class SpdyConnectionImpl final : public SpdyConnection, public ByteStreamHandler
 
 }  // namespace
 
-std::shared_ptr<SpdyConnection> SpdyConnection::over(std::shared_ptr<ByteStream> stream, SpdySession::Role role,
+std::shared_ptr<SpdyConnection> SpdyConnection::over(std::shared_ptr<ByteStream> stream,
+                                                     SpdySession::Role role,
                                                      std::shared_ptr<SpdyConnectionHandler> handler,
                                                      SpdySession::Options options) {
   auto made = std::make_shared<SpdyConnectionImpl>(std::move(stream), role, std::move(handler), options);
@@ -63,7 +64,8 @@ bool isSpdyUpgrade(const Request& request) {
   return request.headers.hasToken("connection", "upgrade") && request.headers.hasToken("upgrade", "SPDY/3.1");
 }
 
-Result<std::shared_ptr<SpdyConnection>> acceptSpdy(Exchange& exchange, std::shared_ptr<SpdyConnectionHandler> handler,
+Result<std::shared_ptr<SpdyConnection>> acceptSpdy(Exchange& exchange,
+                                                   std::shared_ptr<SpdyConnectionHandler> handler,
                                                    Headers extra, SpdySession::Options options) {
   if (!isSpdyUpgrade(exchange.request())) {
     return errors::badRequest("unable to upgrade: missing upgrade headers in request");
@@ -82,10 +84,12 @@ void connectSpdy(Client& client, const Endpoint& endpoint, CallOptions options,
   client.upgrade(endpoint, std::move(options), [handler, callback](Result<Upgraded> answer) {
     if (!answer.ok()) return callback(answer.status(), {});
     if (!answer->stream) {
-      return callback(Status(answer->status, "UpgradeFailure", "unable to upgrade connection: " + answer->body),
-                      answer->headers);
+      return callback(
+          Status(answer->status, "UpgradeFailure", "unable to upgrade connection: " + answer->body),
+          answer->headers);
     }
-    callback(SpdyConnection::over(std::move(answer->stream), SpdySession::Role::kClient, handler), answer->headers);
+    callback(SpdyConnection::over(std::move(answer->stream), SpdySession::Role::kClient, handler),
+             answer->headers);
   });
 }
 

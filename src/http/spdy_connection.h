@@ -34,7 +34,8 @@ class SpdyConnection : public std::enable_shared_from_this<SpdyConnection> {
 bool isSpdyUpgrade(const Request& request);  // "upgrade: SPDY/3.1"
 
 // Answers 101; `extra` goes along (X-Stream-Protocol-Version). On an error the exchange is unanswered.
-Result<std::shared_ptr<SpdyConnection>> acceptSpdy(Exchange& exchange, std::shared_ptr<SpdyConnectionHandler> handler,
+Result<std::shared_ptr<SpdyConnection>> acceptSpdy(Exchange& exchange,
+                                                   std::shared_ptr<SpdyConnectionHandler> handler,
                                                    Headers extra = {}, SpdySession::Options options = {});
 
 // The callback gets the connection and the headers of the 101. Another answer is an error with its code.

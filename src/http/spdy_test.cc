@@ -18,7 +18,8 @@ TEST(SpdyHeaders, RoundTripOverManyBlocks) {
   SpdyInflater inflater;
   for (int i = 0; i < 50; ++i) {
     std::string wire;
-    deflater.compress({{"streamtype", "stdin"}, {"n", std::to_string(i)}, {"twice", "a"}, {"twice", "b"}}, wire);
+    deflater.compress({{"streamtype", "stdin"}, {"n", std::to_string(i)}, {"twice", "a"}, {"twice", "b"}},
+                      wire);
     Headers h;
     ASSERT_TRUE(inflater.decompress(wire, h));
     EXPECT_EQ(h.get("n"), std::to_string(i));
@@ -36,13 +37,17 @@ struct End : SpdyEvents {
     log += "stream " + std::to_string(s) + " " + std::string(h.get("streamtype")) + (last ? " last; " : "; ");
     if (answer) session.reply(s, {{"ok", "1"}});
   }
-  void onReply(uint32_t s, const Headers& h, bool last) override { log += "reply " + std::to_string(s) + "; "; }
+  void onReply(uint32_t s, const Headers& h, bool last) override {
+    log += "reply " + std::to_string(s) + "; ";
+  }
   void onData(uint32_t s, std::string_view b, bool last) override {
     bytes += b;
     if (consume) session.consumed(s, b.size());
     if (last) log += "end " + std::to_string(s) + "; ";
   }
-  void onReset(uint32_t s, uint32_t status) override { log += "reset " + std::to_string(s) + " " + std::to_string(status) + "; "; }
+  void onReset(uint32_t s, uint32_t status) override {
+    log += "reset " + std::to_string(s) + " " + std::to_string(status) + "; ";
+  }
   void onPong(uint32_t id) override { log += "pong " + std::to_string(id) + "; "; }
   void onGoAway(uint32_t last, uint32_t status) override { log += "goaway " + std::to_string(last) + "; "; }
   std::string out, log, bytes;

@@ -15,8 +15,12 @@ class WebSocketImpl final : public WebSocket,
                             public ByteStreamHandler,
                             public std::enable_shared_from_this<WebSocketImpl> {
  public:
-  WebSocketImpl(std::shared_ptr<ByteStream> stream, WebSocketCodec::Role role, std::string protocol, size_t limit)
-      : stream_(std::move(stream)), codec_(role, limit), protocol_(std::move(protocol)), timer_(stream_->loop()) {}
+  WebSocketImpl(std::shared_ptr<ByteStream> stream, WebSocketCodec::Role role, std::string protocol,
+                size_t limit)
+      : stream_(std::move(stream)),
+        codec_(role, limit),
+        protocol_(std::move(protocol)),
+        timer_(stream_->loop()) {}
 
   void setHandler(std::shared_ptr<WebSocketHandler> handler) override {
     handler_ = std::move(handler);
@@ -158,8 +162,9 @@ class Tunnel final : public ByteStream, public WebSocketHandler, public std::ena
     auto handler = std::move(handler_);
     if (!handler) return;
     bool orderly = code == 1000 || code == 1001 || code == 1005;
-    handler->onClosed(orderly ? Status()
-                              : errors::failed("websocket closed: " + std::to_string(code) + " " + std::string(reason)));
+    handler->onClosed(
+        orderly ? Status()
+                : errors::failed("websocket closed: " + std::to_string(code) + " " + std::string(reason)));
   }
 
  private:
@@ -170,15 +175,19 @@ class Tunnel final : public ByteStream, public WebSocketHandler, public std::ena
 }  // namespace
 
 bool isWebSocketUpgrade(const Request& request) {
-  return request.headers.hasToken("connection", "upgrade") && request.headers.hasToken("upgrade", "websocket");
+  return request.headers.hasToken("connection", "upgrade") &&
+         request.headers.hasToken("upgrade", "websocket");
 }
 
-Result<std::shared_ptr<WebSocket>> acceptWebSocket(Exchange& exchange, const std::vector<std::string>& protocols,
+Result<std::shared_ptr<WebSocket>> acceptWebSocket(Exchange& exchange,
+                                                   const std::vector<std::string>& protocols,
                                                    size_t messageLimit) {
   const Request& r = exchange.request();
-  if (r.method != "GET" || !isWebSocketUpgrade(r)) return errors::badRequest("not a WebSocket upgrade request");
+  if (r.method != "GET" || !isWebSocketUpgrade(r))
+    return errors::badRequest("not a WebSocket upgrade request");
   if (r.headers.get("sec-websocket-version") != "13") {
-    return errors::badRequest("unsupported WebSocket version: 13 not found in 'Sec-Websocket-Version' header");
+    return errors::badRequest(
+        "unsupported WebSocket version: 13 not found in 'Sec-Websocket-Version' header");
   }
   std::string_view key = r.headers.get("sec-websocket-key");
   if (key.size() != 24) return errors::badRequest("'Sec-WebSocket-Key' header must be 16 bytes in base64");
@@ -192,8 +201,10 @@ Result<std::shared_ptr<WebSocket>> acceptWebSocket(Exchange& exchange, const std
       if (chosen.empty() && ours == theirs) chosen = ours;
     }
   }
-  if (chosen.empty() && !offered.empty()) return errors::badRequest("none of the offered WebSocket protocols is supported");
-  Headers headers{{"upgrade", "websocket"}, {"connection", "Upgrade"}, {"sec-websocket-accept", webSocketAccept(key)}};
+  if (chosen.empty() && !offered.empty())
+    return errors::badRequest("none of the offered WebSocket protocols is supported");
+  Headers headers{
+      {"upgrade", "websocket"}, {"connection", "Upgrade"}, {"sec-websocket-accept", webSocketAccept(key)}};
   if (!chosen.empty()) headers.add("sec-websocket-protocol", chosen);
   KM_ASSIGN(auto stream, exchange.upgrade(std::move(headers)));
   std::shared_ptr<WebSocket> made =
@@ -201,7 +212,8 @@ Result<std::shared_ptr<WebSocket>> acceptWebSocket(Exchange& exchange, const std
   return made;
 }
 
-void connectWebSocket(Client& client, const Endpoint& endpoint, CallOptions options, std::vector<std::string> protocols,
+void connectWebSocket(Client& client, const Endpoint& endpoint, CallOptions options,
+                      std::vector<std::string> protocols,
                       std::function<void(Result<std::shared_ptr<WebSocket>>)> callback, size_t messageLimit) {
   unsigned char random[16];
   RAND_bytes(random, sizeof random);
@@ -213,24 +225,26 @@ void connectWebSocket(Client& client, const Endpoint& endpoint, CallOptions opti
   options.headers.set("sec-websocket-version", "13");
   options.headers.set("sec-websocket-key", key);
   if (!list.empty()) options.headers.set("sec-websocket-protocol", list);
-  client.upgrade(endpoint, std::move(options), [key, protocols, callback, messageLimit](Result<Upgraded> answer) {
-    if (!answer.ok()) return callback(answer.status());
-    if (!answer->stream) {
-      return callback(Status(answer->status, "UpgradeFailure",
-                             answer->body.empty() ? "unable to upgrade connection: " + std::to_string(answer->status)
-                                                  : answer->body));
-    }
-    std::string protocol(answer->headers.get("sec-websocket-protocol"));
-    bool known = protocol.empty();
-    for (const auto& p : protocols) known = known || p == protocol;
-    if (answer->headers.get("sec-websocket-accept") != webSocketAccept(key) || !known) {
-      answer->stream->abort();
-      return callback(errors::failed("websocket: bad handshake"));
-    }
-    std::shared_ptr<WebSocket> made = std::make_shared<WebSocketImpl>(std::move(answer->stream), WebSocketCodec::Role::kClient,
-                                                                      protocol, messageLimit);
-    callback(std::move(made));
-  });
+  client.upgrade(
+      endpoint, std::move(options), [key, protocols, callback, messageLimit](Result<Upgraded> answer) {
+        if (!answer.ok()) return callback(answer.status());
+        if (!answer->stream) {
+          return callback(Status(answer->status, "UpgradeFailure",
+                                 answer->body.empty()
+                                     ? "unable to upgrade connection: " + std::to_string(answer->status)
+                                     : answer->body));
+        }
+        std::string protocol(answer->headers.get("sec-websocket-protocol"));
+        bool known = protocol.empty();
+        for (const auto& p : protocols) known = known || p == protocol;
+        if (answer->headers.get("sec-websocket-accept") != webSocketAccept(key) || !known) {
+          answer->stream->abort();
+          return callback(errors::failed("websocket: bad handshake"));
+        }
+        std::shared_ptr<WebSocket> made = std::make_shared<WebSocketImpl>(
+            std::move(answer->stream), WebSocketCodec::Role::kClient, protocol, messageLimit);
+        callback(std::move(made));
+      });
 }
 
 std::shared_ptr<ByteStream> tunnelThrough(std::shared_ptr<WebSocket> socket) {

@@ -41,9 +41,11 @@ constexpr size_t kWebSocketMessageLimit = 32 << 20;
 // Whether a request asks to change to WebSocket.
 bool isWebSocketUpgrade(const Request& request);
 
-// Answers the request with 101 and the first of `protocols` that the client offers. An error leaves the exchange
-// unanswered: a bad request, or protocols offered of which none is ours. A client that offers none gets "".
-Result<std::shared_ptr<WebSocket>> acceptWebSocket(Exchange& exchange, const std::vector<std::string>& protocols,
+// Answers the request with 101 and the first of `protocols` that the client offers. An error leaves the
+// exchange unanswered: a bad request, or protocols offered of which none is ours. A client that offers none
+// gets "".
+Result<std::shared_ptr<WebSocket>> acceptWebSocket(Exchange& exchange,
+                                                   const std::vector<std::string>& protocols,
                                                    size_t messageLimit = kWebSocketMessageLimit);
 
 // What a server that does not accept answered comes as an error with its status code and its body as message.

@@ -13,7 +13,11 @@ bool validUtf8(std::string_view text) {
   size_t n = text.size();
   for (size_t i = 0; i < n;) {
     unsigned char c = p[i];
-    size_t more = c < 0x80 ? 0 : c >= 0xc2 && c <= 0xdf ? 1 : c >= 0xe0 && c <= 0xef ? 2 : c >= 0xf0 && c <= 0xf4 ? 3 : 9;
+    size_t more = c < 0x80                 ? 0
+                  : c >= 0xc2 && c <= 0xdf ? 1
+                  : c >= 0xe0 && c <= 0xef ? 2
+                  : c >= 0xf0 && c <= 0xf4 ? 3
+                                           : 9;
     if (more == 9 || i + more >= n) return false;
     for (size_t k = 1; k <= more; ++k) {
       if ((p[i + k] & 0xc0) != 0x80) return false;
@@ -64,7 +68,8 @@ bool WebSocketCodec::parseHeader(std::string_view& in) {
     size_t bytes = length == 126 ? 2 : 8;
     left_ = 0;
     for (size_t i = 0; i < bytes; ++i) left_ = left_ << 8 | h[2 + i];
-    if (left_ < 126 || (bytes == 8 && (left_ < 65536 || left_ >> 63 != 0))) return fail(1002, "bad frame length"), false;
+    if (left_ < 126 || (bytes == 8 && (left_ < 65536 || left_ >> 63 != 0)))
+      return fail(1002, "bad frame length"), false;
   }
   if (masked != (role_ == Role::kServer)) return fail(1002, "bad frame masking"), false;
   if (masked) std::copy(h + size - 4, h + size, mask_);
@@ -95,7 +100,8 @@ WebSocketCodec::Event WebSocketCodec::next(std::string_view& in) {
     size_t at = to.size();
     to.append(in.substr(0, take));
     if (role_ == Role::kServer) {
-      for (size_t i = 0; i < take; ++i) to[at + i] = static_cast<char>(to[at + i] ^ static_cast<char>(mask_[maskAt_++ & 3]));
+      for (size_t i = 0; i < take; ++i)
+        to[at + i] = static_cast<char>(to[at + i] ^ static_cast<char>(mask_[maskAt_++ & 3]));
     }
     in.remove_prefix(take);
     left_ -= take;
@@ -129,9 +135,11 @@ WebSocketCodec::Event WebSocketCodec::closeReceived() {
     return Event::kClose;
   }
   if (control_.size() == 1) return fail(1002, "bad close frame");
-  closeCode_ = static_cast<uint16_t>(static_cast<unsigned char>(control_[0]) << 8 | static_cast<unsigned char>(control_[1]));
+  closeCode_ = static_cast<uint16_t>(static_cast<unsigned char>(control_[0]) << 8 |
+                                     static_cast<unsigned char>(control_[1]));
   reason_ = control_.substr(2);
-  bool known = (closeCode_ >= 1000 && closeCode_ <= 1014 && closeCode_ != 1004 && closeCode_ != 1005 && closeCode_ != 1006) ||
+  bool known = (closeCode_ >= 1000 && closeCode_ <= 1014 && closeCode_ != 1004 && closeCode_ != 1005 &&
+                closeCode_ != 1006) ||
                (closeCode_ >= 3000 && closeCode_ <= 4999);
   if (!known || !validUtf8(reason_)) return fail(1002, "bad close frame");
   return Event::kClose;
@@ -161,7 +169,8 @@ void WebSocketCodec::frame(Opcode opcode, std::string_view payload, std::string&
   out.append(reinterpret_cast<char*>(mask), 4);
   size_t at = out.size();
   out.append(payload);
-  for (size_t i = 0; i < n; ++i) out[at + i] = static_cast<char>(out[at + i] ^ static_cast<char>(mask[i & 3]));
+  for (size_t i = 0; i < n; ++i)
+    out[at + i] = static_cast<char>(out[at + i] ^ static_cast<char>(mask[i & 3]));
 }
 
 void WebSocketCodec::closeFrame(uint16_t code, std::string_view reason, std::string& out) const {

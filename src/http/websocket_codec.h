@@ -11,13 +11,20 @@ class WebSocketCodec {
  public:
   enum class Role { kServer, kClient };
   enum class Event { kNeedMore, kText, kBinary, kPing, kPong, kClose, kError };
-  enum Opcode : uint8_t { kContinuation = 0, kTextFrame = 1, kBinaryFrame = 2, kCloseFrame = 8, kPingFrame = 9, kPongFrame = 10 };
+  enum Opcode : uint8_t {
+    kContinuation = 0,
+    kTextFrame = 1,
+    kBinaryFrame = 2,
+    kCloseFrame = 8,
+    kPingFrame = 9,
+    kPongFrame = 10
+  };
 
   // `limit` bounds a whole message, however it is fragmented.
   WebSocketCodec(Role role, size_t limit) : role_(role), limit_(limit) {}
 
-  // Takes bytes from the front of `in`, up to one event. Messages come whole; control frames between fragments
-  // come as they arrive. After kError nothing may follow.
+  // Takes bytes from the front of `in`, up to one event. Messages come whole; control frames between
+  // fragments come as they arrive. After kError nothing may follow.
   Event next(std::string_view& in);
   // Of a message, ping or pong; good until the next call.
   std::string_view payload() const { return payload_; }
@@ -38,7 +45,7 @@ class WebSocketCodec {
   const Role role_;
   const size_t limit_;
   char header_[14];
-  size_t headerSize_ = 0;   // bytes of it that are here
+  size_t headerSize_ = 0;  // bytes of it that are here
   bool inPayload_ = false;
   bool finalFrame_ = false;
   uint8_t opcode_ = 0;

@@ -41,7 +41,8 @@ TEST(WebSocketCodec, ReadsTheExamplesOfTheStandard) {
 }
 
 TEST(WebSocketCodec, RoundTripsAllSizes) {
-  WebSocketCodec server(WebSocketCodec::Role::kServer, 1 << 20), client(WebSocketCodec::Role::kClient, 1 << 20);
+  WebSocketCodec server(WebSocketCodec::Role::kServer, 1 << 20),
+      client(WebSocketCodec::Role::kClient, 1 << 20);
   for (size_t n : {0, 1, 125, 126, 127, 65535, 65536, 200000}) {
     std::string payload(n, 'z');
     std::string wire;
@@ -59,15 +60,15 @@ TEST(WebSocketCodec, RefusesBadFrames) {
     std::string_view in = wire;
     return server.next(in) == Event::kError ? server.closeCode() : 0;
   };
-  EXPECT_EQ(code(hex({0x81, 0x01, 'a'})), 1002);                               // not masked
-  EXPECT_EQ(code(hex({0xc1, 0x80, 0, 0, 0, 0})), 1002);                        // reserved bit
-  EXPECT_EQ(code(hex({0x83, 0x80, 0, 0, 0, 0})), 1002);                        // unknown opcode
-  EXPECT_EQ(code(hex({0x09, 0x80, 0, 0, 0, 0})), 1002);                        // control frame in fragments
-  EXPECT_EQ(code(hex({0x80, 0x80, 0, 0, 0, 0})), 1002);                        // continuation of nothing
-  EXPECT_EQ(code(hex({0x82, 0xfe, 0x00, 0x7d, 0, 0, 0, 0})), 1002);            // length not minimal
-  EXPECT_EQ(code(hex({0x82, 0xe5, 0, 0, 0, 0})), 1009);                        // over the limit
-  EXPECT_EQ(code(hex({0x81, 0x81, 0, 0, 0, 0, 0xff})), 1007);                  // not UTF-8
-  EXPECT_EQ(code(hex({0x88, 0x82, 0, 0, 0, 0, 0x03, 0xed})), 1002);            // close code 1005
+  EXPECT_EQ(code(hex({0x81, 0x01, 'a'})), 1002);                     // not masked
+  EXPECT_EQ(code(hex({0xc1, 0x80, 0, 0, 0, 0})), 1002);              // reserved bit
+  EXPECT_EQ(code(hex({0x83, 0x80, 0, 0, 0, 0})), 1002);              // unknown opcode
+  EXPECT_EQ(code(hex({0x09, 0x80, 0, 0, 0, 0})), 1002);              // control frame in fragments
+  EXPECT_EQ(code(hex({0x80, 0x80, 0, 0, 0, 0})), 1002);              // continuation of nothing
+  EXPECT_EQ(code(hex({0x82, 0xfe, 0x00, 0x7d, 0, 0, 0, 0})), 1002);  // length not minimal
+  EXPECT_EQ(code(hex({0x82, 0xe5, 0, 0, 0, 0})), 1009);              // over the limit
+  EXPECT_EQ(code(hex({0x81, 0x81, 0, 0, 0, 0, 0xff})), 1007);        // not UTF-8
+  EXPECT_EQ(code(hex({0x88, 0x82, 0, 0, 0, 0, 0x03, 0xed})), 1002);  // close code 1005
 }
 
 // Echoes messages, and SPDY data through a tunnel.
@@ -184,24 +185,26 @@ TEST_F(UpgradeTest, WebSocketOfUnknownProtocolIsRefused) {
 
 TEST_F(UpgradeTest, SpdyEchoes) {
   auto handler = std::make_shared<ClientSpdy>();
-  connectSpdy(*client_, endpoint_, {}, handler, [&](Result<std::shared_ptr<SpdyConnection>> c, const Headers& h) {
-    ASSERT_TRUE(c.ok()) << c.status().message();
-    EXPECT_EQ(h.get("x-stream-protocol-version"), "v4.channel.k8s.io");
-    uint32_t id = (*c)->session().open({{"streamtype", "stdin"}}, false);
-    (*c)->session().data(id, std::string(300000, 'd'), true);
-  });
+  connectSpdy(*client_, endpoint_, {}, handler,
+              [&](Result<std::shared_ptr<SpdyConnection>> c, const Headers& h) {
+                ASSERT_TRUE(c.ok()) << c.status().message();
+                EXPECT_EQ(h.get("x-stream-protocol-version"), "v4.channel.k8s.io");
+                uint32_t id = (*c)->session().open({{"streamtype", "stdin"}}, false);
+                (*c)->session().data(id, std::string(300000, 'd'), true);
+              });
   EXPECT_EQ(handler->done.get_future().get(), "stdin:" + std::string(300000, 'd'));
 }
 
 TEST_F(UpgradeTest, SpdyTunnelsThroughWebSocket) {
   auto handler = std::make_shared<ClientSpdy>();
   std::shared_ptr<SpdyConnection> connection;
-  connectWebSocket(*client_, endpoint_, {}, {"SPDY/3.1+portforward.k8s.io"}, [&](Result<std::shared_ptr<WebSocket>> s) {
-    ASSERT_TRUE(s.ok()) << s.status().message();
-    connection = SpdyConnection::over(tunnelThrough(*s), SpdySession::Role::kClient, handler);
-    uint32_t id = connection->session().open({{"streamtype", "data"}, {"port", "80"}}, false);
-    connection->session().data(id, "through two protocols", true);
-  });
+  connectWebSocket(
+      *client_, endpoint_, {}, {"SPDY/3.1+portforward.k8s.io"}, [&](Result<std::shared_ptr<WebSocket>> s) {
+        ASSERT_TRUE(s.ok()) << s.status().message();
+        connection = SpdyConnection::over(tunnelThrough(*s), SpdySession::Role::kClient, handler);
+        uint32_t id = connection->session().open({{"streamtype", "data"}, {"port", "80"}}, false);
+        connection->session().data(id, "through two protocols", true);
+      });
   EXPECT_EQ(handler->done.get_future().get(), "data:through two protocols");
   loops_.at(0).post([&] { connection->close(); });
   handler->closed.get_future().wait();
