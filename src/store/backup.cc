@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <openssl/evp.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -10,6 +9,7 @@
 #include <filesystem>
 #include <memory>
 
+#include "store/directories.h"
 #include "store/embedded.h"
 #include "store/mvcc.h"
 #include "store/row_format.h"
@@ -118,16 +118,6 @@ Status readRows(const std::string& path, const RowStore::Visit& visit) {
   }
 }
 
-Status syncDirectory(const std::string& directory) {
-  int fd = ::open(directory.empty() ? "." : directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return errors::fromErrno("cannot open " + directory, errno);
-  int failed = ::fsync(fd) == 0 ? 0 : errno;
-  ::close(fd);
-  return failed == 0 ? Status() : errors::fromErrno("cannot sync " + directory, failed);
-}
-
-std::string parentOf(const std::string& path) { return std::filesystem::path(path).parent_path().string(); }
-
 }  // namespace
 
 Status writeBackup(RowStore& rows, const std::string& path) {
@@ -178,6 +168,7 @@ Status restoreEmbedded(const std::string& backupFile, const std::string& directo
   }
   // Built beside and renamed when complete: an interrupted restore leaves nothing that would be taken for a store.
   std::string building = std::filesystem::path(directory + "/").parent_path().string() + ".restoring";
+  KM_TRY(makeDirectories(parentOf(directory)));
   std::filesystem::remove_all(building, failure);
   if (failure) return errors::fromErrno("cannot remove " + building, failure.value());
   {
@@ -193,7 +184,7 @@ Status restoreEmbedded(const std::string& backupFile, const std::string& directo
   if (::rename(building.c_str(), directory.c_str()) != 0) {
     return errors::fromErrno("cannot move the restored store to " + directory, errno);
   }
-  return syncDirectory(parentOf(std::filesystem::path(directory + "/").parent_path().string()));
+  return syncDirectory(parentOf(directory));
 }
 
 }  // namespace km::store

@@ -5,12 +5,12 @@
 #include <rocksdb/table.h>
 #include <rocksdb/utilities/table_properties_collectors.h>
 #include <rocksdb/write_batch.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <filesystem>
 
+#include "store/directories.h"
 #include "store/rows.h"
 
 namespace km::store {
@@ -185,16 +185,8 @@ Status checkNotHeadless(const std::string& directory) {
 }
 
 Status prepareDirectory(const std::string& directory) {
-  std::error_code failure;
-  std::filesystem::path path(directory);
-  if (path.has_parent_path()) std::filesystem::create_directories(path.parent_path(), failure);
-  if (failure) return errors::fromErrno("cannot make data directory " + directory, failure.value());
-  if (::mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST) {
-    return errors::fromErrno("cannot make data directory " + directory, errno);
-  }
-  if (!std::filesystem::is_directory(directory, failure)) {
-    return errors::failed("data directory " + directory + " is not a directory");
-  }
+  Status made = makeDirectories(directory);
+  if (!made.ok()) return errors::failed("cannot use data directory " + directory + ": " + made.message());
   if (::access(directory.c_str(), R_OK | W_OK | X_OK) != 0) {
     return errors::fromErrno("cannot write to data directory " + directory, errno);
   }
