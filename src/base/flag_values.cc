@@ -1,5 +1,7 @@
 #include "base/flag_values.h"
 
+#include <arpa/inet.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
@@ -168,25 +170,80 @@ class IntValue final : public FlagValue {
   std::string type_;
 };
 
+template <typename T>
 class FloatValue final : public FlagValue {
  public:
-  explicit FloatValue(double* target) : target_(target) {}
+  explicit FloatValue(T* target) : target_(target) {}
   Status set(std::string_view text) override {
     std::string copy(text);
     char* end = nullptr;
     errno = 0;
     bool spaces = copy.empty() || copy[0] == ' ' || (copy[0] >= '\t' && copy[0] <= '\r');
     double value = std::strtod(copy.c_str(), &end);
-    if (spaces || *end != '\0' || end != copy.c_str() + copy.size()) return syntaxError("ParseFloat", text);
-    if (errno == ERANGE && (value > 1 || value < -1)) return rangeError("ParseFloat", text);
-    *target_ = value;
+    if (spaces || end != copy.c_str() + copy.size()) return syntaxError("ParseFloat", text);
+    bool finite = value - value == 0;
+    bool beyond =
+        finite && (value > std::numeric_limits<T>::max() || value < std::numeric_limits<T>::lowest());
+    if (beyond || (!finite && errno == ERANGE)) return rangeError("ParseFloat", text);
+    *target_ = static_cast<T>(value);
     return {};
   }
-  std::string str() const override { return formatGoFloat(*target_); }
-  std::string type() const override { return "float64"; }
+  std::string str() const override {
+    if constexpr (sizeof(T) == 4) return formatGoFloat32(*target_);
+    return formatGoFloat(*target_);
+  }
+  std::string type() const override { return sizeof(T) == 4 ? "float32" : "float64"; }
 
  private:
-  double* target_;
+  T* target_;
+};
+
+class IpValue final : public FlagValue {
+ public:
+  explicit IpValue(std::string* target) : target_(target) {}
+  Status set(std::string_view text) override {
+    std::string trimmed(trimSpace(text));
+    unsigned char bytes[16];
+    for (int family : {AF_INET, AF_INET6}) {
+      if (inet_pton(family, trimmed.c_str(), bytes) != 1) continue;
+      char canonical[INET6_ADDRSTRLEN];
+      *target_ = inet_ntop(family, bytes, canonical, sizeof canonical);
+      return {};
+    }
+    return errors::badRequest("failed to parse IP: " + quote(text));
+  }
+  std::string str() const override { return target_->empty() ? "<nil>" : *target_; }
+  std::string type() const override { return "ip"; }
+  bool isZero(std::string_view def) const override { return def == "<nil>"; }
+
+ private:
+  std::string* target_;
+};
+
+class IntListValue final : public FlagValue {
+ public:
+  explicit IntListValue(std::vector<int32_t>* target) : target_(target) {}
+  Status set(std::string_view text) override {
+    std::vector<int32_t> more;
+    for (std::string_view part : split(text, ',')) {
+      KM_ASSIGN(int32_t value, parseSigned<int32_t>(part));
+      more.push_back(value);
+    }
+    if (!changed_) target_->clear();
+    changed_ = true;
+    target_->insert(target_->end(), more.begin(), more.end());
+    return {};
+  }
+  std::string str() const override {
+    std::vector<std::string> texts;
+    for (int32_t value : *target_) texts.push_back(std::to_string(value));
+    return "[" + join(texts, ",") + "]";
+  }
+  std::string type() const override { return "int32Slice"; }
+
+ private:
+  std::vector<int32_t>* target_;
+  bool changed_ = false;
 };
 
 class TextValue final : public FlagValue {
@@ -346,7 +403,16 @@ std::unique_ptr<FlagValue> integer(uint32_t* target) {
   return std::make_unique<IntValue<uint32_t>>(target, "uint32");
 }
 std::unique_ptr<FlagValue> floating(double* target) {
-  return std::make_unique<FloatValue>(target);
+  return std::make_unique<FloatValue<double>>(target);
+}
+std::unique_ptr<FlagValue> floating(float* target) {
+  return std::make_unique<FloatValue<float>>(target);
+}
+std::unique_ptr<FlagValue> ip(std::string* target) {
+  return std::make_unique<IpValue>(target);
+}
+std::unique_ptr<FlagValue> intSlice(std::vector<int32_t>* target) {
+  return std::make_unique<IntListValue>(target);
 }
 std::unique_ptr<FlagValue> text(std::string* target) {
   return std::make_unique<TextValue>(target);

@@ -15,6 +15,9 @@ std::unique_ptr<FlagValue> integer(int* target, std::string type);  // "int" and
 std::unique_ptr<FlagValue> integer(int64_t* target);
 std::unique_ptr<FlagValue> integer(uint32_t* target);
 std::unique_ptr<FlagValue> floating(double* target);
+std::unique_ptr<FlagValue> floating(float* target);
+std::unique_ptr<FlagValue> ip(std::string* target);
+std::unique_ptr<FlagValue> intSlice(std::vector<int32_t>* target);
 std::unique_ptr<FlagValue> text(std::string* target);
 std::unique_ptr<FlagValue> duration(Duration* target);
 std::unique_ptr<FlagValue> slice(std::vector<std::string>* target);

@@ -99,6 +99,15 @@ Flag& FlagSet::add(uint32_t* target, std::string_view name, std::string_view usa
 Flag& FlagSet::add(double* target, std::string_view name, std::string_view usage) {
   return addValue(flag_values::floating(target), name, usage);
 }
+Flag& FlagSet::add(float* target, std::string_view name, std::string_view usage) {
+  return addValue(flag_values::floating(target), name, usage);
+}
+Flag& FlagSet::addIp(std::string* target, std::string_view name, std::string_view usage) {
+  return addValue(flag_values::ip(target), name, usage);
+}
+Flag& FlagSet::add(std::vector<int32_t>* target, std::string_view name, std::string_view usage) {
+  return addValue(flag_values::intSlice(target), name, usage);
+}
 Flag& FlagSet::add(std::string* target, std::string_view name, std::string_view usage) {
   return addValue(flag_values::text(target), name, usage);
 }

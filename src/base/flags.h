@@ -79,7 +79,10 @@ class FlagSet {
   Flag& add(int64_t* target, std::string_view name, std::string_view usage);
   Flag& add(uint32_t* target, std::string_view name, std::string_view usage);
   Flag& add(double* target, std::string_view name, std::string_view usage);  // "float"
+  Flag& add(float* target, std::string_view name, std::string_view usage);   // "float32"
   Flag& add(std::string* target, std::string_view name, std::string_view usage);
+  Flag& addIp(std::string* target, std::string_view name, std::string_view usage);  // "ip"; "" shows as <nil>
+  Flag& add(std::vector<int32_t>* target, std::string_view name, std::string_view usage);  // "int32Slice"
   Flag& add(Duration* target, std::string_view name, std::string_view usage);
   // stringSlice: comma-separated (CSV quoting), repeated flags append; the first use replaces the default.
   Flag& add(std::vector<std::string>* target, std::string_view name, std::string_view usage);

@@ -1,3 +1,4 @@
+#include "base/duration.h"
 #include "base/flags.h"
 #include "base/log.h"
 #include "base/result.h"
@@ -41,6 +42,19 @@ void addLogFlags(FlagSet& flags) {
   flags.addValue(std::make_unique<LevelValue>(), "v", "number for the log level verbosity").shorthand('v');
   flags.addValue(std::make_unique<VmoduleValue>(), "vmodule",
                  "comma-separated list of pattern=N settings for file-filtered logging");
+  flags
+      .addFunc(
+          [](std::string_view text) -> Status {
+            if (text == "text") return {};
+            return errors::badRequest("unsupported log format: " + quote(text));
+          },
+          "string", "logging-format", "Sets the log format. Permitted formats: \"text\".")
+      .defaultText("text");
+  // Every line is written at once, so any frequency is kept.
+  flags
+      .addFunc([](std::string_view text) { return parseDuration(text).status(); }, "duration",
+               "log-flush-frequency", "Maximum time between log flushes: lines are never held back")
+      .defaultText("5s");
   // Lines always go to stderr; asking for it is harmless, asking for something else is refused.
   flags
       .addFunc(

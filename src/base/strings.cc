@@ -50,6 +50,20 @@ bool isPrint(uint32_t rune) {
   return (rune & 0xfffe) != 0xfffe;
 }
 
+template <typename T>
+std::string formatShortest(T value) {
+  if (std::isnan(value)) return "NaN";
+  if (std::isinf(value)) return value > 0 ? "+Inf" : "-Inf";
+  char text[40];
+  auto end = std::to_chars(text, text + sizeof text, value, std::chars_format::scientific).ptr;
+  std::string_view shortest(text, end - text);
+  size_t e = shortest.find('e');
+  int exponent = std::atoi(std::string(shortest.substr(e + 1)).c_str());
+  if (exponent < -4 || exponent >= 6) return std::string(shortest);
+  end = std::to_chars(text, text + sizeof text, value, std::chars_format::fixed).ptr;
+  return std::string(text, end - text);
+}
+
 void appendHex(std::string& out, uint32_t value, int digits) {
   for (int shift = (digits - 1) * 4; shift >= 0; shift -= 4) out += "0123456789abcdef"[value >> shift & 15];
 }
@@ -177,16 +191,10 @@ std::optional<uint64_t> parseUint64(std::string_view text) {
 }
 
 std::string formatGoFloat(double value) {
-  if (std::isnan(value)) return "NaN";
-  if (std::isinf(value)) return value > 0 ? "+Inf" : "-Inf";
-  char text[40];
-  auto end = std::to_chars(text, text + sizeof text, value, std::chars_format::scientific).ptr;
-  std::string_view shortest(text, end - text);
-  size_t e = shortest.find('e');
-  int exponent = std::atoi(std::string(shortest.substr(e + 1)).c_str());
-  if (exponent < -4 || exponent >= 6) return std::string(shortest);
-  end = std::to_chars(text, text + sizeof text, value, std::chars_format::fixed).ptr;
-  return std::string(text, end - text);
+  return formatShortest(value);
+}
+std::string formatGoFloat32(float value) {
+  return formatShortest(value);
 }
 
 }  // namespace km

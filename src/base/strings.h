@@ -35,5 +35,6 @@ std::optional<uint64_t> parseUint64(std::string_view text);
 // As Go's strconv.FormatFloat(value, 'g', -1, 64): the shortest text that reads back, 1e+06 from a million
 // on.
 std::string formatGoFloat(double value);
+std::string formatGoFloat32(float value);  // bitSize 32
 
 }  // namespace km
