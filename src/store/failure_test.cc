@@ -64,7 +64,8 @@ TEST(Failure, ALostRowIsDamageNotAbsence) {
   rows.loseReads = true;
   EXPECT_EQ(store.get("a").status().message(), "damaged: revision 2 is missing");
   EXPECT_EQ(store.range(RangeRequest::prefix("")).status().message(), "damaged: revision 2 is missing");
-  EXPECT_EQ(commitAndWait(store, Txn::put("a", bytes("2"))).status().message(), "damaged: revision 2 is missing");
+  EXPECT_EQ(commitAndWait(store, Txn::put("a", bytes("2"))).status().message(),
+            "damaged: revision 2 is missing");
 }
 
 Status loadAfter(const std::vector<Mutation>& harm) {
@@ -76,7 +77,9 @@ Status loadAfter(const std::vector<Mutation>& harm) {
       explicit Borrowed(RowStore& r) : rows(r) {}
       Status write(const std::vector<Mutation>& b, bool s) override { return rows.write(b, s); }
       Result<std::optional<std::string>> read(std::string_view k) override { return rows.read(k); }
-      Status scan(std::string_view s, std::string_view e, const Visit& v) override { return rows.scan(s, e, v); }
+      Status scan(std::string_view s, std::string_view e, const Visit& v) override {
+        return rows.scan(s, e, v);
+      }
       int64_t bytesOnDisk() override { return 0; }
       Status damaged(std::string_view what) override { return rows.damaged(what); }
       RowStore& rows;
