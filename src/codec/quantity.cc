@@ -1,0 +1,237 @@
+#include <algorithm>
+#include <limits>
+
+#include "codec/scalars.h"
+
+namespace km::codec {
+namespace {
+
+constexpr __int128 kNanosPerUnit = 1'000'000'000;
+constexpr __int128 kMaxNano = static_cast<__int128>(std::numeric_limits<int64_t>::max()) * kNanosPerUnit;
+
+struct Suffix {
+  std::string_view text;
+  int base;
+  int exponent;
+};
+constexpr Suffix kSuffixes[] = {
+    {"n", 10, -9}, {"u", 10, -6}, {"m", 10, -3}, {"", 10, 0},   {"k", 10, 3},  {"M", 10, 6},  {"G", 10, 9},
+    {"T", 10, 12}, {"P", 10, 15}, {"E", 10, 18}, {"Ki", 2, 10}, {"Mi", 2, 20}, {"Gi", 2, 30}, {"Ti", 2, 40},
+    {"Pi", 2, 50}, {"Ei", 2, 60},
+};
+
+bool isDigit(char c) { return c >= '0' && c <= '9'; }
+
+Status wrongFormat() {
+  return errors::badRequest(
+      "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'");
+}
+
+// The text taken apart: digits before and after the point, and what follows them.
+struct Parts {
+  bool negative = false;
+  std::string_view whole, fraction, suffix;
+};
+
+Result<Parts> split(std::string_view s) {
+  if (s.empty()) return wrongFormat();
+  Parts p;
+  size_t i = 0;
+  if (s[0] == '+' || s[0] == '-') p.negative = s[i++] == '-';
+  size_t begin = i;
+  while (i < s.size() && isDigit(s[i])) i++;
+  p.whole = s.substr(begin, i - begin);
+  if (i < s.size() && s[i] == '.') {
+    begin = ++i;
+    while (i < s.size() && isDigit(s[i])) i++;
+    p.fraction = s.substr(begin, i - begin);
+  }
+  begin = i;
+  while (i < s.size() && std::string_view("eEinumkKMGTP").find(s[i]) != std::string_view::npos) i++;
+  if (i < s.size() && (s[i] == '-' || s[i] == '+')) i++;
+  while (i < s.size() && isDigit(s[i])) i++;
+  if (i < s.size()) return wrongFormat();
+  p.suffix = s.substr(begin);
+  if (p.whole.empty() && p.fraction.empty()) {
+    return errors::badRequest("unable to parse numeric part of quantity");
+  }
+  return p;
+}
+
+struct Scale {
+  int base;
+  int exponent;
+  Quantity::Format format;
+};
+
+Result<Scale> interpret(std::string_view suffix) {
+  for (const Suffix& s : kSuffixes) {
+    if (s.text == suffix) {
+      return Scale{s.base, s.exponent, s.base == 10 ? Quantity::Format::kDecimalSI : Quantity::Format::kBinarySI};
+    }
+  }
+  if (suffix.size() > 1 && (suffix[0] == 'e' || suffix[0] == 'E')) {
+    std::string_view digits = suffix.substr(1);
+    bool negative = digits[0] == '-';
+    if (digits[0] == '-' || digits[0] == '+') digits.remove_prefix(1);
+    if (!digits.empty() && std::all_of(digits.begin(), digits.end(), isDigit)) {
+      int exponent = 0;
+      for (char c : digits) exponent = std::min(exponent * 10 + (c - '0'), 1000);
+      return Scale{10, negative ? -exponent : exponent, Quantity::Format::kDecimalExponent};
+    }
+  }
+  return errors::badRequest("unable to parse quantity's suffix");
+}
+
+std::string decimal(__int128 v) {
+  if (v == 0) return "0";
+  bool negative = v < 0;
+  unsigned __int128 u = negative ? -static_cast<unsigned __int128>(v) : static_cast<unsigned __int128>(v);
+  char buf[48];
+  char* p = buf + sizeof buf;
+  for (; u != 0; u /= 10) *--p = static_cast<char>('0' + static_cast<int>(u % 10));
+  if (negative) *--p = '-';
+  return {p, buf + sizeof buf};
+}
+
+// v / d, away from zero.
+__int128 divideUp(__int128 v, __int128 d) {
+  __int128 q = v / d;
+  if (v % d != 0) q += v < 0 ? -1 : 1;
+  return q;
+}
+
+int64_t clampToInt64(__int128 v) {
+  constexpr __int128 max = std::numeric_limits<int64_t>::max();
+  constexpr __int128 min = std::numeric_limits<int64_t>::min();
+  return static_cast<int64_t>(std::clamp(v, min, max));
+}
+
+}  // namespace
+
+Quantity Quantity::nano(__int128 billionths, Format format) {
+  billionths = std::clamp(billionths, -kMaxNano, kMaxNano);
+  Quantity q;
+  q.units_ = static_cast<int64_t>(billionths / kNanosPerUnit);
+  q.nanos_ = static_cast<int32_t>(billionths % kNanosPerUnit);
+  q.format_ = format;
+  return q;
+}
+
+Quantity Quantity::milli(int64_t thousandths, Format format) {
+  return nano(static_cast<__int128>(thousandths) * 1'000'000, format);
+}
+
+Result<Quantity> Quantity::parse(std::string_view text) {
+  KM_ASSIGN(Parts parts, split(text));
+  KM_ASSIGN(Scale scale, interpret(parts.suffix));
+  // nanos = digits * base^exponent * 10^9, gathered digit by digit: whole digits first, then those behind the
+  // point, each worth a tenth of the one before. Beyond kMaxNano the value is clamped, so nothing overflows.
+  __int128 unit = 1;  // nanos that "1" stands for, when integral
+  int down = 0;       // decimal places below one nano
+  bool huge = false;
+  if (scale.base == 2) {
+    unit = kNanosPerUnit << scale.exponent;
+  } else {
+    int e = scale.exponent + 9;
+    for (; e > 0 && !huge; e--) {
+      unit *= 10;
+      huge = unit > kMaxNano * 10;
+    }
+    down = e < 0 ? -e : 0;
+  }
+  __int128 value = 0;
+  bool more = false;  // something below one nano was cut off
+  bool over = false;
+  for (char c : parts.whole) {
+    value = value * 10 + (c - '0');
+    over = over || value > kMaxNano;
+    if (over) value = kMaxNano;
+  }
+  if (value != 0 && huge) over = true;
+  if (!over && value > kMaxNano / unit) over = true;
+  value = over ? kMaxNano : value * unit;
+  __int128 place = huge ? kMaxNano : unit;
+  int64_t remainderScale = 1;
+  for (char c : parts.fraction) {
+    int digit = c - '0';
+    if (scale.base == 2) {
+      // unit is divisible by 10^9 only: keep exact tenths while they last.
+      remainderScale *= 10;
+      if (remainderScale > 1'000'000'000'000'000) {
+        more = more || digit != 0;
+        continue;
+      }
+      value += place / remainderScale * digit + (place % remainderScale) * digit / remainderScale;
+      more = more || (place % remainderScale) * digit % remainderScale != 0;
+    } else {
+      place /= 10;
+      if (place == 0) {
+        more = more || digit != 0;
+      } else {
+        value += place * digit;
+      }
+    }
+  }
+  for (; down > 0 && value != 0; down--) {
+    more = more || value % 10 != 0;
+    value /= 10;
+  }
+  if (more) value += 1;
+  value = std::min(value, kMaxNano);
+  if (scale.format == Format::kBinarySI && value < kNanosPerUnit && value > 0) scale.format = Format::kDecimalSI;
+  return nano(parts.negative ? -value : value, scale.format);
+}
+
+std::string Quantity::str() const {
+  if (isZero()) return "0";
+  Format format = format_;
+  __int128 v = nanoValue();
+  // Small and fractional numbers would lose precision in binary notation.
+  if (format == Format::kBinarySI && (nanos_ != 0 || (units_ > -1024 && units_ < 1024))) format = Format::kDecimalSI;
+  if (format == Format::kBinarySI) {
+    v /= kNanosPerUnit;
+    int exponent = 0;
+    while (v % 1024 == 0 && exponent < 60) {
+      v /= 1024;
+      exponent += 10;
+    }
+    for (const Suffix& s : kSuffixes) {
+      if (exponent == 0) break;
+      if (s.base == 2 && s.exponent == exponent) return decimal(v).append(s.text);
+    }
+    return decimal(v);
+  }
+  int exponent = -9;
+  while (v % 1000 == 0 && exponent < 18) {
+    v /= 1000;
+    exponent += 3;
+  }
+  if (format == Format::kDecimalExponent) {
+    return exponent == 0 ? decimal(v) : decimal(v) + "e" + std::to_string(exponent);
+  }
+  for (const Suffix& s : kSuffixes) {
+    if (s.base == 10 && s.exponent == exponent) return decimal(v).append(s.text);
+  }
+  return decimal(v);
+}
+
+int64_t Quantity::value() const { return clampToInt64(divideUp(nanoValue(), kNanosPerUnit)); }
+int64_t Quantity::milliValue() const { return clampToInt64(divideUp(nanoValue(), 1'000'000)); }
+
+Quantity& Quantity::operator+=(const Quantity& o) {
+  *this = nano(nanoValue() + o.nanoValue(), isZero() ? o.format_ : format_);
+  return *this;
+}
+
+Quantity& Quantity::operator-=(const Quantity& o) {
+  *this = nano(nanoValue() - o.nanoValue(), isZero() ? o.format_ : format_);
+  return *this;
+}
+
+std::strong_ordering operator<=>(const Quantity& a, const Quantity& b) {
+  __int128 x = a.nanoValue(), y = b.nanoValue();
+  return x < y ? std::strong_ordering::less : x > y ? std::strong_ordering::greater : std::strong_ordering::equal;
+}
+
+}  // namespace km::codec

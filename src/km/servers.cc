@@ -1,0 +1,30 @@
+#include "base/flags.h"
+#include "km/base_flags.h"
+#include "km/server_table.h"
+
+namespace km {
+namespace {
+
+int runVersion(ServerCall& call) {
+  FlagSet flags(std::string(call.server->name));
+  if (auto done = parseServerFlags(call, flags)) return *done;
+  if (!flags.args().empty()) return finish(call, errors::badRequest("version takes no arguments"));
+  call.answer(BaseFlags{}.versionText());
+  return 0;
+}
+
+}  // namespace
+
+std::span<const Server> allServers() {
+  static const std::vector<Server> kServers = {
+      {.name = "version",
+       .aliases = {},
+       .oneLine = "Print the version",
+       .help = "Prints the version of Kubernetes that this program speaks.",
+       .run = runVersion,
+       .link = false},
+  };
+  return kServers;
+}
+
+}  // namespace km
