@@ -376,6 +376,70 @@ TEST(RawHttp1, PipeliningOrderExpectationAndRefusals) {
   EXPECT_EQ(count(got, "HTTP/1.1"), 1u) << got;
 }
 
+// Keeps every request, even after its client went away.
+class HoardingHandler final : public Handler {
+ public:
+  void handle(std::shared_ptr<Exchange> x) override { all.push_back(std::move(x)); }
+  std::vector<std::shared_ptr<Exchange>> all;
+};
+
+TEST(Http2, ResettingDoesNotBuyUnlimitedWork) {
+  async::LoopGroup loops(1, "test");
+  auto handler = std::make_shared<HoardingHandler>();
+  ServerOptions options;
+  options.maxConcurrentStreams = 10;
+  auto server = std::make_unique<Server>(loops, handler, options);
+  Endpoint e;
+  e.host = "127.0.0.1";
+  e.port = *server->listen("127.0.0.1", 0, nullptr);
+  e.speak = Endpoint::Speak::kHttp2;
+  auto client = std::make_unique<Client>(loops.at(0));
+  std::promise<void> refused;
+  bool told = false;
+  // Each call is given up as soon as the next turn, and the server's handler never lets go.
+  std::function<void(int)> next = [&](int i) {
+    CallHandler h;
+    h.onError = [&](const Status&) {
+      if (!told) refused.set_value();
+      told = true;
+    };
+    auto call = client->send(e, {}, std::move(h));
+    auto timer = std::make_shared<async::Timer>(loops.at(0));
+    timer->start(std::chrono::microseconds(200), [&, i, call, timer] {
+      if (told) return;
+      call->cancel();
+      if (i < 1000) next(i + 1);
+    });
+  };
+  // One call stays: it hears of the end of its connection.
+  CallHandler h;
+  h.onError = [&](const Status&) {
+    if (!told) refused.set_value();
+    told = true;
+  };
+  client->send(e, {}, std::move(h));
+  loops.at(0).post([&] { next(0); });
+  EXPECT_EQ(refused.get_future().wait_for(std::chrono::seconds(10)), std::future_status::ready);
+  std::promise<void> down;
+  loops.at(0).post([&] {
+    EXPECT_LE(handler->all.size(), 45u);
+    told = true;
+    client.reset();
+  });
+  // The last timer fires before this one.
+  std::unique_ptr<async::Timer> later;
+  loops.at(0).post([&] {
+    later = std::make_unique<async::Timer>(loops.at(0));
+    later->start(std::chrono::milliseconds(5), [&] {
+      later.reset();
+      down.set_value();
+    });
+  });
+  down.get_future().wait();
+  server.reset();
+  handler->all.clear();
+}
+
 TEST(UnixServer, SpeaksBothProtocolsInCleartext) {
   async::LoopGroup loops(1, "test");
   Server server(loops, std::make_shared<TestHandler>());
