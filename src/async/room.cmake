@@ -1,0 +1,1 @@
+target_link_libraries(km_async PUBLIC OpenSSL::SSL OpenSSL::Crypto)

@@ -1,0 +1,360 @@
+#include "cache/resource_cache.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "api/selector.h"
+#include "api/types/meta_v1.h"
+#include "base/log.h"
+#include "codec/json.h"
+#include "codec/proto.h"
+
+namespace km::cache {
+namespace {
+
+// Events are kept at least this long, for watches that come back: upstream's eventFreshDuration.
+constexpr Duration kKeep = std::chrono::seconds(75);
+constexpr size_t kMinWindow = 100;
+constexpr size_t kMaxWindow = 100 * 1024;
+
+std::string_view below(std::string_view key, const std::string& prefix) { return key.substr(prefix.size()); }
+
+std::string cacheKey(std::string_view ns, std::string_view name) {
+  if (ns.empty()) return std::string(name);
+  return fmt::format("{}/{}", ns, name);
+}
+
+}  // namespace
+
+ResourceCache::ResourceCache(store::Store& store, Config config, Clock& clock)
+    : store_(store), config_(std::move(config)), clock_(clock) {}
+
+ResourceCache::~ResourceCache() {
+  watch_.reset();
+  std::vector<Waiter> left;
+  {
+    std::lock_guard lock(waitersMutex_);
+    left.swap(waiters_);
+  }
+  for (Waiter& w : left) w.done(errors::serviceUnavailable("the server is shutting down"));
+}
+
+Status ResourceCache::start() {
+  KM_ASSIGN(store::RangeResult all, store_.range(store::RangeRequest::prefix(config_.prefix)));
+  {
+    std::unique_lock lock(mutex_);
+    for (const store::KeyValue& kv : all.kvs) {
+      KM_ASSIGN(api::MutableObject o, decode(kv));
+      objects_.emplace_hint(objects_.end(), below(kv.key, config_.prefix), std::move(o));
+    }
+    windowStart_ = lastEvent_ = all.revision;
+  }
+  watch_ = store_.watch(config_.prefix, all.revision + 1, *this);
+  return {};
+}
+
+std::string ResourceCache::storeKey(std::string_view ns, std::string_view name) const {
+  return config_.prefix + cacheKey(ns, name);
+}
+
+Result<api::MutableObject> ResourceCache::decode(const store::KeyValue& kv) const {
+  const codec::TypeInfo& type = *config_.resource->type;
+  api::MutableObject o = api::Object::make(type);
+  std::string_view bytes = *kv.value;
+  Status s;
+  if (bytes.substr(0, codec::kProtoMagic.size()) == codec::kProtoMagic) {
+    KM_ASSIGN(codec::Envelope envelope, codec::openEnvelope(bytes));
+    s = codec::decodeProto(envelope.raw, o->data(), type);
+  } else {
+    s = codec::decodeJson(bytes, o->data(), type);
+  }
+  if (!s.ok()) return errors::internal(fmt::format("stored value of {} cannot be read: {}", kv.key, s.message()));
+  o->meta().resourceVersion = std::to_string(kv.modRevision);
+  return o;
+}
+
+std::string ResourceCache::indexValue(const api::Object& o) const {
+  if (config_.indexField.empty()) return "";
+  return api::fieldText(o.data(), o.type(), config_.indexField);
+}
+
+// --- reading ------------------------------------------------------------------------------------------
+
+api::ObjectPtr ResourceCache::get(std::string_view ns, std::string_view name) const {
+  std::string key = cacheKey(ns, name);
+  std::shared_lock lock(mutex_);
+  auto it = objects_.find(key);
+  return it == objects_.end() ? nullptr : it->second;
+}
+
+Snapshot ResourceCache::list(std::string_view ns) const {
+  Snapshot s;
+  s.revision = revision();
+  std::shared_lock lock(mutex_);
+  s.revision = std::max(s.revision, lastEvent_);
+  if (ns.empty()) {
+    std::lock_guard snapshotLock(snapshotMutex_);
+    if (!wholeList_) {
+      auto all = std::make_shared<std::vector<api::ObjectPtr>>();
+      all->reserve(objects_.size());
+      for (const auto& [key, o] : objects_) all->push_back(o);
+      wholeList_ = std::move(all);
+    }
+    s.objects = wholeList_;
+    return s;
+  }
+  auto some = std::make_shared<std::vector<api::ObjectPtr>>();
+  std::string prefix = fmt::format("{}/", ns);
+  for (auto it = objects_.lower_bound(prefix); it != objects_.end() && it->first.starts_with(prefix); ++it) {
+    some->push_back(it->second);
+  }
+  s.objects = std::move(some);
+  return s;
+}
+
+Snapshot ResourceCache::listIndexed(std::string_view value) const {
+  Snapshot whole = list();
+  auto some = std::make_shared<std::vector<api::ObjectPtr>>();
+  for (const api::ObjectPtr& o : *whole.objects) {
+    if (indexValue(*o) == value) some->push_back(o);
+  }
+  return {std::move(some), whole.revision};
+}
+
+size_t ResourceCache::size() const {
+  std::shared_lock lock(mutex_);
+  return objects_.size();
+}
+
+int64_t ResourceCache::revision() const {
+  int64_t delivered = watch_ ? watch_->delivered() : 0;
+  std::shared_lock lock(mutex_);
+  return std::max(delivered, lastEvent_);
+}
+
+void ResourceCache::whenFresh(std::function<void(Status)> done) {
+  auto current = store_.currentRevision();
+  if (!current.ok()) return done(current.status());
+  whenAt(*current, std::move(done));
+}
+
+void ResourceCache::whenAt(int64_t revision, std::function<void(Status)> done) {
+  if (this->revision() >= revision) return done({});
+  {
+    std::lock_guard lock(waitersMutex_);
+    if (broken_.ok()) {
+      waiters_.push_back({revision, std::move(done)});
+      done = nullptr;
+    }
+  }
+  if (done) return done(broken_);
+  // Events may have passed between the look and the enlisting; the answer comes in any case.
+  watch_->requestProgress();
+}
+
+// --- following the store (committer thread) -----------------------------------------------------------
+
+void ResourceCache::onEvents(std::span<const store::EventPtr> events) {
+  for (const store::EventPtr& e : events) {
+    std::unique_lock lock(mutex_);
+    if (EventPtr event = apply(*e)) {
+      // Handed over under the lock: a watcher is enlisted with all events before, and then gets all events after.
+      dispatch(event);
+    }
+    lastEvent_ = std::max(lastEvent_, e->revision());
+  }
+  trimWindow();
+  wakeWaiters(events.back()->revision());
+}
+
+EventPtr ResourceCache::apply(const store::Event& e) {
+  std::string_view key = below(e.kv.key, config_.prefix);
+  auto it = objects_.find(key);
+  api::ObjectPtr prev = it == objects_.end() ? nullptr : it->second;
+  api::ObjectPtr object;
+  EventType type;
+  if (e.type == store::EventType::kDelete) {
+    if (!prev) return nullptr;
+    type = EventType::kDeleted;
+    // A writer that deletes may bring the last version along; else it is the one before.
+    object = withRevision(*prev, e.revision());
+    objects_.erase(it);
+  } else {
+    if (e.attachment) {
+      // The writer's object, not yet published: this is where its resourceVersion becomes known.
+      auto brought = std::static_pointer_cast<api::Object>(std::const_pointer_cast<void>(e.attachment));
+      brought->meta().resourceVersion = std::to_string(e.revision());
+      object = std::move(brought);
+    } else {
+      auto decoded = decode(e.kv);
+      if (!decoded.ok()) {
+        KM_LOG(ERROR, "{}", decoded.status().message());
+        return nullptr;
+      }
+      object = std::move(*decoded);
+    }
+    type = prev ? EventType::kModified : EventType::kAdded;
+    if (prev) {
+      it->second = object;
+    } else {
+      objects_.emplace(key, object);
+    }
+  }
+  {
+    std::lock_guard snapshotLock(snapshotMutex_);
+    wholeList_.reset();
+  }
+  auto event = std::make_shared<Event>(type, std::move(object), std::move(prev), e.revision());
+  window_.push_back({event, clock_.monotonic()});
+  return event;
+}
+
+void ResourceCache::dispatch(const EventPtr& event) {
+  auto tell = [&](const WatcherSet& watchers) {
+    for (Watcher* w : watchers) w->push(event);
+  };
+  auto tellIn = [&](const std::unordered_map<std::string, WatcherSet>& index, const std::string& key) {
+    auto it = index.find(key);
+    if (it != index.end()) tell(it->second);
+  };
+  tell(all_);
+  const api::Object& o = *event->object;
+  if (!byNs_.empty()) tellIn(byNs_, std::string(o.ns()));
+  if (!byName_.empty()) tellIn(byName_, o.key());
+  if (!byIndex_.empty()) {
+    std::string now = indexValue(o);
+    tellIn(byIndex_, now);
+    // An object that moved concerns those who watched it where it was.
+    if (event->prev) {
+      std::string before = indexValue(*event->prev);
+      if (before != now) tellIn(byIndex_, before);
+    }
+  }
+}
+
+void ResourceCache::trimWindow() {
+  std::vector<Dated> dropped;  // destroyed outside the lock
+  std::unique_lock lock(mutex_);
+  Duration oldest = clock_.monotonic() - kKeep;
+  while (window_.size() > kMinWindow && (window_.size() > kMaxWindow || window_.front().at < oldest)) {
+    windowStart_ = window_.front().event->revision;
+    dropped.push_back(std::move(window_.front()));
+    window_.pop_front();
+  }
+}
+
+void ResourceCache::onProgress(store::Revision revision) { wakeWaiters(revision); }
+
+void ResourceCache::onError(const Status& status) {
+  KM_LOG(ERROR, "the watch of {} ended: {}", config_.prefix, status.message());
+  std::vector<Waiter> left;
+  {
+    std::lock_guard lock(waitersMutex_);
+    broken_ = status;
+    left.swap(waiters_);
+  }
+  for (Waiter& w : left) w.done(status);
+}
+
+void ResourceCache::wakeWaiters(int64_t revision) {
+  std::vector<Waiter> due;
+  {
+    std::lock_guard lock(waitersMutex_);
+    if (waiters_.empty()) return;
+    auto split = std::partition(waiters_.begin(), waiters_.end(), [&](const Waiter& w) { return w.revision > revision; });
+    due.assign(std::make_move_iterator(split), std::make_move_iterator(waiters_.end()));
+    waiters_.erase(split, waiters_.end());
+    if (!waiters_.empty() && watch_) watch_->requestProgress();
+  }
+  for (Waiter& w : due) w.done({});
+}
+
+// --- watching -----------------------------------------------------------------------------------------
+
+void ResourceCache::enlist(Watcher* w) {
+  const Selection& s = w->selection();
+  if (!s.name.empty()) {
+    byName_[cacheKey(s.ns, s.name)].insert(w);
+  } else if (s.byIndex) {
+    byIndex_[s.indexValue].insert(w);
+  } else if (!s.ns.empty()) {
+    byNs_[s.ns].insert(w);
+  } else {
+    all_.insert(w);
+  }
+}
+
+void ResourceCache::delist(Watcher* w) {
+  std::unique_lock lock(mutex_);
+  const Selection& s = w->selection();
+  auto remove = [&](std::unordered_map<std::string, WatcherSet>& index, const std::string& key) {
+    auto it = index.find(key);
+    if (it == index.end()) return;
+    it->second.erase(w);
+    if (it->second.empty()) index.erase(it);
+  };
+  if (!s.name.empty()) {
+    remove(byName_, cacheKey(s.ns, s.name));
+  } else if (s.byIndex) {
+    remove(byIndex_, s.indexValue);
+  } else if (!s.ns.empty()) {
+    remove(byNs_, s.ns);
+  } else {
+    all_.erase(w);
+  }
+}
+
+bool ResourceCache::replay(int64_t revision, Watcher& w, std::vector<Delivery>& out) const {
+  if (revision < windowStart_) return false;
+  auto it = std::upper_bound(window_.begin(), window_.end(), revision,
+                             [](int64_t r, const Dated& d) { return r < d.event->revision; });
+  for (; it != window_.end(); ++it) {
+    Delivery d;
+    if (w.classify(*it->event, d)) out.push_back(std::move(d));
+  }
+  return true;
+}
+
+Result<std::unique_ptr<Watcher>> ResourceCache::watchFrom(int64_t revision, Selection selection, std::function<void()> wake) {
+  auto w = std::make_unique<Watcher>(*this, std::move(selection), std::move(wake));
+  bool signal = false, ok;
+  int64_t oldest;
+  {
+    std::unique_lock lock(mutex_);
+    oldest = windowStart_;
+    ok = replay(revision, *w, w->queue_);
+    if (ok) {
+      w->seen_ = lastEvent_;
+      signal = w->signalled_ = !w->queue_.empty();
+      enlist(w.get());
+    }
+  }
+  if (!ok) return errors::expired(fmt::format("too old resource version: {} ({})", revision, oldest));
+  if (signal) w->wake_();
+  return w;
+}
+
+std::unique_ptr<Watcher> ResourceCache::watchWithInitial(Selection selection, std::function<void()> wake, Snapshot& initial) {
+  auto w = std::make_unique<Watcher>(*this, std::move(selection), std::move(wake));
+  auto selected = std::make_shared<std::vector<api::ObjectPtr>>();
+  int64_t delivered = watch_ ? watch_->delivered() : 0;
+  std::unique_lock lock(mutex_);
+  const Selection& s = w->selection();
+  if (!s.name.empty()) {
+    auto it = objects_.find(cacheKey(s.ns, s.name));
+    if (it != objects_.end() && s.selects(*it->second)) selected->push_back(it->second);
+  } else {
+    std::string prefix = s.ns.empty() ? "" : s.ns + "/";
+    for (auto it = objects_.lower_bound(prefix); it != objects_.end() && it->first.starts_with(prefix); ++it) {
+      if (s.selects(*it->second)) selected->push_back(it->second);
+    }
+  }
+  w->seen_ = lastEvent_;
+  initial.revision = std::max(lastEvent_, delivered);
+  initial.objects = std::move(selected);
+  enlist(w.get());
+  return w;
+}
+
+}  // namespace km::cache

@@ -1,0 +1,123 @@
+// ResourceCache: everything known of one stored resource (see README.md).
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <shared_mutex>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "api/resource.h"
+#include "base/clock.h"
+#include "base/result.h"
+#include "cache/event.h"
+#include "cache/watcher.h"
+#include "store/store.h"
+
+namespace km::cache {
+
+struct Config {
+  const api::Resource* resource = nullptr;  // of the storage version
+  std::string prefix;                       // of its keys, with the slash at the end: "/registry/pods/"
+  std::string indexField;                   // a field that watches select by, or empty
+};
+
+// The objects at one moment, in key order.
+struct Snapshot {
+  std::shared_ptr<const std::vector<api::ObjectPtr>> objects;
+  int64_t revision = 0;  // every event up to it is in
+};
+
+class ResourceCache : private store::WatchSink {
+ public:
+  ResourceCache(store::Store& store, Config config, Clock& clock = Clock::system());
+  ~ResourceCache() override;  // all Watchers must be gone
+
+  // Reads all objects and follows the store from then on. Blocks for the reading.
+  Status start();
+
+  const Config& config() const { return config_; }
+  // "/registry/pods/ns/name".
+  std::string storeKey(std::string_view ns, std::string_view name) const;
+
+  // Reads see every event that was delivered; call whenFresh first where a read must see all acknowledged writes.
+  api::ObjectPtr get(std::string_view ns, std::string_view name) const;
+  // All objects, or those of one namespace. The whole list is shared between calls until something changes.
+  Snapshot list(std::string_view ns = "") const;
+  // Those whose index field has the value.
+  Snapshot listIndexed(std::string_view value) const;
+  size_t size() const;
+
+  // Runs `done` once the cache has all events up to the store's revision of now: at once on this thread in the
+  // common case, else on the committer thread.
+  void whenFresh(std::function<void(Status)> done);
+  // The same for a revision that a client names. The caller limits the wait.
+  void whenAt(int64_t revision, std::function<void(Status)> done);
+  // Every event up to this revision is in.
+  int64_t revision() const;
+
+  // Watches from the events after `revision` on. Fails with 410 Expired if the window no longer reaches back to it.
+  Result<std::unique_ptr<Watcher>> watchFrom(int64_t revision, Selection selection, std::function<void()> wake);
+  // Watches from now on; `initial` receives what is selected now, in key order, and the revision of that.
+  std::unique_ptr<Watcher> watchWithInitial(Selection selection, std::function<void()> wake, Snapshot& initial);
+
+  // The object of a stored value.
+  Result<api::MutableObject> decode(const store::KeyValue& kv) const;
+
+  // Value of the index field.
+  std::string indexValue(const api::Object& o) const;
+
+ private:
+  friend class Watcher;
+  using WatcherSet = std::unordered_set<Watcher*>;
+
+  void onEvents(std::span<const store::EventPtr> events) override;
+  void onProgress(store::Revision revision) override;
+  void onError(const Status& status) override;
+
+  EventPtr apply(const store::Event& e);
+  void dispatch(const EventPtr& event);
+  void trimWindow();
+  void enlist(Watcher* w);
+  void delist(Watcher* w);
+  // Events after `revision` as the watcher sees them; false if the window does not reach back.
+  bool replay(int64_t revision, Watcher& w, std::vector<Delivery>& out) const;
+  void wakeWaiters(int64_t revision);
+
+  struct Dated {
+    EventPtr event;
+    Duration at;
+  };
+
+  store::Store& store_;
+  const Config config_;
+  Clock& clock_;
+
+  mutable std::shared_mutex mutex_;  // guards what follows; written on the committer thread only, but for watchers
+  std::map<std::string, api::ObjectPtr, std::less<>> objects_;  // by key below the prefix: "ns/name"
+  std::deque<Dated> window_;
+  int64_t windowStart_ = 0;  // the window has every event after this revision
+  int64_t lastEvent_ = 0;
+  WatcherSet all_;
+  std::unordered_map<std::string, WatcherSet> byNs_, byName_, byIndex_;
+  mutable std::mutex snapshotMutex_;
+  mutable std::shared_ptr<const std::vector<api::ObjectPtr>> wholeList_;  // null: something changed
+
+  struct Waiter {
+    int64_t revision;
+    std::function<void(Status)> done;
+  };
+  std::mutex waitersMutex_;
+  std::vector<Waiter> waiters_;
+  Status broken_;
+
+  std::unique_ptr<store::Watch> watch_;
+};
+
+}  // namespace km::cache

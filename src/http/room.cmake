@@ -1,0 +1,7 @@
+find_path(KM_NGHTTP2_INCLUDE nghttp2/nghttp2.h REQUIRED)
+find_library(KM_NGHTTP2 NAMES libnghttp2.a nghttp2 REQUIRED)
+find_package(ZLIB REQUIRED)
+target_include_directories(km_http PRIVATE ${KM_NGHTTP2_INCLUDE})
+target_link_libraries(km_http PUBLIC ${KM_NGHTTP2} ZLIB::ZLIB)
+add_executable(http_bench ${CMAKE_SOURCE_DIR}/src/http/bench_main.cc)
+target_link_libraries(http_bench km_http)

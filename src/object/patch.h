@@ -1,0 +1,31 @@
+// Patches: a JSON patch, a merge patch or a strategic merge patch applied to an object. Pure functions; any thread.
+#pragma once
+
+#include <string_view>
+
+#include "api/object.h"
+#include "base/result.h"
+#include "codec/json.h"
+
+namespace km::object {
+
+enum class PatchKind {
+  kJson,            // RFC 6902: application/json-patch+json
+  kMerge,           // RFC 7386: application/merge-patch+json
+  kStrategicMerge,  // application/strategic-merge-patch+json, over the marks of the field tables
+};
+
+// A JSON patch may hold this many operations.
+inline constexpr int kMaxJsonPatchOperations = 10000;
+
+// The object that results from the patch `body`, of the type of `current`. Errors have the codes and texts that upstream
+// answers: 400 for a body that is no patch, 422 for one that does not fit the object. `strict`, if given, receives unknown and
+// duplicate fields; the caller turns them into an error (Strict) or warnings (Warn). `resource` names the object in errors
+// ("deployments.apps"). No defaults are applied and managed fields are left as the patch leaves them.
+Result<api::MutableObject> applyPatch(PatchKind kind, const api::Object& current, std::string_view body,
+                                      codec::StrictErrors* strict, GroupResource resource);
+// As above; errors name the lower-case kind.
+Result<api::MutableObject> applyPatch(PatchKind kind, const api::Object& current, std::string_view body,
+                                      codec::StrictErrors* strict);
+
+}  // namespace km::object

@@ -1,0 +1,103 @@
+// Registry: the generic life of one resource's objects, from a decoded request to the store and back
+// (upstream's registry/generic/registry.Store). It runs the resource's Strategy in one order for every resource.
+//
+// Asynchronous: a call returns at once or answers before it returns; callbacks run on the caller's thread, or on the store's
+// committer thread (then post elsewhere before doing more than encoding an answer).
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "api/object.h"
+#include "api/resource.h"
+#include "base/clock.h"
+#include "base/result.h"
+#include "cache/resource_cache.h"
+#include "registry/strategy.h"
+#include "store/store.h"
+
+namespace km::registry {
+
+using ObjectCallback = std::function<void(Result<api::ObjectPtr>)>;
+
+// Validating admission of a create (old is null) or update; runs after the strategy's validation.
+using Admit = std::function<Status(const api::Object& o, const api::Object* old)>;
+
+// Makes the new object from the stored one (null if there is none). May run several times, when another writer came between.
+// For an update it holds the body of the request, for a patch it applies the patch; mutating admission is part of it.
+using MakeObject = std::function<Result<api::MutableObject>(const api::ObjectPtr& existing)>;
+
+struct DeleteOptions {
+  std::optional<int64_t> gracePeriodSeconds;
+  std::optional<bool> orphanDependents;
+  std::string propagationPolicy;  // "", "Orphan", "Background", "Foreground"
+  std::optional<std::string> uid;
+  std::optional<std::string> resourceVersion;
+};
+
+struct Deleted {
+  api::ObjectPtr object;   // its last version
+  bool immediately = false;  // it is gone; else it is marked, and goes later
+};
+using DeleteCallback = std::function<void(Result<Deleted>)>;
+
+struct UpdateResult {
+  api::ObjectPtr object;
+  bool created = false;
+};
+using UpdateCallback = std::function<void(Result<UpdateResult>)>;
+
+class Registry {
+ public:
+  // All must outlive the registry. `offload` runs a task on a worker: for retries that would else run on the committer.
+  Registry(store::Store& store, cache::ResourceCache& cache, const Strategy& strategy, Clock& clock,
+           std::function<void(std::function<void()>)> offload);
+
+  const api::Resource& resource() const { return *cache_.config().resource; }
+  cache::ResourceCache& cache() { return cache_; }
+  const Strategy& strategy() const { return strategy_; }
+
+  // The newest version, seeing every acknowledged write; 404 if there is none.
+  void get(std::string_view ns, std::string_view name, ObjectCallback done);
+
+  void create(const Context& c, api::MutableObject o, Admit admit, ObjectCallback done);
+
+  void update(const Context& c, std::string name, MakeObject make, Admit admit, bool allowCreate, UpdateCallback done);
+
+  void remove(const Context& c, std::string name, DeleteOptions options, std::function<Status(const api::Object&)> admit,
+              DeleteCallback done);
+
+  // Events go after this time; other resources have none.
+  void setTtl(int64_t seconds) { ttlSeconds_ = seconds; }
+
+  GroupResource groupResource() const { return {resource().group, resource().name}; }
+
+ private:
+  struct UpdateCall;
+  struct DeleteCall;
+
+  void attemptUpdate(std::shared_ptr<UpdateCall> call, api::ObjectPtr existing);
+  void attemptDelete(std::shared_ptr<DeleteCall> call, api::ObjectPtr existing);
+  // The stored value as an object, when a guard failed.
+  Result<api::ObjectPtr> current(const std::optional<store::KeyValue>& kv) const;
+  void retry(std::function<void(api::ObjectPtr)> again, const std::optional<store::KeyValue>& kv,
+             std::function<void(Status)> failed);
+  store::Bytes encode(api::Object& o) const;
+  Status prepareCreate(const Context& c, api::Object& o) const;
+  Status prepareUpdate(const Context& c, api::Object& o, const api::Object& old) const;
+  Status checkPreconditions(const DeleteOptions& options, const api::Object& o) const;
+  void commitCreate(const Context& c, api::MutableObject o, ObjectCallback done, int attempts);
+  void commit(store::Txn txn, store::Store::Callback<store::TxnResult> done);
+  void erase(std::shared_ptr<DeleteCall> call, api::ObjectPtr last, bool ignoreNotFound);
+
+  store::Store& store_;
+  cache::ResourceCache& cache_;
+  const Strategy& strategy_;
+  Clock& clock_;
+  std::function<void(std::function<void()>)> offload_;
+  int64_t ttlSeconds_ = 0;
+};
+
+}  // namespace km::registry

@@ -1,0 +1,103 @@
+// Strategy: the rules of one resource that are code. The generic registry runs them in one order for every resource
+// (see registry.h); a resource overrides what differs from the defaults below.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "api/field_error.h"
+#include "api/object.h"
+#include "api/resource.h"
+#include "api/validation.h"
+#include "authn/user.h"
+#include "base/clock.h"
+
+namespace km::registry {
+
+// What a strategy may know of the request.
+struct Context {
+  const authn::UserInfo* user = nullptr;
+  std::string ns;             // of the request; empty for cluster scope
+  std::string subresource;    // "" or "status", "scale", ...
+  bool dryRun = false;
+  WallTime now;
+  std::vector<std::string>* warnings = nullptr;
+
+  void warn(std::string text) const {
+    if (warnings != nullptr) warnings->push_back(std::move(text));
+  }
+};
+
+// How deletions treat dependents when the caller does not say.
+enum class GarbageCollection { kBackground, kOrphan, kUnsupported };
+
+class Strategy {
+ public:
+  virtual ~Strategy() = default;
+
+  // Defaults that depend on other fields; constant ones stand in the schema. Runs on every object that is decoded
+  // from a request or from the store, so it must be idempotent.
+  virtual void setDefaults(api::Object& o) const {}
+
+  // Clears what a creator may not set. The base clears `status` if it is a subresource, and sets the generation.
+  virtual void prepareForCreate(const Context& c, api::Object& o) const;
+  virtual void validateCreate(const Context& c, const api::Object& o, api::FieldErrors& errors) const {}
+  // Brings over what an updater may not change. The base keeps `status` (of a status update: everything else), and counts
+  // the generation up when `spec` changed.
+  virtual void prepareForUpdate(const Context& c, api::Object& o, const api::Object& old) const;
+  virtual void validateUpdate(const Context& c, const api::Object& o, const api::Object& old, api::FieldErrors& errors) const {}
+  // Update of the status subresource; prepareForUpdate has run.
+  virtual void validateStatusUpdate(const Context& c, const api::Object& o, const api::Object& old,
+                                    api::FieldErrors& errors) const {}
+  // Warnings of a create (old is null) or update.
+  virtual void warnings(const Context& c, const api::Object& o, const api::Object* old) const {}
+  // Normalizes after validation.
+  virtual void canonicalize(api::Object& o) const {}
+
+  // What is wrong with a name; `prefix`: it is a generateName.
+  virtual api::Messages validateName(std::string_view name, bool prefix) const;
+
+  virtual bool hasStatus() const { return hasStatus_; }
+  virtual bool hasGeneration() const { return hasGeneration_; }
+  virtual bool allowCreateOnUpdate() const { return false; }
+  virtual bool allowUnconditionalUpdate() const { return true; }
+  // Deletions with a grace period (pods): decides `grace` from the options and the object. False: deletes at once.
+  virtual bool checkGracefulDelete(const Context& c, const api::Object& o, std::optional<int64_t>& grace) const {
+    return false;
+  }
+  virtual GarbageCollection defaultGarbageCollection() const { return GarbageCollection::kBackground; }
+  // A deletion answers with the object instead of a Status.
+  virtual bool returnsDeletedObject() const { return false; }
+
+  // Fields that this endpoint resets, so that nobody comes to own them through it. The base names `status`, and of the status
+  // endpoint `spec`.
+  virtual std::vector<std::string_view> resetFields(std::string_view subresource) const;
+
+  // Cells of the Table form, one for each column of the resource, each as JSON text. The base answers the name and
+  // the age and leaves other columns empty ("<none>" is text too).
+  virtual std::vector<std::string> cells(const api::Resource& r, const api::Object& o, WallTime now) const;
+
+  // Text of a selectable field. The base follows the path through the tables.
+  virtual std::string selectableField(const api::Object& o, std::string_view path) const;
+
+  // Set once, when the catalog is made, from the resource's row.
+  void describe(const api::Resource& r);
+
+ private:
+  bool hasStatus_ = false;
+  bool hasGeneration_ = false;
+};
+
+// As kubectl shows an age: "5s", "2m10s", "3h", "5d"; "<unknown>" for no time.
+std::string age(const codec::Time& since, WallTime now);
+// A cell that holds text.
+std::string textCell(std::string_view text);
+
+// Helpers for strategies: whether the part named `field` ("spec") of both objects is equal; copying it over.
+bool samePart(const api::Object& a, const api::Object& b, std::string_view field);
+void copyPart(api::Object& to, const api::Object& from, std::string_view field);
+void clearPart(api::Object& o, std::string_view field);
+
+}  // namespace km::registry
