@@ -19,13 +19,12 @@ enum class PatchKind {
 inline constexpr int kMaxJsonPatchOperations = 10000;
 
 // The object that results from the patch `body`, of the type of `current`. Errors have the codes and texts that upstream
-// answers: 400 for a body that is no patch, 422 for one that does not fit the object. `strict`, if given, receives unknown and
-// duplicate fields; the caller turns them into an error (Strict) or warnings (Warn). `resource` names the object in errors
-// ("deployments.apps"). No defaults are applied and managed fields are left as the patch leaves them.
+// answers: 400 for a body that is no patch, 413 for too many operations, 422 for one that does not fit the object, 500 for what
+// upstream's strategic merge refuses. `strict` null: fieldValidation=Ignore. Else it receives unknown and duplicate fields, for warnings; with
+// `refuse` (fieldValidation=Strict) there being any is a 422 that quotes the object.
+// No defaults are applied and managed fields are left as the patch leaves them; an empty list of them, which asks for a reset, comes
+// out as one empty entry (see updateManagedFields).
 Result<api::MutableObject> applyPatch(PatchKind kind, const api::Object& current, std::string_view body,
-                                      codec::StrictErrors* strict, GroupResource resource);
-// As above; errors name the lower-case kind.
-Result<api::MutableObject> applyPatch(PatchKind kind, const api::Object& current, std::string_view body,
-                                      codec::StrictErrors* strict);
+                                      codec::StrictErrors* strict, bool refuse = false);
 
 }  // namespace km::object
