@@ -1,0 +1,52 @@
+// metadata.managedFields: who set which field (sigs.k8s.io/structured-merge-diff over the field tables), and server-side
+// apply, which decides by it. Pure functions; any thread.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "api/object.h"
+#include "base/clock.h"
+#include "base/result.h"
+#include "codec/json.h"
+
+namespace km::object {
+
+// Field paths that a strategy resets ("status"; "spec", "metadata.labels"): nobody comes to own them through this endpoint.
+using ResetFields = std::vector<std::string_view>;
+
+// Who writes, and through which endpoint.
+struct FieldWriter {
+  std::string manager;      // managerOf()
+  std::string subresource;  // "" or "status", "scale", ...
+  WallTime now;
+  ResetFields reset;
+  // Fills defaults into an object that apply made (Strategy::setDefaults and the constant ones); may be null.
+  std::function<void(api::Object&)> setDefaults;
+};
+
+// The manager of a request: `fieldManager` if given, else the part of the user agent before the first "/", at most
+// 128 characters of it.
+std::string managerOf(std::string_view fieldManager, std::string_view userAgent);
+
+// What upstream's FieldManager.UpdateNoErrors does for a create (`live` null), update or patch: `o` is the new object as it will be
+// stored, with the managed fields that the request carries; on return o.metadata.managedFields tells who owns what. Both
+// objects are of one type, in the version of the request. Never fails: managed fields that cannot be read start anew.
+void updateManagedFields(const api::Object* live, api::Object& o, const FieldWriter& w);
+
+// Checks the managed fields that a request's object carries. Success, or a text as upstream's.
+Status validateManagedFields(const api::Object& o);
+
+// Server-side apply of `body` (YAML or JSON) to the live object, in the version of the request; `live` null: create. Errors: 400 for
+// a bad body, 409 Conflict with a cause for each field of another manager unless `force`. If the apply changes
+// nothing, the result equals the live object, managed fields and times included.
+// `strict`, if given, receives unknown and duplicate fields.
+Result<api::MutableObject> serverSideApply(const api::Object* live, const codec::TypeInfo& type, std::string_view body, bool force,
+                                           const FieldWriter& w, codec::StrictErrors* strict);
+
+// Whether the two differ at most in the times of their managed fields (and in the resource version): such an update is not written.
+bool sameExceptManagedFieldsTime(const api::Object& a, const api::Object& b);
+
+}  // namespace km::object
