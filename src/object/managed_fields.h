@@ -12,6 +12,10 @@
 #include "base/result.h"
 #include "codec/json.h"
 
+namespace km::api {
+class FieldErrors;
+}
+
 namespace km::object {
 
 // Field paths that a strategy resets ("status"; "spec", "metadata.labels"): nobody comes to own them through this endpoint.
@@ -32,12 +36,12 @@ struct FieldWriter {
 std::string managerOf(std::string_view fieldManager, std::string_view userAgent);
 
 // What upstream's FieldManager.UpdateNoErrors does for a create (`live` null), update or patch: `o` is the new object as it will be
-// stored, with the managed fields that the request carries; on return o.metadata.managedFields tells who owns what. Both
+// stored, with the managed fields that the request carries (one empty entry: start anew); on return o.metadata.managedFields tells who owns what. Both
 // objects are of one type, in the version of the request. Never fails: managed fields that cannot be read start anew.
 void updateManagedFields(const api::Object* live, api::Object& o, const FieldWriter& w);
 
-// Checks the managed fields that a request's object carries. Success, or a text as upstream's.
-Status validateManagedFields(const api::Object& o);
+// Checks an object's managed fields as its other metadata are checked.
+void validateManagedFields(const api::Object& o, api::FieldErrors& errors);
 
 // Server-side apply of `body` (YAML or JSON) to the live object, in the version of the request; `live` null: create. Errors: 400 for
 // a bad body, 409 Conflict with a cause for each field of another manager unless `force`. If the apply changes
