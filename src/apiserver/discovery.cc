@@ -165,7 +165,7 @@ void Discovery::answer(const HttpCallPtr& http, const codec::TypeInfo& type, con
   } else {
     codec::encodeJson(out, object, type, apiVersion);
   }
-  if (f->encoding == Encoding::kYaml) return http->answer(200, http::Body(codec::jsonToYaml(out)), f->contentType());
+  if (f->encoding == Encoding::kYaml) return http->answer(200, http::Body(std::move(codec::jsonToYaml(out)).value()), f->contentType());
   http->answerJson(200, std::move(out));
 }
 

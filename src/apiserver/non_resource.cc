@@ -124,7 +124,6 @@ void ApiServer::answerVersion(const HttpCallPtr& http) {
   add("gitCommit", v.gitCommit);
   add("gitTreeState", v.gitTreeState);
   add("buildDate", v.buildDate);
-  add("goVersion", v.goVersion);
   add("compiler", v.compiler);
   add("platform", v.platform);
   http->format.encoding = Encoding::kJson;

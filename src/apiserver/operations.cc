@@ -179,7 +179,8 @@ registry::MakeObject Operations::patchMaker(CallPtr call, PatchKind kind, std::s
       KM_TRY(checkBody(*call, *o));
     } else {
       if (!live) return errors::notFound(call->groupResource(), call->name);
-      KM_ASSIGN(o, object::applyPatch(static_cast<object::PatchKind>(kind), *live, body, wanted, call->groupResource()));
+      KM_ASSIGN(o, object::applyPatch(static_cast<object::PatchKind>(kind), *live, body, wanted,
+                                               call->fieldValidation == FieldValidation::kStrict));
       KM_TRY(checkBody(*call, *o));
       strategy.setDefaults(*o);
       object::updateManagedFields(live.get(), *o, writer);

@@ -43,7 +43,11 @@ api::meta_v1::Status statusObject(const Status& s) {
 
 // JSON text in the format: as it is with a newline, pretty, or as YAML.
 http::Body ofJson(std::string json, const OutputFormat& format) {
-  if (format.encoding == Encoding::kYaml) return http::Body(codec::jsonToYaml(json));
+  if (format.encoding == Encoding::kYaml) {
+    // Fails on what is no JSON only.
+    auto yaml = codec::jsonToYaml(json);
+    return http::Body(yaml.ok() ? std::move(*yaml) : std::move(json));
+  }
   if (format.pretty) return http::Body(codec::prettyJson(json));
   json += '\n';
   return http::Body(std::move(json));

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "api/field_error.h"
+#include "api/types/meta_v1.h"
 #include "apiserver/decode.h"
 #include "apiserver/watch_stream.h"
 #include "object/patch.h"
@@ -155,7 +156,8 @@ void ResourceHandlers::patchSubresource(HttpCallPtr http, CallPtr call, const Su
       if (!r.ok()) return http->fail(r.status());
       codec::StrictErrors strict;
       auto patched = object::applyPatch(static_cast<object::PatchKind>(kind), **r, http->request().body,
-                                        call->fieldValidation == FieldValidation::kIgnore ? nullptr : &strict, call->groupResource());
+                                        call->fieldValidation == FieldValidation::kIgnore ? nullptr : &strict,
+                                        call->fieldValidation == FieldValidation::kStrict);
       if (!patched.ok()) return http->fail(patched.status());
       for (std::string& e : strict.errors) call->warnings.push_back(std::move(e));
       ops.update(call, std::move(*patched), [this, http, call](Result<api::ObjectPtr> u) {

@@ -31,7 +31,7 @@ registry::Context contextOf(ApiServer& server, Call& call) {
 }
 
 // Assigns a pod to a node: once, and only when nothing gates it (registry/core/pod/storage assignPod).
-void bind(ApiServer& server, CallPtr call, const api::core_v1::Binding& binding, ObjectCallback done) {
+void bindPod(ApiServer& server, CallPtr call, const api::core_v1::Binding& binding, ObjectCallback done) {
   api::FieldErrors bad;
   if (binding.target.name.empty()) bad.required(api::Path("target.name"), "");
   if (!binding.target.kind.empty() && binding.target.kind != "Node") {
@@ -95,7 +95,7 @@ std::vector<api::ObjectPtr> budgetsOf(ApiServer& server, const Pod& pod) {
   return out;
 }
 
-void evict(ApiServer& server, CallPtr call, const api::policy_v1::Eviction& eviction, ObjectCallback done) {
+void evictPod(ApiServer& server, CallPtr call, const api::policy_v1::Eviction& eviction, ObjectCallback done) {
   if (!eviction.metadata.name.empty() && eviction.metadata.name != call->name) {
     return done(errors::badRequest(fmt::format("name in URL does not match name in Eviction object: {} != {}", call->name, eviction.metadata.name)));
   }
@@ -247,12 +247,12 @@ void addBindings(ApiServer& server) {
     if (!binding.metadata.name.empty() && binding.metadata.name != call->name) {
       return done(errors::badRequest(fmt::format("name in URL does not match name in Binding object: {} != {}", call->name, binding.metadata.name)));
     }
-    bind(server, call, binding, std::move(done));
+    bindPod(server, call, binding, std::move(done));
   };
   server.subresources().add("", "pods", "binding", {&api::core_v1::Binding::kType, {}, create, {}});
   server.subresources().add("", "bindings", "", {&api::core_v1::Binding::kType, {}, create, {}});
   server.subresources().add("", "pods", "eviction", {&api::policy_v1::Eviction::kType, {},
-                            [&server](CallPtr call, api::MutableObject o, ObjectCallback done) { evict(server, call, o->as<api::policy_v1::Eviction>(), std::move(done)); }, {}});
+                            [&server](CallPtr call, api::MutableObject o, ObjectCallback done) { evictPod(server, call, o->as<api::policy_v1::Eviction>(), std::move(done)); }, {}});
 }
 
 void addScales(ApiServer& server) {
