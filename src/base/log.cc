@@ -103,9 +103,9 @@ void appendHeader(std::string& out, Severity severity, const LogWhere& where) {
   out += ' ';
   appendDigits(out, getpid(), 7, ' ');
   out += ' ';
-  out += baseName(where.file_name());
+  out += baseName(where.file);
   out += ':';
-  appendDigits(out, where.line(), 0, ' ');
+  appendDigits(out, where.line, 0, ' ');
   out += "] ";
 }
 

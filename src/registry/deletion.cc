@@ -65,13 +65,17 @@ struct Registry::DeleteCall {
 
 Status Registry::checkPreconditions(const DeleteOptions& options, const api::Object& o) const {
   const auto& meta = o.meta();
+  GroupResource kind{resource().group, resource().kind};
   if (options.uid && meta.uid != *options.uid) {
-    return errors::conflict(groupResource(), meta.name,
-                            fmt::format("Precondition failed: UID in precondition: {}, UID in object meta: {}", *options.uid, meta.uid));
+    return errors::conflict(kind, meta.name,
+                            fmt::format("the UID in the precondition ({}) does not match the UID in record ({}). The object might have been "
+                                        "deleted and then recreated",
+                                        *options.uid, meta.uid));
   }
   if (options.resourceVersion && meta.resourceVersion != *options.resourceVersion) {
-    return errors::conflict(groupResource(), meta.name,
-                            fmt::format("Precondition failed: ResourceVersion in precondition: {}, ResourceVersion in object meta: {}",
+    return errors::conflict(kind, meta.name,
+                            fmt::format("the ResourceVersion in the precondition ({}) does not match the ResourceVersion in record ({}). The "
+                                        "object might have been modified",
                                         *options.resourceVersion, meta.resourceVersion));
   }
   return {};

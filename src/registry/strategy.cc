@@ -45,6 +45,12 @@ api::Messages Strategy::validateName(std::string_view name, bool prefix) const {
   return api::isDns1123Subdomain(name);
 }
 
+std::vector<std::string_view> Strategy::resetFields(std::string_view subresource) const {
+  if (!hasStatus()) return {};
+  if (subresource == "status") return {"spec"};
+  return {"status"};
+}
+
 std::vector<std::string> Strategy::cells(const api::Resource& r, const api::Object& o, WallTime now) const {
   std::vector<std::string> out;
   for (const api::Column& c : r.columns) {

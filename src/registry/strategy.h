@@ -71,6 +71,10 @@ class Strategy {
   // A deletion answers with the object instead of a Status.
   virtual bool returnsDeletedObject() const { return false; }
 
+  // Fields that this endpoint resets, so that nobody comes to own them through it. The base names `status`, and of the status
+  // endpoint `spec`.
+  virtual std::vector<std::string_view> resetFields(std::string_view subresource) const;
+
   // Cells of the Table form, one for each column of the resource, each as JSON text. The base answers the name and
   // the age and leaves other columns empty ("<none>" is text too).
   virtual std::vector<std::string> cells(const api::Resource& r, const api::Object& o, WallTime now) const;

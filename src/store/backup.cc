@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <openssl/evp.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -10,6 +9,7 @@
 #include <filesystem>
 #include <memory>
 
+#include "store/directories.h"
 #include "store/embedded.h"
 #include "store/mvcc.h"
 #include "store/row_format.h"
@@ -57,11 +57,14 @@ class Writer {
            write(encodeNumber(static_cast<int64_t>(value.size()))) && write(key) && write(value);
   }
   bool finish() {
-    return write(encodeNumber(0)) && raw(sum_.finish()) && std::fflush(file_) == 0 && ::fsync(::fileno(file_)) == 0;
+    return write(encodeNumber(0)) && raw(sum_.finish()) && std::fflush(file_) == 0 &&
+           ::fsync(::fileno(file_)) == 0;
   }
 
  private:
-  bool raw(std::string_view bytes) { return std::fwrite(bytes.data(), 1, bytes.size(), file_) == bytes.size(); }
+  bool raw(std::string_view bytes) {
+    return std::fwrite(bytes.data(), 1, bytes.size(), file_) == bytes.size();
+  }
   std::FILE* file_;
   Sum sum_;
 };
@@ -106,7 +109,8 @@ Status readRows(const std::string& path, const RowStore::Visit& visit) {
   if (!file) return errors::fromErrno("cannot read the backup " + path, errno);
   Reader reader(file.get());
   std::string key, value;
-  if (!reader.read(key, kMagic.size()) || key != kMagic) return errors::failed(path + " is not a backup of a km store");
+  if (!reader.read(key, kMagic.size()) || key != kMagic)
+    return errors::failed(path + " is not a backup of a km store");
   for (;;) {
     size_t keySize = 0, valueSize = 0;
     if (!reader.size(keySize)) return damagedBackup(path);
@@ -118,21 +122,12 @@ Status readRows(const std::string& path, const RowStore::Visit& visit) {
   }
 }
 
-Status syncDirectory(const std::string& directory) {
-  int fd = ::open(directory.empty() ? "." : directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return errors::fromErrno("cannot open " + directory, errno);
-  int failed = ::fsync(fd) == 0 ? 0 : errno;
-  ::close(fd);
-  return failed == 0 ? Status() : errors::fromErrno("cannot sync " + directory, failed);
-}
-
-std::string parentOf(const std::string& path) { return std::filesystem::path(path).parent_path().string(); }
-
 }  // namespace
 
 Status writeBackup(RowStore& rows, const std::string& path) {
   std::error_code ignored;
-  if (std::filesystem::exists(path, ignored)) return errors::failed("cannot write the backup: " + path + " exists");
+  if (std::filesystem::exists(path, ignored))
+    return errors::failed("cannot write the backup: " + path + " exists");
   std::string part = path + ".part";
   int fd = ::open(part.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   if (fd < 0) return errors::fromErrno("cannot write the backup " + part, errno);
@@ -145,7 +140,8 @@ Status writeBackup(RowStore& rows, const std::string& path) {
   good = good && s.ok() && writer.finish();
   if (!good && s.ok()) s = errors::fromErrno("cannot write the backup " + part, errno);
   file.reset();
-  if (s.ok() && ::rename(part.c_str(), path.c_str()) != 0) s = errors::fromErrno("cannot name the backup " + path, errno);
+  if (s.ok() && ::rename(part.c_str(), path.c_str()) != 0)
+    s = errors::fromErrno("cannot name the backup " + path, errno);
   if (s.ok()) s = syncDirectory(parentOf(path));
   if (!s.ok()) (void)::unlink(part.c_str());
   return s;
@@ -176,8 +172,10 @@ Status restoreEmbedded(const std::string& backupFile, const std::string& directo
   if (std::filesystem::exists(directory, failure) && !std::filesystem::is_empty(directory, failure)) {
     return errors::failed("cannot restore into " + directory + ": it is not empty; move it away first");
   }
-  // Built beside and renamed when complete: an interrupted restore leaves nothing that would be taken for a store.
+  // Built beside and renamed when complete: an interrupted restore leaves nothing that would be taken for a
+  // store.
   std::string building = std::filesystem::path(directory + "/").parent_path().string() + ".restoring";
+  KM_TRY(makeDirectories(parentOf(directory)));
   std::filesystem::remove_all(building, failure);
   if (failure) return errors::fromErrno("cannot remove " + building, failure.value());
   {
@@ -193,7 +191,7 @@ Status restoreEmbedded(const std::string& backupFile, const std::string& directo
   if (::rename(building.c_str(), directory.c_str()) != 0) {
     return errors::fromErrno("cannot move the restored store to " + directory, errno);
   }
-  return syncDirectory(parentOf(std::filesystem::path(directory + "/").parent_path().string()));
+  return syncDirectory(parentOf(directory));
 }
 
 }  // namespace km::store

@@ -8,8 +8,8 @@
 
 namespace km::store {
 
-// Writes the rows, as they are at one instant, to the new file `path` (mode 0600). It appears when it is complete and
-// on the disk, not before. An existing file is an error.
+// Writes the rows, as they are at one instant, to the new file `path` (mode 0600). It appears when it is
+// complete and on the disk, not before. An existing file is an error.
 Status writeBackup(RowStore& rows, const std::string& path);
 
 // Reads the file to its end and checks it.

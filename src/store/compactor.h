@@ -8,23 +8,18 @@
 
 namespace km::store {
 
-// Upstream's --etcd-compaction-interval: at each interval, forget what was history one interval before. So between
-// one and two intervals of history remain, and a client may page or watch that far behind.
+// Upstream's --etcd-compaction-interval: at each interval, forget what was history one interval before. So
+// between one and two intervals of history remain, and a client may page or watch that far behind.
 class Compactor {
  public:
   static constexpr Duration kInterval = std::chrono::minutes(5);
 
   explicit Compactor(Duration interval = kInterval) : interval_(interval) {}
 
-  // At time `now` (monotonic) the store stands at `current`. Gives the revision to compact, if it is time and there
-  // is something to forget.
+  // At time `now` (monotonic) the store stands at `current`. Gives the revision to compact, if it is time and
+  // there is something to forget.
   std::optional<Revision> at(Duration now, Revision current) {
-    if (!due_) {
-      due_ = now + interval_;
-      before_ = current;
-      return {};
-    }
-    if (now < *due_) return {};
+    if (now < due_) return {};
     std::optional<Revision> target;
     if (before_ > compacted_) target = compacted_ = before_;
     before_ = current;
@@ -32,12 +27,12 @@ class Compactor {
     return target;
   }
 
-  // When to call at() next; zero for now. Not more often: nothing changes in between.
-  Duration due() const { return due_.value_or(Duration::zero()); }
+  // When to call at() next; zero before the first call. Calls before then change nothing.
+  Duration due() const { return due_; }
 
  private:
   const Duration interval_;
-  std::optional<Duration> due_;
+  Duration due_ = Duration::zero();
   Revision before_ = 0;
   Revision compacted_ = 1;  // the revision of an empty store: nothing to forget
 };

@@ -1,7 +1,8 @@
 // kill -9 at any instant loses no acknowledged write.
 //
-// The parent starts this test program again as a child that writes without pause and tells each acknowledgement over
-// a pipe; kills it at a random instant; opens what it left; and looks for all that was told.
+// The parent starts this test program again as a child that writes without pause and tells each
+// acknowledgement over a pipe; kills it at a random instant; opens what it left; and looks for all that was
+// told.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <poll.h>
@@ -30,8 +31,11 @@ struct Ack {
   Revision revision;  // 0 for a compaction
 };
 
-std::string keyName(uint32_t key) { return "/k/" + std::to_string(key); }
-// Tells whether the value belongs to the key and is whole; of a size that spans blocks of the log now and then.
+std::string keyName(uint32_t key) {
+  return "/k/" + std::to_string(key);
+}
+// Tells whether the value belongs to the key and is whole; of a size that spans blocks of the log now and
+// then.
 std::string valueOf(uint32_t key, uint32_t salt) {
   std::string head = std::to_string(key) + ":" + std::to_string(salt) + ":";
   return head + std::string(salt % 50 == 0 ? 40'000 : salt % 700, static_cast<char>('a' + salt % 26));
@@ -89,7 +93,8 @@ pid_t startChild(const std::string& directory, int writeEnd) {
   std::vector<char*> environment = {variable.data()};
   for (char** e = environ; *e != nullptr; ++e) environment.push_back(*e);
   environment.push_back(nullptr);
-  std::string filter = "--gtest_filter=DISABLED_Crash.Child", also = "--gtest_also_run_disabled_tests", brief = "--gtest_brief=1";
+  std::string filter = "--gtest_filter=DISABLED_Crash.Child", also = "--gtest_also_run_disabled_tests",
+              brief = "--gtest_brief=1";
   char* arguments[] = {self.data(), filter.data(), also.data(), brief.data(), nullptr};
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
@@ -151,7 +156,8 @@ TEST(Crash, KillLosesNoAcknowledgedWrite) {
       if (kv->has_value()) {
         EXPECT_TRUE(whole(key, *(*kv)->value));
         // Either what was told, or a later write that nobody was told of.
-        EXPECT_TRUE(ack.erased ? (*kv)->modRevision > ack.revision : (*kv)->modRevision >= ack.revision) << key;
+        EXPECT_TRUE(ack.erased ? (*kv)->modRevision > ack.revision : (*kv)->modRevision >= ack.revision)
+            << key;
       } else if (!ack.erased) {
         // Gone: only by a later delete that nobody was told of.
         EXPECT_GT(*store.currentRevision(), acknowledged) << key;

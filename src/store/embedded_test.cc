@@ -1,7 +1,7 @@
 // Life on a disk: restart, locks, damage, backup.
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -32,7 +32,9 @@ std::string findFile(const std::string& directory, const std::string& extension)
   }
   return found;
 }
-std::string wholeStore(Store& store) { return list(store, RangeRequest::prefix("")); }
+std::string wholeStore(Store& store) {
+  return list(store, RangeRequest::prefix(""));
+}
 
 std::unique_ptr<Store> mustOpen(const std::string& directory) {
   auto store = openEmbedded({directory});
@@ -42,8 +44,9 @@ std::unique_ptr<Store> mustOpen(const std::string& directory) {
 
 void fill(Store& store, int keys) {
   for (int i = 0; i < keys; ++i) {
-    store.commit(Txn::put("/k/" + std::to_string(i), bytes("value-" + std::to_string(i) + std::string(80, 'v'))),
-                 nullptr);
+    store.commit(
+        Txn::put("/k/" + std::to_string(i), bytes("value-" + std::to_string(i) + std::string(80, 'v'))),
+        nullptr);
   }
   put(store, "/last", "1");
 }
@@ -98,7 +101,8 @@ TEST(Embedded, OneOwnerOnly) {
   auto store = mustOpen(dir / "data");
   auto second = openEmbedded({dir / "data"});
   ASSERT_FALSE(second.ok());
-  EXPECT_THAT(second.status().message(), HasSubstr("is in use by another km (pid " + std::to_string(getpid()) + ")"));
+  EXPECT_THAT(second.status().message(),
+              HasSubstr("is in use by another km (pid " + std::to_string(getpid()) + ")"));
   put(*store, "a", "1");  // the refusal did not harm the owner
 }
 
@@ -125,7 +129,8 @@ TEST(Embedded, TellsWhichProcessHoldsTheDirectory) {
   ASSERT_EQ(byte, 'y');
   auto refused = openEmbedded({dir / "data"});
   ASSERT_FALSE(refused.ok());
-  EXPECT_THAT(refused.status().message(), HasSubstr("in use by another km (pid " + std::to_string(child) + ")"));
+  EXPECT_THAT(refused.status().message(),
+              HasSubstr("in use by another km (pid " + std::to_string(child) + ")"));
   for (int fd : {ready[0], ready[1], done[0], done[1]}) close(fd);
   waitpid(child, nullptr, 0);
 }
@@ -134,11 +139,12 @@ TEST(Embedded, SaysWhyADirectoryCannotBeUsed) {
   TempDir dir;
   spill(dir / "file", "");
   EXPECT_THAT(openEmbedded({dir / "file"}).status().message(), HasSubstr("is not a directory"));
-  EXPECT_THAT(openEmbedded({dir / "file/below"}).status().message(), HasSubstr("cannot make data directory"));
+  EXPECT_THAT(openEmbedded({dir / "file/below"}).status().message(), HasSubstr("is not a directory"));
   if (getuid() != 0) {
     fs::create_directory(dir / "closed");
     fs::permissions(dir / "closed", fs::perms::owner_read);
-    EXPECT_THAT(openEmbedded({dir / "closed"}).status().message(), HasSubstr("cannot write to data directory"));
+    EXPECT_THAT(openEmbedded({dir / "closed"}).status().message(),
+                HasSubstr("cannot write to data directory"));
   }
 }
 
@@ -191,7 +197,8 @@ TEST_F(CrashedStore, ATornTailIsAWriteThatNeverHappened) {
 TEST_F(CrashedStore, AFlippedByteInTheLogIsRefused) {
   std::string log = slurp(findFile(dir_ / "crashed", ".log"));
   std::vector<size_t> places;
-  for (size_t at = log.find("value-"); at != std::string::npos; at = log.find("value-", at + 1)) places.push_back(at);
+  for (size_t at = log.find("value-"); at != std::string::npos; at = log.find("value-", at + 1))
+    places.push_back(at);
   ASSERT_GT(places.size(), 100u);
   for (size_t i = 0; i < 12; ++i) {
     size_t at = places[i * (places.size() - 1) / 11];
@@ -207,7 +214,9 @@ TEST_F(CrashedStore, AFlippedByteInTheLogIsRefused) {
 }
 
 TEST_F(CrashedStore, AMissingFileIsRefused) {
-  { auto closed = openHarmed([](const std::string&) {}); }  // closing flushes the log into a table
+  {
+    auto closed = openHarmed([](const std::string&) {});
+  }  // closing flushes the log into a table
   fs::remove_all(dir_ / "crashed");
   fs::copy(dir_ / "copy", dir_ / "crashed", fs::copy_options::recursive);
   for (const char* what : {".sst", "CURRENT", "MANIFEST"}) {
@@ -222,7 +231,9 @@ TEST_F(CrashedStore, AMissingFileIsRefused) {
 }
 
 TEST_F(CrashedStore, AFlippedByteInATableIsRefusedOrHarmless) {
-  { auto closed = openHarmed([](const std::string&) {}); }
+  {
+    auto closed = openHarmed([](const std::string&) {});
+  }
   fs::remove_all(dir_ / "crashed");
   fs::copy(dir_ / "copy", dir_ / "crashed", fs::copy_options::recursive);
   std::string table = slurp(findFile(dir_ / "crashed", ".sst"));

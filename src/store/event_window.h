@@ -1,5 +1,5 @@
-// The newest events, one for each revision without gap, kept in memory: most watches start and most previous values
-// are looked up among them.
+// The newest events, one for each revision without gap, kept in memory: most watches start and most previous
+// values are looked up among them.
 #pragma once
 
 #include <deque>

@@ -11,8 +11,9 @@ KeyIndex::~KeyIndex() = default;
 
 // The last leaf whose first key is not greater than `key`; the first leaf if there is none such.
 size_t KeyIndex::leafOf(std::string_view key) const {
-  auto after = std::partition_point(leaves_.begin(), leaves_.end(),
-                                    [&](const std::unique_ptr<Leaf>& leaf) { return leaf->compare(0, key) <= 0; });
+  auto after = std::partition_point(leaves_.begin(), leaves_.end(), [&](const std::unique_ptr<Leaf>& leaf) {
+    return leaf->compare(0, key) <= 0;
+  });
   return after == leaves_.begin() ? 0 : static_cast<size_t>(after - leaves_.begin()) - 1;
 }
 
@@ -118,16 +119,18 @@ bool KeyIndex::compact(Revision revision, size_t steps, std::vector<Revision>& d
     Replaced entry = queue_.front();
     queue_.pop_front();
     if (entry.older != 0) dropped.push_back(static_cast<Revision>(entry.older));
-    if (!entry.isTombstone || dropTombstone(static_cast<Revision>(entry.revision), revision, dropped)) continue;
-    // A watch from `revision` on still wants this event: the next compaction drops it. It is the last to look at.
+    if (!entry.isTombstone || dropTombstone(static_cast<Revision>(entry.revision), revision, dropped))
+      continue;
+    // A watch from `revision` on still wants this event: the next compaction drops it. It is the last to look
+    // at.
     queue_.push_front({entry.revision, true, 0, false});
     return true;
   }
   return queue_.empty() || static_cast<Revision>(queue_.front().revision) > revision;
 }
 
-// Drops the tombstone, and with it the key, unless the key was made again: then the tombstone goes as what that write
-// replaced. False: it must stay for this time.
+// Drops the tombstone, and with it the key, unless the key was made again: then the tombstone goes as what
+// that write replaced. False: it must stay for this time.
 bool KeyIndex::dropTombstone(Revision revision, Revision compacted, std::vector<Revision>& dropped) {
   auto tombstone = tombstones_.find(revision);
   const std::string& key = tombstone->second;

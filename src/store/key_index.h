@@ -1,9 +1,10 @@
 // Which keys there are, and the revisions that each has. In memory; the values stay in rows.
 //
-// The newest revision of each key stands in leaves: sorted runs of keys that store what their keys have in common
-// once, some 40 bytes a key for Kubernetes. What a write replaced stands in one queue in the order of writes, 16 bytes
-// each, until compaction: a key's past is the chain from its newest revision through the queue. So compaction costs
-// what it removes, and can be cut in steps; a look at the past costs the writes to that key since then.
+// The newest revision of each key stands in leaves: sorted runs of keys that store what their keys have in
+// common once, some 40 bytes a key for Kubernetes. What a write replaced stands in one queue in the order of
+// writes, 16 bytes each, until compaction: a key's past is the chain from its newest revision through the
+// queue. So compaction costs what it removes, and can be cut in steps; a look at the past costs the writes to
+// that key since then.
 //
 // Not thread-safe: the owner guards it (many readers or one writer).
 #pragma once
@@ -41,12 +42,13 @@ class KeyIndex {
     std::string key;
     Revision revision;
   };
-  // Appends the keys of [start, end) that exist at `at`, in order, up to `limit` of them (0: none is appended; -1:
-  // all); an empty end is no bound. Returns how many there are.
-  int64_t walk(std::string_view start, std::string_view end, Revision at, int64_t limit, std::vector<Found>& out) const;
+  // Appends the keys of [start, end) that exist at `at`, in order, up to `limit` of them (0: none is
+  // appended; -1: all); an empty end is no bound. Returns how many there are.
+  int64_t walk(std::string_view start, std::string_view end, Revision at, int64_t limit,
+               std::vector<Found>& out) const;
 
-  // One step of forgetting what is not needed to read at `revision` and above or to watch from it on: looks at up to
-  // `steps` writes and appends the revisions whose rows may go. False: there is more to do.
+  // One step of forgetting what is not needed to read at `revision` and above or to watch from it on: looks
+  // at up to `steps` writes and appends the revisions whose rows may go. False: there is more to do.
   bool compact(Revision revision, size_t steps, std::vector<Revision>& dropped);
 
   int64_t liveKeys() const { return liveKeys_; }
@@ -68,8 +70,8 @@ class KeyIndex {
   const Replaced* replaced(Revision revision) const;
   bool dropTombstone(Revision revision, Revision compacted, std::vector<Revision>& dropped);
 
-  std::vector<std::unique_ptr<Leaf>> leaves_;  // in order, none empty
-  std::deque<Replaced> queue_;                 // in the order of revisions
+  std::vector<std::unique_ptr<Leaf>> leaves_;             // in order, none empty
+  std::deque<Replaced> queue_;                            // in the order of revisions
   std::unordered_map<Revision, std::string> tombstones_;  // the keys of those in the queue
   int64_t liveKeys_ = 0;
 };

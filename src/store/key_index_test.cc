@@ -21,7 +21,8 @@ struct Model {
     --after;
     return after->second ? 0 : after->first;
   }
-  std::vector<std::pair<std::string, Revision>> walk(const std::string& start, const std::string& end, Revision at) const {
+  std::vector<std::pair<std::string, Revision>> walk(const std::string& start, const std::string& end,
+                                                     Revision at) const {
     std::vector<std::pair<std::string, Revision>> out;
     for (auto it = keys.lower_bound(start); it != keys.end() && (end.empty() || it->first < end); ++it) {
       if (Revision r = find(it->first, at)) out.emplace_back(it->first, r);
@@ -50,7 +51,8 @@ struct Model {
 };
 
 std::string randomKey(std::mt19937& random, int keys) {
-  static const char* const kResources[] = {"pods/default/", "pods/kube-system/", "leases/", "", "nodes/x\xff"};
+  static const char* const kResources[] = {"pods/default/", "pods/kube-system/", "leases/", "",
+                                           "nodes/x\xff"};
   int n = static_cast<int>(random() % keys);
   return "/registry/" + std::string(kResources[n % 5]) + std::to_string(n * 7919 % 10007);
 }
@@ -90,7 +92,8 @@ TEST_P(KeyIndexTest, BehavesAsThePlainModel) {
     model.keys[key][revision] = tombstone;
     if (revision % 37 == 0) {
       check(index, model, revision, random, keys);
-      check(index, model, compacted + static_cast<Revision>(random() % static_cast<unsigned>(revision - compacted + 1)),
+      check(index, model,
+            compacted + static_cast<Revision>(random() % static_cast<unsigned>(revision - compacted + 1)),
             random, keys);
       ASSERT_FALSE(HasFailure());
     }

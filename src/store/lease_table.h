@@ -44,7 +44,9 @@ class LeaseTable {
     return ends_.empty() ? std::nullopt : std::optional(ends_.begin()->first);
   }
   // A lease that has ended by `now`; 0 if there is none.
-  LeaseId due(Duration now) const { return !ends_.empty() && ends_.begin()->first <= now ? ends_.begin()->second : 0; }
+  LeaseId due(Duration now) const {
+    return !ends_.empty() && ends_.begin()->first <= now ? ends_.begin()->second : 0;
+  }
 
  private:
   struct Lease {

@@ -49,6 +49,8 @@ class MemoryRows final : public RowStore {
 
 }  // namespace
 
-std::unique_ptr<RowStore> memoryRows() { return std::make_unique<MemoryRows>(); }
+std::unique_ptr<RowStore> memoryRows() {
+  return std::make_unique<MemoryRows>();
+}
 
 }  // namespace km::store

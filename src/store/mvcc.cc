@@ -24,11 +24,15 @@ void count(SyncLatency& latency, double seconds) {
 
 }  // namespace
 
-Status compactedError() { return errors::expired("etcdserver: mvcc: required revision has been compacted"); }
+Status compactedError() {
+  return errors::expired("etcdserver: mvcc: required revision has been compacted");
+}
 Status futureRevisionError() {
   return errors::badRequest("etcdserver: mvcc: required revision is a future revision");
 }
-Status leaseNotFoundError() { return Status(404, "NotFound", "etcdserver: requested lease not found"); }
+Status leaseNotFoundError() {
+  return Status(404, "NotFound", "etcdserver: requested lease not found");
+}
 
 MvccStore::MvccStore(std::unique_ptr<RowStore> rows, Clock& clock) : rows_(std::move(rows)), clock_(clock) {}
 
@@ -52,10 +56,18 @@ void MvccStore::enqueue(Command command) {
   if (wasEmpty) queueChanged_.notify_one();
 }
 
-void MvccStore::commit(Txn txn, Callback<TxnResult> done) { enqueue(Commit{std::move(txn), std::move(done)}); }
-void MvccStore::compact(Revision revision, Done done) { enqueue(Compact{revision, std::move(done)}); }
-void MvccStore::leaseGrant(int64_t ttlSeconds, Callback<LeaseId> done) { enqueue(Grant{ttlSeconds, std::move(done)}); }
-void MvccStore::leaseRevoke(LeaseId lease, Done done) { enqueue(Revoke{lease, std::move(done)}); }
+void MvccStore::commit(Txn txn, Callback<TxnResult> done) {
+  enqueue(Commit{std::move(txn), std::move(done)});
+}
+void MvccStore::compact(Revision revision, Done done) {
+  enqueue(Compact{revision, std::move(done)});
+}
+void MvccStore::leaseGrant(int64_t ttlSeconds, Callback<LeaseId> done) {
+  enqueue(Grant{ttlSeconds, std::move(done)});
+}
+void MvccStore::leaseRevoke(LeaseId lease, Done done) {
+  enqueue(Revoke{lease, std::move(done)});
+}
 
 void MvccStore::clockMoved() {
   {
@@ -80,7 +92,8 @@ bool MvccStore::waitForWork(std::vector<Command>& commands) {
   if (stopping_ && queue_.empty()) return false;
   size_t bytes = 0;
   while (!queue_.empty() && commands.size() < kMaxBatchCommands && bytes < kMaxBatchBytes) {
-    if (auto* c = std::get_if<Commit>(&queue_.front()); c != nullptr && c->txn.value) bytes += c->txn.value->size();
+    if (auto* c = std::get_if<Commit>(&queue_.front()); c != nullptr && c->txn.value)
+      bytes += c->txn.value->size();
     commands.push_back(std::move(queue_.front()));
     queue_.pop_front();
   }
@@ -152,7 +165,8 @@ void MvccStore::publish(Batch& batch) {
   }
 }
 
-// Drops some of the rows that compaction made useless. Not synced: what a crash forgets is found again at the start.
+// Drops some of the rows that compaction made useless. Not synced: what a crash forgets is found again at the
+// start.
 void MvccStore::compactStep() {
   std::vector<Revision> dropped;
   {

@@ -44,7 +44,7 @@ class MvccStore final : public Store {
   void clockMoved() override;
 
  private:
-  struct Watching;     // the state of one watch
+  struct Watching;  // the state of one watch
   class WatchHandle;
   struct Commit {
     Txn txn;
@@ -124,9 +124,9 @@ class MvccStore final : public Store {
   // Of the committer.
   LeaseTable leases_;
   std::vector<std::shared_ptr<Watching>> watches_;
-  bool lagging_ = false;          // some watch has history to replay
-  bool compacting_ = false;       // rows before compacted_ remain to be dropped
-  Status failed_;                 // the first failed write; ends all later ones
+  bool lagging_ = false;     // some watch has history to replay
+  bool compacting_ = false;  // rows before compacted_ remain to be dropped
+  Status failed_;            // the first failed write; ends all later ones
   std::mt19937_64 random_{std::random_device{}()};
   std::vector<EventPtr> matching_;  // scratch
 

@@ -26,11 +26,11 @@ struct MvccStore::Batch {
 struct MvccStore::Watching {
   std::string prefix;
   WatchSink* sink = nullptr;
-  Revision next = 0;             // of the committer: the next revision to deliver
-  bool ended = false;            // of the committer: an error was delivered
-  bool progressWanted = false;   // of the committer
+  Revision next = 0;            // of the committer: the next revision to deliver
+  bool ended = false;           // of the committer: an error was delivered
+  bool progressWanted = false;  // of the committer
   std::atomic<Revision> delivered{0};
-  std::mutex calling;            // held during a call of the sink
+  std::mutex calling;  // held during a call of the sink
   std::atomic<bool> cancelled{false};
 };
 

@@ -12,7 +12,8 @@ Result<std::optional<KeyValue>> MvccStore::readRow(Revision revision) {
   KM_ASSIGN(std::optional<std::string> bytes, rows_->read(revisionKey(revision)));
   if (!bytes) return std::optional<KeyValue>();
   RowView row;
-  if (!decodeRow(*bytes, row)) return rows_->damaged("revision " + std::to_string(revision) + " cannot be decoded");
+  if (!decodeRow(*bytes, row))
+    return rows_->damaged("revision " + std::to_string(revision) + " cannot be decoded");
   return std::optional(toKeyValue(revision, row));
 }
 
@@ -69,7 +70,8 @@ Result<RangeResult> MvccStore::range(const RangeRequest& request) {
     // Read in the order of the rows on disk, so that each block is read and unpacked once.
     std::vector<uint32_t> order(found.size());
     std::iota(order.begin(), order.end(), 0);
-    std::sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) { return found[a].revision < found[b].revision; });
+    std::sort(order.begin(), order.end(),
+              [&](uint32_t a, uint32_t b) { return found[a].revision < found[b].revision; });
     bool again = false;
     for (uint32_t i : order) {
       if (recent[i]) {
@@ -91,7 +93,9 @@ Result<RangeResult> MvccStore::range(const RangeRequest& request) {
   }
 }
 
-Status MvccStore::backup(const std::string& path) { return writeBackup(*rows_, path); }
+Status MvccStore::backup(const std::string& path) {
+  return writeBackup(*rows_, path);
+}
 
 Stats MvccStore::stats() {
   Stats stats;

@@ -99,11 +99,11 @@ TEST_P(MvccTest, GuardsSeeEarlierWritesOfTheSameBatch) {
 }
 
 TEST_P(MvccTest, ReadsThePast) {
-  put(*store_, "/p/a", "1");   // 2
-  put(*store_, "/p/b", "1");   // 3
-  put(*store_, "/p/a", "2");   // 4
-  erase(*store_, "/p/b");      // 5
-  put(*store_, "/q", "1");     // 6
+  put(*store_, "/p/a", "1");  // 2
+  put(*store_, "/p/b", "1");  // 3
+  put(*store_, "/p/a", "2");  // 4
+  erase(*store_, "/p/b");     // 5
+  put(*store_, "/q", "1");    // 6
   auto at = [&](Revision r) {
     RangeRequest request = RangeRequest::prefix("/p/");
     request.revision = r;
@@ -224,7 +224,8 @@ TEST_P(MvccTest, TellsItsFigures) {
 TEST_P(MvccTest, AnswersWhatIsQueuedAtTheEnd) {
   std::atomic<int> answers{0};
   for (int i = 0; i < 500; ++i) {
-    store_->commit(Txn::put("k" + std::to_string(i), bytes("v")), [&](Result<TxnResult> r) { answers += r.ok(); });
+    store_->commit(Txn::put("k" + std::to_string(i), bytes("v")),
+                   [&](Result<TxnResult> r) { answers += r.ok(); });
   }
   store_.reset();
   EXPECT_EQ(answers, 500);

@@ -47,7 +47,8 @@ std::unique_ptr<Watch> MvccStore::watch(std::string prefix, Revision fromRevisio
 
 void MvccStore::advanceWatches() {
   lagging_ = false;
-  // By number: a sink may make the vector's elements end, but only the committer, below and in handle(), changes it.
+  // By number: a sink may make the vector's elements end, but only the committer, below and in handle(),
+  // changes it.
   for (size_t i = 0; i < watches_.size(); ++i) advance(*watches_[i]);
   std::erase_if(watches_, [](const std::shared_ptr<Watching>& w) { return w->ended || w->cancelled; });
 }
@@ -83,22 +84,23 @@ void MvccStore::replay(Watching& w) {
   bool full = false;
   Revision last = revision_;
   std::string end = revisionKey(window_.empty() ? revision_ + 1 : window_.first());
-  Status s = rows_->scan(revisionKey(w.next), end, [&](std::string_view key, std::string_view value) -> Status {
-    Revision revision = 0;
-    RowView row;
-    if (!parseRevisionKey(key, revision) || !decodeRow(value, row)) {
-      return rows_->damaged("a row cannot be decoded");
-    }
-    if (row.key.starts_with(w.prefix)) {
-      KM_ASSIGN(EventPtr event, replayed(revision, value));
-      events.push_back(std::move(event));
-    }
-    bytes += value.size();
-    if (++rows < kReplayRows && bytes < kReplayBytes) return {};
-    full = true;
-    last = revision;
-    return errors::failed("full");  // ends the scan
-  });
+  Status s =
+      rows_->scan(revisionKey(w.next), end, [&](std::string_view key, std::string_view value) -> Status {
+        Revision revision = 0;
+        RowView row;
+        if (!parseRevisionKey(key, revision) || !decodeRow(value, row)) {
+          return rows_->damaged("a row cannot be decoded");
+        }
+        if (row.key.starts_with(w.prefix)) {
+          KM_ASSIGN(EventPtr event, replayed(revision, value));
+          events.push_back(std::move(event));
+        }
+        bytes += value.size();
+        if (++rows < kReplayRows && bytes < kReplayBytes) return {};
+        full = true;
+        last = revision;
+        return errors::failed("full");  // ends the scan
+      });
   if (!s.ok() && !full) return endWatch(w, s);
   if (!full && !window_.empty()) last = window_.first() - 1;
   w.next = last + 1;

@@ -5,7 +5,8 @@ namespace km::store {
 
 void MvccStore::prepare(Commit& command, Batch& batch) {
   ++batch.transactions;
-  auto answer = [done = std::move(command.done), result = apply(command.txn, batch)](const Status& failure) mutable {
+  auto answer = [done = std::move(command.done),
+                 result = apply(command.txn, batch)](const Status& failure) mutable {
     if (!done) return;
     if (failure.ok()) {
       done(std::move(result));

@@ -5,12 +5,12 @@
 #include <rocksdb/table.h>
 #include <rocksdb/utilities/table_properties_collectors.h>
 #include <rocksdb/write_batch.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <filesystem>
 
+#include "store/directories.h"
 #include "store/rows.h"
 
 namespace km::store {
@@ -26,11 +26,16 @@ class NoLog final : public rdb::Logger {
   void Logv(const char*, va_list) override {}
 };
 
-rdb::Slice slice(std::string_view bytes) { return {bytes.data(), bytes.size()}; }
-std::string_view view(const rdb::Slice& bytes) { return {bytes.data(), bytes.size()}; }
+rdb::Slice slice(std::string_view bytes) {
+  return {bytes.data(), bytes.size()};
+}
+std::string_view view(const rdb::Slice& bytes) {
+  return {bytes.data(), bytes.size()};
+}
 
-// Small on purpose: the API server's cache answers reads, so the engine needs memory only to write. Rows are written
-// in the order of their keys, so files of one level never overlap and compaction mostly moves them without rewriting.
+// Small on purpose: the API server's cache answers reads, so the engine needs memory only to write. Rows are
+// written in the order of their keys, so files of one level never overlap and compaction mostly moves them
+// without rewriting.
 rdb::Options tuned() {
   rdb::Options o;
   o.create_if_missing = true;
@@ -50,8 +55,8 @@ rdb::Options tuned() {
   o.allow_concurrent_memtable_write = false;  // one writer
   o.enable_pipelined_write = false;
   o.max_manifest_file_size = 1 << 20;
-  // Refuse damage rather than work around it. Only a record that was cut short at the very end of the log is taken as
-  // a write that never finished: its writer was never told of success.
+  // Refuse damage rather than work around it. Only a record that was cut short at the very end of the log is
+  // taken as a write that never finished: its writer was never told of success.
   o.paranoid_checks = true;
   o.wal_recovery_mode = rdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
   o.recycle_log_file_num = 0;
@@ -75,7 +80,8 @@ class RocksRows final : public RowStore {
       : directory_(std::move(directory)), db_(std::move(db)) {}
 
   ~RocksRows() override {
-    // An empty log makes the next start quicker, and leaves no tail in which a cut could be mistaken for a torn write.
+    // An empty log makes the next start quicker, and leaves no tail in which a cut could be mistaken for a
+    // torn write.
     (void)db_->Flush(rdb::FlushOptions());
     (void)db_->Close();
   }
@@ -89,7 +95,8 @@ class RocksRows final : public RowStore {
     rdb::WriteOptions options;
     options.sync = sync;
     rdb::Status s = db_->Write(options, &batch_);
-    if (batch_.GetDataSize() > (1u << 20)) batch_ = rdb::WriteBatch();  // give back what a rare big batch took
+    if (batch_.GetDataSize() > (1u << 20))
+      batch_ = rdb::WriteBatch();  // give back what a rare big batch took
     return s.ok() ? Status() : failedWrite(s);
   }
 
@@ -138,15 +145,18 @@ class RocksRows final : public RowStore {
 };
 
 Status damagedIn(const std::string& directory, std::string_view what) {
-  return errors::failed("the data in " + directory + " is damaged: " + std::string(what) +
-                        ". It was left as it is. Stop km, move the directory away, and restore the last backup: "
-                        "km restore --data-dir DIR BACKUP");
+  return errors::failed(
+      "the data in " + directory + " is damaged: " + std::string(what) +
+      ". It was left as it is. Stop km, move the directory away, and restore the last backup: "
+      "km restore --data-dir DIR BACKUP");
 }
 
-Status RocksRows::damaged(std::string_view what) { return damagedIn(directory_, what); }
+Status RocksRows::damaged(std::string_view what) {
+  return damagedIn(directory_, what);
+}
 
-// Who holds the lock file of the directory; 0 if unknown. RocksDB locks with fcntl, so the kernel knows. Must not be
-// asked when this process is the holder: closing the file would drop its lock.
+// Who holds the lock file of the directory; 0 if unknown. RocksDB locks with fcntl, so the kernel knows. Must
+// not be asked when this process is the holder: closing the file would drop its lock.
 int lockHolder(const std::string& directory) {
   int fd = ::open((directory + "/LOCK").c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return 0;
@@ -168,7 +178,8 @@ Status failedOpen(const std::string& directory, const rdb::Status& s) {
   }
   if (s.IsNoSpace()) return errors::failed("no space left for data directory " + directory + ": " + text);
   // A file that the manifest names and that is not there counts as damage, as do all failed checks.
-  if (s.IsCorruption() || s.IsInvalidArgument() || s.IsNotFound() || s.IsPathNotFound()) return damagedIn(directory, text);
+  if (s.IsCorruption() || s.IsInvalidArgument() || s.IsNotFound() || s.IsPathNotFound())
+    return damagedIn(directory, text);
   return errors::failed("cannot open data directory " + directory + ": " + text);
 }
 
@@ -185,16 +196,8 @@ Status checkNotHeadless(const std::string& directory) {
 }
 
 Status prepareDirectory(const std::string& directory) {
-  std::error_code failure;
-  std::filesystem::path path(directory);
-  if (path.has_parent_path()) std::filesystem::create_directories(path.parent_path(), failure);
-  if (failure) return errors::fromErrno("cannot make data directory " + directory, failure.value());
-  if (::mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST) {
-    return errors::fromErrno("cannot make data directory " + directory, errno);
-  }
-  if (!std::filesystem::is_directory(directory, failure)) {
-    return errors::failed("data directory " + directory + " is not a directory");
-  }
+  Status made = makeDirectories(directory);
+  if (!made.ok()) return errors::failed("cannot use data directory " + directory + ": " + made.message());
   if (::access(directory.c_str(), R_OK | W_OK | X_OK) != 0) {
     return errors::fromErrno("cannot write to data directory " + directory, errno);
   }

@@ -58,10 +58,18 @@ bool decodeNumber(std::string_view bytes, int64_t& number) {
   return true;
 }
 
-std::string revisionKey(Revision revision) { return tagged('r', revision); }
-bool parseRevisionKey(std::string_view key, Revision& revision) { return untag('r', key, revision) && revision > 0; }
-std::string leaseKey(LeaseId lease) { return tagged('l', lease); }
-bool parseLeaseKey(std::string_view key, LeaseId& lease) { return untag('l', key, lease); }
+std::string revisionKey(Revision revision) {
+  return tagged('r', revision);
+}
+bool parseRevisionKey(std::string_view key, Revision& revision) {
+  return untag('r', key, revision) && revision > 0;
+}
+std::string leaseKey(LeaseId lease) {
+  return tagged('l', lease);
+}
+bool parseLeaseKey(std::string_view key, LeaseId& lease) {
+  return untag('l', key, lease);
+}
 
 std::string encodePut(const KeyValue& kv) {
   std::string out;
@@ -113,7 +121,9 @@ KeyValue toKeyValue(Revision revision, const RowView& row) {
   return kv;
 }
 
-std::string encodeLease(const LeaseRow& lease) { return encodeNumber(lease.ttlSeconds) + encodeNumber(lease.endSeconds); }
+std::string encodeLease(const LeaseRow& lease) {
+  return encodeNumber(lease.ttlSeconds) + encodeNumber(lease.endSeconds);
+}
 
 bool decodeLease(std::string_view bytes, LeaseRow& lease) {
   return bytes.size() == 16 && decodeNumber(bytes.substr(0, 8), lease.ttlSeconds) &&

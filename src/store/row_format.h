@@ -1,5 +1,5 @@
-// The bytes of the store's rows. Told in docs/wire/store.md, held by golden bytes in row_format_test.cc: rows once
-// written stay readable.
+// The bytes of the store's rows. Told in docs/wire/store.md, held by golden bytes in row_format_test.cc: rows
+// once written stay readable.
 #pragma once
 
 #include <string>
@@ -22,7 +22,7 @@ bool decodeNumber(std::string_view bytes, int64_t& number);
 
 std::string revisionKey(Revision revision);  // "r" and the number
 bool parseRevisionKey(std::string_view key, Revision& revision);
-std::string leaseKey(LeaseId lease);         // "l" and the number
+std::string leaseKey(LeaseId lease);  // "l" and the number
 bool parseLeaseKey(std::string_view key, LeaseId& lease);
 
 // One revision of one key; views into the row.

@@ -23,14 +23,15 @@ class RowStore {
  public:
   virtual ~RowStore() = default;
 
-  // All or nothing, in the order of the calls. `sync`: on return the batch, and all before it, survive loss of power.
+  // All or nothing, in the order of the calls. `sync`: on return the batch, and all before it, survive loss
+  // of power.
   virtual Status write(const std::vector<Mutation>& batch, bool sync) = 0;
 
   // None if there is no such row. An error means damage or a failing disk, never absence.
   virtual Result<std::optional<std::string>> read(std::string_view key) = 0;
 
-  // Calls `visit` for the rows of [start, end) in order, as they were at one instant, until it returns an error.
-  // An empty `end` means no bound. Checks the checksum of all it reads.
+  // Calls `visit` for the rows of [start, end) in order, as they were at one instant, until it returns an
+  // error. An empty `end` means no bound. Checks the checksum of all it reads.
   using Visit = std::function<Status(std::string_view key, std::string_view value)>;
   virtual Status scan(std::string_view start, std::string_view end, const Visit& visit) = 0;
 

@@ -38,7 +38,9 @@ Txn Txn::erase(std::string key, Revision modRevision) {
 Txn Txn::put(std::string key, Bytes value, LeaseId lease) {
   return make(Op::kPut, std::move(key), std::move(value), std::nullopt, lease);
 }
-Txn Txn::eraseAny(std::string key) { return make(Op::kDelete, std::move(key), nullptr, std::nullopt, 0); }
+Txn Txn::eraseAny(std::string key) {
+  return make(Op::kDelete, std::move(key), nullptr, std::nullopt, 0);
+}
 
 RangeRequest RangeRequest::prefix(std::string_view prefix) {
   RangeRequest request;

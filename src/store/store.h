@@ -1,23 +1,26 @@
-// The store: key, bytes, revision. As small as what Kubernetes needs, and shaped like etcd's v3 API, so that an
-// embedded engine (store/embedded.h) and an etcd cluster can stand behind it. Knows nothing of objects.
+// The store: key, bytes, revision. As small as what Kubernetes needs, and shaped like etcd's v3 API, so that
+// an embedded engine (store/embedded.h) and an etcd cluster can stand behind it. Knows nothing of objects.
 //
-// Revisions. The store has one revision. An empty store stands at 1; every write (a put, or a delete of a key that
-// exists) takes the next one; reads and failed guards take none. The embedded engine gives each write a revision of
-// its own; with etcd several events may share one.
+// Revisions. The store has one revision. An empty store stands at 1; every write (a put, or a delete of a key
+// that exists) takes the next one; reads and failed guards take none. The embedded engine gives each write a
+// revision of its own; with etcd several events may share one.
 //
-// Threads. Every method may be called from any thread. A store has one committer thread: it alone writes, and it
-// alone runs the callbacks of writes and the methods of sinks. Those must be quick and must not block or call a
-// blocking method of the store (get, range, commitAndWait, ...): post the work elsewhere. Calling commit(), watch(),
-// requestProgress(), compact() and the lease calls from there is allowed, and so is destroying a Watch.
+// Threads. Every method may be called from any thread. A store has one committer thread: it alone writes, and
+// it alone runs the callbacks of writes and the methods of sinks. Those must be quick and must not block or
+// call a blocking method of the store (get, range, commitAndWait, ...): post the work elsewhere. Calling
+// commit(), watch(), requestProgress(), compact() and the lease calls from there is allowed, and so is
+// destroying a Watch.
 //
 // Order. For each batch of writes the committer (1) makes it durable, (2) makes it visible to get and range,
-// (3) hands the events to every watch that is caught up, (4) runs the callbacks of the writes, in the order of
-// their revisions. So whoever was told that a write succeeded finds it in the store, and its event has already
-// been given to the sinks. A write that was acknowledged survives `kill -9` and loss of power at any instant.
+// (3) hands the events to every watch that is caught up, (4) runs the callbacks of the writes, in the order
+// of their revisions. So whoever was told that a write succeeded finds it in the store, and its event has
+// already been given to the sinks. A write that was acknowledged survives `kill -9` and loss of power at any
+// instant.
 //
-// Errors. A failed guard is no error (TxnResult::succeeded). A read or watch of a revision that was compacted gives
-// 410 Expired with etcd's words; of one in the future, 400 with etcd's words. If the disk fails a write, that write
-// and all later ones fail with 503: the state on the disk is then known only after a restart.
+// Errors. A failed guard is no error (TxnResult::succeeded). A read or watch of a revision that was compacted
+// gives 410 Expired with etcd's words; a read of one in the future, 400 with etcd's words (a watch waits for
+// it). If the disk fails a write, that write and all later ones fail with 503: the state on the disk is then
+// known only after a restart.
 //
 // End. Destroy every Watch first. The destructor commits what is queued, runs the callbacks, then returns.
 #pragma once
@@ -57,11 +60,13 @@ struct Txn {
   Op op = Op::kPut;
   std::string key;
   Bytes value;  // for a put; must not be null
-  // The key's modRevision must be this for the operation to happen; 0: the key must be absent. None: no guard.
+  // The key's modRevision must be this for the operation to happen; 0: the key must be absent. None: no
+  // guard.
   std::optional<Revision> guard;
   LeaseId lease = 0;  // for a put: the key goes when the lease ends. A put without one detaches the key.
-  // Travels in the event of this write, live and in the window of recent events, but not to the disk: a watch must
-  // cope with null. The API server passes the decoded object, so that its cache decodes nothing. etcd leaves it null.
+  // Travels in the event of this write, live and in the window of recent events, but not to the disk: a watch
+  // must cope with null. The API server passes the decoded object, so that its cache decodes nothing. etcd
+  // leaves it null.
   std::shared_ptr<const void> attachment;
 
   static Txn create(std::string key, Bytes value, LeaseId lease = 0);
@@ -82,11 +87,11 @@ struct TxnResult {
 
 struct RangeRequest {
   std::string start;
-  std::string end;        // exclusive; empty: no upper bound
-  int64_t limit = 0;      // 0: all
-  Revision revision = 0;  // 0: the newest
-  bool keysOnly = false;  // kvs carry key and modRevision; the other members are unspecified
-  bool countOnly = false; // no kvs, only the count
+  std::string end;         // exclusive; empty: no upper bound
+  int64_t limit = 0;       // 0: all
+  Revision revision = 0;   // 0: the newest
+  bool keysOnly = false;   // kvs carry key and modRevision; the other members are unspecified
+  bool countOnly = false;  // no kvs, only the count
 
   // All keys that begin with `prefix`.
   static RangeRequest prefix(std::string_view prefix);
@@ -95,8 +100,9 @@ struct RangeRequest {
 struct RangeResult {
   std::vector<KeyValue> kvs;  // in key order
   int64_t count = 0;          // keys in [start, end) at the revision read, whatever the limit
-  Revision revision = 0;      // the revision read: the request's, or else the store's newest (use it for the next page)
-  bool more = false;          // the limit cut the answer
+  Revision revision =
+      0;  // the revision read: the request's, or else the store's newest (use it for the next page)
+  bool more = false;  // the limit cut the answer
 
   int64_t remaining() const { return count - static_cast<int64_t>(kvs.size()); }
 };
@@ -111,13 +117,15 @@ struct Event {
   // What the key held before; none if it was absent, or (only for an event at the very revision of the last
   // compaction) if the old value was compacted.
   std::optional<KeyValue> prev;
-  std::shared_ptr<const void> attachment;  // Txn::attachment; null for replayed history and for expired leases
+  std::shared_ptr<const void>
+      attachment;  // Txn::attachment; null for replayed history and for expired leases
 
   Revision revision() const { return kv.modRevision; }
 };
 using EventPtr = std::shared_ptr<const Event>;
 
-// Receives a watch's events. Owned by the caller; must outlive the Watch. Called only on the committer thread.
+// Receives a watch's events. Owned by the caller; must outlive the Watch. Called only on the committer
+// thread.
 class WatchSink {
  public:
   virtual ~WatchSink() = default;
@@ -125,25 +133,26 @@ class WatchSink {
   virtual void onEvents(std::span<const EventPtr> events) = 0;
   // Answers requestProgress(): every event up to and including `revision` has been delivered.
   virtual void onProgress(Revision revision) = 0;
-  // The watch has ended (compacted start revision, damage, lost connection); nothing follows. The caller lists again.
+  // The watch has ended (compacted start revision, damage, lost connection); nothing follows. The caller
+  // lists again.
   virtual void onError(const Status& status) = 0;
 };
 
-// A running watch. The destructor ends it: after it returns, the sink is not called (it waits for a running call,
-// unless it is itself called from the sink).
+// A running watch. The destructor ends it: after it returns, the sink is not called (it waits for a running
+// call, unless it is itself called from the sink).
 class Watch {
  public:
   virtual ~Watch() = default;
   // One onProgress follows, with a revision that is not less than the store's at the time of this call.
   // Requests made while one is under way may share the answer.
   virtual void requestProgress() = 0;
-  // Every event up to and including this revision has been delivered. Moves on with every write to the store, also
-  // to keys outside the prefix. A look at an atomic: the fast path of a consistent read.
+  // Every event up to and including this revision has been delivered. Moves on with every write to the store,
+  // also to keys outside the prefix. A look at an atomic: the fast path of a consistent read.
   virtual Revision delivered() const = 0;
 };
 
-// Latency of making a batch durable. Bucket i counts batches that took at most kBucketSeconds[i]; the last bucket
-// counts the rest (not cumulative). The bounds are those of etcd_disk_wal_fsync_duration_seconds.
+// Latency of making a batch durable. Bucket i counts batches that took at most kBucketSeconds[i]; the last
+// bucket counts the rest (not cumulative). The bounds are those of etcd_disk_wal_fsync_duration_seconds.
 struct SyncLatency {
   static constexpr std::array<double, 14> kBucketSeconds = {0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064,
                                                             0.128, 0.256, 0.512, 1.024, 2.048, 4.096, 8.192};
@@ -155,11 +164,11 @@ struct SyncLatency {
 struct Stats {
   int64_t bytesOnDisk = 0;  // 0 in memory
   int64_t keys = 0;
-  int64_t history = 0;      // older revisions kept besides the newest of each key, and tombstones
+  int64_t history = 0;  // older revisions kept besides the newest of each key, and tombstones
   int64_t leases = 0;
   int64_t watches = 0;
   Revision revision = 0;
-  Revision compacted = 0;   // 0: never
+  Revision compacted = 0;  // 0: never
   uint64_t transactions = 0;
   SyncLatency sync;
 };
@@ -172,8 +181,8 @@ class Store {
 
   virtual ~Store() = default;
 
-  // Writes. `done` is called exactly once, on the committer thread, after the write is durable and its event was
-  // delivered. Transactions of one thread are done in the order of the calls.
+  // Writes. `done` is called exactly once, on the committer thread, after the write is durable and its event
+  // was delivered. Transactions of one thread are done in the order of the calls.
   virtual void commit(Txn txn, Callback<TxnResult> done) = 0;
 
   // Reads; they see every acknowledged write. They may block for the disk (or, with etcd, the network).
@@ -181,19 +190,22 @@ class Store {
   virtual Result<RangeResult> range(const RangeRequest& request) = 0;
   virtual Result<Revision> currentRevision() = 0;
 
-  // Watches all keys that begin with `prefix`. First the events of history from `fromRevision` on (inclusive), then
-  // live ones. 0: what is written after this call. Errors come to the sink: Expired if fromRevision was compacted.
+  // Watches all keys that begin with `prefix`. First the events of history from `fromRevision` on
+  // (inclusive), then live ones. 0: what is written after this call. Errors come to the sink: Expired if
+  // fromRevision was compacted.
   virtual std::unique_ptr<Watch> watch(std::string prefix, Revision fromRevision, WatchSink& sink) = 0;
 
-  // Forgets history before `revision`: reads at it and above, and watches from it on, still work. Expired if that was
-  // compacted already, 400 if it lies in the future. Space is given back in the background. See store/compactor.h.
+  // Forgets history before `revision`: reads at it and above, and watches from it on, still work. Expired if
+  // that was compacted already, 400 if it lies in the future. Space is given back in the background. See
+  // store/compactor.h.
   virtual void compact(Revision revision, Done done) = 0;
 
   // When a lease ends, by time or by revoke, its keys are deleted, with events. Leases survive a restart.
   virtual void leaseGrant(int64_t ttlSeconds, Callback<LeaseId> done) = 0;
   virtual void leaseRevoke(LeaseId lease, Done done) = 0;  // 404 if there is none
 
-  // Writes the whole store, with history and leases, to one new file. Runs on the caller's thread, beside writes.
+  // Writes the whole store, with history and leases, to one new file. Runs on the caller's thread, beside
+  // writes.
   virtual Status backup(const std::string& path) = 0;
 
   virtual Stats stats() = 0;
@@ -208,7 +220,8 @@ Status compactAndWait(Store& store, Revision revision);
 Result<LeaseId> leaseGrantAndWait(Store& store, int64_t ttlSeconds);
 Status leaseRevokeAndWait(Store& store, LeaseId lease);
 
-// The first string after all those that begin with `prefix`; empty if there is none (all bytes 0xff, or empty).
+// The first string after all those that begin with `prefix`; empty if there is none (all bytes 0xff, or
+// empty).
 std::string prefixEnd(std::string_view prefix);
 
 }  // namespace km::store

@@ -44,7 +44,9 @@ class FakeClock final : public Clock {
   std::atomic<int64_t> seconds_{0};
 };
 
-inline Bytes bytes(std::string text) { return std::make_shared<const std::string>(std::move(text)); }
+inline Bytes bytes(std::string text) {
+  return std::make_shared<const std::string>(std::move(text));
+}
 
 // Keeps what a watch delivers, and checks the order.
 class RecordingSink final : public WatchSink {
@@ -110,7 +112,8 @@ class RecordingSink final : public WatchSink {
 // One line an event: "3 PUT a=1 was 0".
 inline std::string tell(const Event& event) {
   std::string line = std::to_string(event.revision());
-  line += event.type == EventType::kPut ? " PUT " + event.kv.key + "=" + *event.kv.value : " DEL " + event.kv.key;
+  line +=
+      event.type == EventType::kPut ? " PUT " + event.kv.key + "=" + *event.kv.value : " DEL " + event.kv.key;
   if (event.prev) line += " was " + *event.prev->value;
   return line;
 }
@@ -130,7 +133,9 @@ inline Revision mustWrite(Store& store, Txn txn) {
 inline Revision put(Store& store, const std::string& key, const std::string& value, LeaseId lease = 0) {
   return mustWrite(store, Txn::put(key, bytes(value), lease));
 }
-inline Revision erase(Store& store, const std::string& key) { return mustWrite(store, Txn::eraseAny(key)); }
+inline Revision erase(Store& store, const std::string& key) {
+  return mustWrite(store, Txn::eraseAny(key));
+}
 
 // "a=1 b=2", the answer of a range.
 inline std::string list(Store& store, RangeRequest request) {

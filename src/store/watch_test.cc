@@ -62,7 +62,8 @@ void checkResume(Store& store, const std::vector<std::string>& all, const std::v
   RecordingSink sink;
   auto watch = store.watch("/a/", from, sink);
   sink.settle(*watch);
-  size_t first = static_cast<size_t>(std::lower_bound(revisions.begin(), revisions.end(), from) - revisions.begin());
+  size_t first =
+      static_cast<size_t>(std::lower_bound(revisions.begin(), revisions.end(), from) - revisions.begin());
   auto told = tell(sink.events());
   ASSERT_EQ(told.size(), all.size() - first) << "from " << from;
   for (size_t i = 0; i < told.size(); ++i) ASSERT_EQ(told[i], all[first + i]) << "from " << from;
@@ -115,7 +116,7 @@ TEST(Watch, CompactedEdgeIsReadFromTheDisk) {
     auto store = openEmbedded({dir / "data"});
     put(**store, "a", "1");
     put(**store, "a", "2");
-    erase(**store, "a");    // 4
+    erase(**store, "a");  // 4
     put(**store, "b", "1");
     ASSERT_TRUE(compactAndWait(**store, 4).ok());
     put(**store, "b", "2");
@@ -171,7 +172,8 @@ TEST(Watch, NothingIsLostUnderConcurrency) {
   std::vector<std::thread> threads;
   for (int w = 0; w < kWriters; ++w) {
     threads.emplace_back([&, w] {
-      for (int i = 0; i < kWrites; ++i) put(*store, "/" + std::to_string(w) + "/" + std::to_string(i % 50), "v");
+      for (int i = 0; i < kWrites; ++i)
+        put(*store, "/" + std::to_string(w) + "/" + std::to_string(i % 50), "v");
     });
   }
   std::thread watcher([&] {

@@ -1,0 +1,264 @@
+// Writes. Reads stand in reads.cc.
+#include "apiserver/operations.h"
+
+#include <fmt/format.h>
+
+#include "api/types/meta_v1.h"
+#include "object/convert.h"
+#include "object/managed_fields.h"
+#include "object/patch.h"
+
+namespace km::apiserver {
+namespace {
+
+admission::Operation operationOf(bool create) { return create ? admission::Operation::kCreate : admission::Operation::kUpdate; }
+
+// Repeated owner references are dropped; upstream warns about them.
+void dropRepeatedOwners(api::Object& o, Call& call) {
+  auto& owners = o.meta().ownerReferences;
+  bool repeated = false;
+  for (size_t i = owners.size(); i-- > 1;) {
+    for (size_t j = 0; j < i; j++) {
+      if (owners[i].uid == owners[j].uid && owners[i].name == owners[j].name && owners[i].kind == owners[j].kind &&
+          owners[i].apiVersion == owners[j].apiVersion) {
+        owners.erase(i);
+        repeated = true;
+        break;
+      }
+    }
+  }
+  if (repeated) {
+    call.warnings.emplace_back(".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and may "
+                               "reject such requests as early as 1.24; please fix your requests");
+  }
+}
+
+}  // namespace
+
+std::string Call::manager() const { return object::managerOf(fieldManager, userAgent); }
+
+Operations::Operations(Resources& resources, store::Store& store, const admission::Chain& admission, Clock& clock,
+                       async::Loop& timers, std::function<void(std::function<void()>)> offload)
+    : resources_(resources), store_(store), admission_(admission), clock_(clock), timers_(timers), offload_(std::move(offload)) {}
+
+registry::Context Operations::context(const Call& call) const {
+  registry::Context c;
+  c.user = &call.user;
+  c.ns = call.ns;
+  c.subresource = call.subresource;
+  c.dryRun = call.dryRun;
+  c.now = clock_.now();
+  c.warnings = const_cast<std::vector<std::string>*>(&call.warnings);
+  return c;
+}
+
+Result<api::MutableObject> Operations::toStored(const Call& call, api::MutableObject o) const {
+  const codec::TypeInfo& stored = *call.served->registry->resource().type;
+  if (&o->type() == &stored) return o;
+  return object::convert(*o, stored);
+}
+
+Result<api::ObjectPtr> Operations::toServed(const Call& call, const api::ObjectPtr& o) const {
+  if (!call.served->converts() || &o->type() != call.served->registry->resource().type) return o;
+  KM_ASSIGN(api::MutableObject converted, object::convert(*o, *call.served->resource->type));
+  return api::ObjectPtr(std::move(converted));
+}
+
+Status Operations::admitMutating(Call& call, admission::Operation op, api::Object* o, const api::Object* old) const {
+  admission::Attributes a;
+  a.operation = op;
+  a.resource = &call.served->registry->resource();
+  a.subresource = call.subresource;
+  a.ns = call.ns;
+  a.name = o != nullptr && !o->name().empty() ? o->name() : std::string_view(call.name);
+  a.object = o;
+  a.old = old;
+  a.user = &call.user;
+  a.dryRun = call.dryRun;
+  a.warnings = &call.warnings;
+  return admission_.mutate(a);
+}
+
+registry::Admit Operations::validating(CallPtr call) const {
+  return [this, call](const api::Object& o, const api::Object* old) -> Status {
+    admission::Attributes a;
+    a.operation = operationOf(old == nullptr);
+    a.resource = &call->served->registry->resource();
+    a.subresource = call->subresource;
+    a.ns = call->ns;
+    a.name = o.name();
+    a.object = const_cast<api::Object*>(&o);
+    a.old = old;
+    a.user = &call->user;
+    a.dryRun = call->dryRun;
+    a.warnings = &call->warnings;
+    return admission_.validate(a);
+  };
+}
+
+Status Operations::checkBody(const Call& call, api::Object& o) const {
+  auto& meta = o.meta();
+  std::string_view ns = call.served->resource->namespaced ? std::string_view(call.ns) : std::string_view();
+  if (meta.namespace_.empty()) {
+    meta.namespace_ = ns;
+  } else if (meta.namespace_ != ns) {
+    return errors::badRequest("the namespace of the provided object does not match the namespace sent on the request");
+  }
+  if (call.name.empty()) return {};
+  if (meta.name.empty()) {
+    return errors::badRequest(
+        fmt::format("the name of the object ({} based on URL) was undeterminable: name must be provided", call.name));
+  }
+  if (meta.name != call.name) {
+    return errors::badRequest(fmt::format("the name of the object ({}) does not match the name on the URL ({})", meta.name, call.name));
+  }
+  return {};
+}
+
+void Operations::create(CallPtr call, api::MutableObject o, registry::ObjectCallback done) {
+  const registry::Strategy& strategy = call->served->registry->strategy();
+  auto& meta = o->meta();
+  // What only the system sets is not taken from the body.
+  meta.creationTimestamp = {};
+  meta.uid.clear();
+  meta.deletionTimestamp.reset();
+  meta.deletionGracePeriodSeconds.reset();
+  meta.selfLink.clear();
+  if (Status s = checkBody(*call, *o); !s.ok()) return done(std::move(s));
+  // A request that creates a namespace is, for admission, one inside it.
+  if (call->served->resource->kind == "Namespace" && call->served->resource->group.empty() && call->ns.empty()) call->ns = meta.name.str();
+  dropRepeatedOwners(*o, *call);
+  object::updateManagedFields(nullptr, *o, {call->manager(), call->subresource, clock_.now(), strategy.resetFields(call->subresource), {}});
+  auto stored = toStored(*call, std::move(o));
+  if (!stored.ok()) return done(stored.status());
+  if (Status s = admitMutating(*call, admission::Operation::kCreate, stored->get(), nullptr); !s.ok()) return done(std::move(s));
+  registry::Context c = context(*call);
+  call->served->registry->create(c, std::move(*stored), validating(call), [call, done = std::move(done)](Result<api::ObjectPtr> r) {
+    done(std::move(r));
+  });
+}
+
+registry::MakeObject Operations::updateMaker(CallPtr call, api::MutableObject body) {
+  return [this, call, body](const api::ObjectPtr& existing) -> Result<api::MutableObject> {
+    api::MutableObject o = body->clone();
+    const registry::Strategy& strategy = call->served->registry->strategy();
+    object::FieldWriter writer{call->manager(), call->subresource, clock_.now(), strategy.resetFields(call->subresource), {}};
+    if (existing) {
+      KM_ASSIGN(api::ObjectPtr live, toServed(*call, existing));
+      object::updateManagedFields(live.get(), *o, writer);
+    } else {
+      object::updateManagedFields(nullptr, *o, writer);
+    }
+    KM_ASSIGN(api::MutableObject stored, toStored(*call, std::move(o)));
+    KM_TRY(admitMutating(*call, operationOf(!existing), stored.get(), existing.get()));
+    return stored;
+  };
+}
+
+void Operations::update(CallPtr call, api::MutableObject o, registry::UpdateCallback done) {
+  if (Status s = checkBody(*call, *o); !s.ok()) return done(std::move(s));
+  dropRepeatedOwners(*o, *call);
+  registry::Registry& r = *call->served->registry;
+  r.update(context(*call), call->name, updateMaker(call, std::move(o)), validating(call), false, std::move(done));
+}
+
+registry::MakeObject Operations::patchMaker(CallPtr call, PatchKind kind, std::string body) {
+  return [this, call, kind, body = std::move(body)](const api::ObjectPtr& existing) -> Result<api::MutableObject> {
+    const registry::Strategy& strategy = call->served->registry->strategy();
+    object::FieldWriter writer{call->manager(), call->subresource, clock_.now(), strategy.resetFields(call->subresource),
+                               [&strategy](api::Object& o) { strategy.setDefaults(o); }};
+    codec::StrictErrors strict;
+    codec::StrictErrors* wanted = call->fieldValidation == FieldValidation::kIgnore ? nullptr : &strict;
+    api::ObjectPtr live;
+    if (existing) {
+      KM_ASSIGN(live, toServed(*call, existing));
+    }
+    api::MutableObject o;
+    if (kind == PatchKind::kApply) {
+      KM_ASSIGN(o, object::serverSideApply(live.get(), *call->served->resource->type, body, call->force, writer, wanted));
+      KM_TRY(checkBody(*call, *o));
+    } else {
+      if (!live) return errors::notFound(call->groupResource(), call->name);
+      KM_ASSIGN(o, object::applyPatch(static_cast<object::PatchKind>(kind), *live, body, wanted,
+                                               call->fieldValidation == FieldValidation::kStrict));
+      KM_TRY(checkBody(*call, *o));
+      strategy.setDefaults(*o);
+      object::updateManagedFields(live.get(), *o, writer);
+    }
+    if (!strict.errors.empty()) {
+      if (call->fieldValidation == FieldValidation::kStrict) {
+        return errors::badRequest(fmt::format("strict decoding error: {}", fmt::join(strict.errors, ", ")));
+      }
+      for (std::string& e : strict.errors) call->warnings.push_back(std::move(e));
+    }
+    dropRepeatedOwners(*o, *call);
+    KM_ASSIGN(api::MutableObject stored, toStored(*call, std::move(o)));
+    if (!existing) stored->meta().uid.clear();
+    KM_TRY(admitMutating(*call, operationOf(!existing), stored.get(), existing.get()));
+    // What nobody changed needs no write, though the times of managed fields may differ.
+    if (existing && object::sameExceptManagedFieldsTime(*stored, *existing)) stored->meta().managedFields = existing->meta().managedFields;
+    return stored;
+  };
+}
+
+void Operations::patch(CallPtr call, PatchKind kind, std::string body, registry::UpdateCallback done) {
+  registry::Registry& r = *call->served->registry;
+  bool mayCreate = kind == PatchKind::kApply && call->subresource.empty();
+  r.update(context(*call), call->name, patchMaker(call, kind, std::move(body)), validating(call), mayCreate, std::move(done));
+}
+
+void Operations::remove(CallPtr call, registry::DeleteOptions options, registry::DeleteCallback done) {
+  auto admit = [this, call](const api::Object& old) -> Status {
+    KM_TRY(admitMutating(*call, admission::Operation::kDelete, nullptr, &old));
+    admission::Attributes a;
+    a.operation = admission::Operation::kDelete;
+    a.resource = &call->served->registry->resource();
+    a.ns = call->ns;
+    a.name = old.name();
+    a.old = &old;
+    a.user = &call->user;
+    a.dryRun = call->dryRun;
+    a.warnings = &call->warnings;
+    return admission_.validate(a);
+  };
+  call->served->registry->remove(context(*call), call->name, std::move(options), std::move(admit), std::move(done));
+}
+
+void Operations::removeCollection(CallPtr call, registry::DeleteOptions options, std::function<void(Result<ListResult>)> done) {
+  list(call, [this, call, options, done = std::move(done)](Result<ListResult> listed) mutable {
+    if (!listed.ok() || listed->items.empty()) return done(std::move(listed));
+    // One after another would be slow, all at once unfair to others; the store commits them in batches anyway.
+    struct State {
+      ListResult result;
+      size_t left;
+      std::mutex mutex;
+      Status first;
+      std::function<void(Result<ListResult>)> done;
+    };
+    auto state = std::make_shared<State>();
+    state->result = std::move(*listed);
+    state->left = state->result.items.size();
+    state->done = std::move(done);
+    offload_([this, call, options, state] {
+      for (const api::ObjectPtr& o : std::vector<api::ObjectPtr>(state->result.items)) {
+        auto one = std::make_shared<Call>(*call);
+        one->ns = o->ns();
+        one->name = o->name();
+        remove(one, options, [state, one](Result<registry::Deleted> r) {
+          bool last;
+          {
+            std::lock_guard lock(state->mutex);
+            // Someone else may have deleted it meanwhile.
+            if (!r.ok() && !r.status().is("NotFound") && state->first.ok()) state->first = r.status();
+            last = --state->left == 0;
+          }
+          if (!last) return;
+          if (!state->first.ok()) return state->done(state->first);
+          state->done(std::move(state->result));
+        });
+      }
+    });
+  });
+}
+
+}  // namespace km::apiserver

@@ -1,0 +1,2 @@
+# YAML of kubeconfig files.
+target_link_libraries(km_client PRIVATE yaml)

@@ -1,0 +1,77 @@
+#include "registry/catalog.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace km::registry {
+namespace {
+
+struct Row {
+  std::string_view group, resource;
+  std::unique_ptr<Strategy> (*make)();
+};
+
+// Sorted by group and resource.
+constexpr Row kRows[] = {
+    {"", "", nullptr},
+};
+
+struct Place {
+  std::string_view group, resource, prefix;
+};
+
+// Only those that don't stand at /registry/RESOURCE/ (upstream's history).
+constexpr Place kPlaces[] = {
+    {"", "endpoints", "services/endpoints"},
+    {"", "nodes", "minions"},
+    {"", "replicationcontrollers", "controllers"},
+    {"", "services", "services/specs"},
+    {"apiextensions.k8s.io", "customresourcedefinitions", "apiextensions.k8s.io/customresourcedefinitions"},
+    {"apiregistration.k8s.io", "apiservices", "apiregistration.k8s.io/apiservices"},
+    {"networking.k8s.io", "ingresses", "ingress"},
+};
+
+struct Move {
+  std::string_view group, version, resource;    // as served
+  std::string_view toGroup, toVersion;          // as stored
+};
+constexpr Move kMoves[] = {
+    {"events.k8s.io", "v1", "events", "", "v1"},
+    {"autoscaling", "v1", "horizontalpodautoscalers", "autoscaling", "v2"},
+};
+
+}  // namespace
+
+std::unique_ptr<Strategy> makeStrategy(const api::Resource& r) {
+  std::unique_ptr<Strategy> s;
+  for (const Row& row : kRows) {
+    if (row.make != nullptr && row.group == r.group && row.resource == r.name) s = row.make();
+  }
+  if (!s) s = std::make_unique<Strategy>();
+  s->describe(r);
+  return s;
+}
+
+std::string storePrefix(std::string_view group, std::string_view resource) {
+  for (const Place& p : kPlaces) {
+    if (p.group == group && p.resource == resource) return fmt::format("/registry/{}/", p.prefix);
+  }
+  return fmt::format("/registry/{}/", resource);
+}
+
+bool isStored(const api::Resource& r) {
+  auto has = [&](std::string_view verb) { return std::find(r.verbs.begin(), r.verbs.end(), verb) != r.verbs.end(); };
+  return has("list") && has("create");
+}
+
+const api::Resource* storageResource(const api::Resource& served) {
+  for (const Move& m : kMoves) {
+    if (m.group == served.group && m.version == served.version && m.resource == served.name) {
+      return api::findResource(m.toGroup, m.toVersion, served.name);
+    }
+  }
+  return &served;
+}
+
+}  // namespace km::registry
