@@ -30,6 +30,7 @@ struct Schema {
 struct FieldSchema {
   Schema schema;     // of the value, or of the elements of a list
   bool merge = false;
+  bool replace = false;  // a struct is taken from the patch as it is
   std::string_view mergeKey;
 };
 
@@ -82,6 +83,8 @@ Status lookUp(const Schema& s, std::string_view key, bool list, FieldSchema* out
   } else {
     out->schema = {nullptr, field->shape == Shape::kMap ? "map" : goKindOf(*field)};
   }
+  // The one patchStrategy=replace upstream, which the tables do not tell from none.
+  out->replace = s.type->name == "PodDisruptionBudgetSpec" && field->name == "selector";
   if (field->marks != nullptr) {
     out->merge = field->marks->patchMerge;
     if (field->marks->patchKey != nullptr) out->mergeKey = field->marks->patchKey;
@@ -360,6 +363,10 @@ class Merger {
     FieldSchema field;
     if (old->isObject()) {
       KM_TRY(lookUp(schema, key, false, &field));
+      if (field.replace) {
+        *old = std::move(v);
+        return {};
+      }
       return map(*old, v, field.schema);
     }
     if (old->isList()) {

@@ -56,6 +56,8 @@ Schema Schema::ofField(const codec::Field& f) {
   if (f.shape == Shape::kPlain || f.shape == Shape::kOpt) {
     Schema s = ofValue(f.kind, f.type);
     s.atomic_ = s.atomic_ || marked;
+    // A PersistentVolume's reference to its claim is owned field by field, unlike all other references.
+    if (f.name == "claimRef") s.atomic_ = false;
     return s;
   }
   Schema s;
