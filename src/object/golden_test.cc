@@ -1,6 +1,6 @@
-// Holds managed fields and server-side apply against recorded answers of the real API server, where the recordings are at hand
-// (KM_SHARED, or ../shared beside the source tree). The recorded objects stand in for registry and defaults: a step's answer, without its
-// managed fields, is what was to be stored.
+// Holds managed fields and server-side apply against recorded answers of the real API server, where the
+// recordings are at hand (KM_SHARED, or ../shared beside the source tree). The recorded objects stand in for
+// registry and defaults: a step's answer, without its managed fields, is what was to be stored.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -52,7 +52,8 @@ Target parsePath(std::string_view path, const Value& answer) {
   std::string_view group = i == 1 ? std::string_view() : parts[1], version = parts[i];
   i++;
   std::string ns;
-  if (parts[i] == "namespaces" && parts.size() > i + 2 && parts[i + 2] != "status" && parts[i + 2] != "finalize") {
+  if (parts[i] == "namespaces" && parts.size() > i + 2 && parts[i + 2] != "status" &&
+      parts[i + 2] != "finalize") {
     ns = parts[i + 1];
     i += 2;
   }
@@ -61,7 +62,8 @@ Target parsePath(std::string_view path, const Value& answer) {
   std::string name;
   if (parts.size() > i + 1) name = parts[i + 1];
   if (parts.size() > i + 2) t.subresource = parts[i + 2];
-  if (name.empty() && answer.find("metadata") != nullptr && answer.find("metadata")->find("name") != nullptr) {
+  if (name.empty() && answer.find("metadata") != nullptr &&
+      answer.find("metadata")->find("name") != nullptr) {
     name = answer.find("metadata")->find("name")->asString();
   }
   if (!name.empty()) t.key = std::string(parts[i]) + "/" + ns + "/" + name;
@@ -108,7 +110,9 @@ class Replay {
   void run() {
     size_t i = 0;
     for (const Value& step : case_.find("steps")->items()) {
-      answers_.push_back(step.find("expect") && step.find("expect")->find("body") ? *step.find("expect")->find("body") : Value());
+      answers_.push_back(step.find("expect") && step.find("expect")->find("body")
+                             ? *step.find("expect")->find("body")
+                             : Value());
       fillTokens(answers_.back());
       one(step, i++);
     }
@@ -130,7 +134,8 @@ class Replay {
     if (verb == "DELETE") {
       live_.erase(t.key);
       lost_.insert(t.key);
-      if (written && answer.find("kind") != nullptr && answer.find("kind")->asString() == t.resource->kind) keep(t, answer);
+      if (written && answer.find("kind") != nullptr && answer.find("kind")->asString() == t.resource->kind)
+        keep(t, answer);
       return;
     }
     bool whole = answer.find("kind") != nullptr && answer.find("kind")->asString() == t.resource->kind;
@@ -143,7 +148,8 @@ class Replay {
       lost_.insert(t.key);
       return;
     }
-    bool ignored = step.find("ignore") != nullptr && step.find("ignore")->json().find("managedFields") != std::string::npos;
+    bool ignored = step.find("ignore") != nullptr &&
+                   step.find("ignore")->json().find("managedFields") != std::string::npos;
     std::string where = std::string(case_.find("name")->asString()) + " step " + std::to_string(index);
     // A setup whose answer is not compared may have had another effect than the recorded one.
     bool apply = contentType(step) == "application/apply-patch+yaml";
@@ -175,8 +181,10 @@ class Replay {
     for (const auto& s : t.resource->subresources) hasStatus = hasStatus || s.name == "status";
     if (t.subresource == "status") {
       w.reset = {"spec"};
-      if (t.resource->name == "deployments" || t.resource->name == "nodes") w.reset = {"spec", "metadata.labels"};
-      if (t.resource->name == "pods") w.reset = {"spec", "metadata.deletionTimestamp", "metadata.ownerReferences"};
+      if (t.resource->name == "deployments" || t.resource->name == "nodes")
+        w.reset = {"spec", "metadata.labels"};
+      if (t.resource->name == "pods")
+        w.reset = {"spec", "metadata.deletionTimestamp", "metadata.ownerReferences"};
     } else if (hasStatus) {
       w.reset = {"status"};
     }
@@ -189,10 +197,11 @@ class Replay {
     return {};
   }
 
-  void applied(const Value& step, Target& t, const api::MutableObject& live, const Value& answer, int64_t status, bool whole,
-               const std::string& where) {
+  void applied(const Value& step, Target& t, const api::MutableObject& live, const Value& answer,
+               int64_t status, bool whole, const std::string& where) {
     codec::StrictErrors strict;
-    auto r = serverSideApply(live.get(), *t.resource->type, body(step), t.query["force"] == "true", writer(step, t), &strict);
+    auto r = serverSideApply(live.get(), *t.resource->type, body(step), t.query["force"] == "true",
+                             writer(step, t), &strict);
     bool ours = status == 409 || status == 500;  // others may come from validation or admission
     if (status == 200 || status == 201) {
       if (!whole) return;
@@ -209,7 +218,8 @@ class Replay {
     }
   }
 
-  void updated(const Value& step, Target& t, const api::MutableObject& live, const Value& answer, const std::string& where) {
+  void updated(const Value& step, Target& t, const api::MutableObject& live, const Value& answer,
+               const std::string& where) {
     api::MutableObject o = decode(answer, *t.resource->type);
     if (o == nullptr) return;
     o->meta().managedFields.clear();
@@ -241,9 +251,11 @@ class Replay {
       }
     }
     // What admission and strategies add to these is not the creator's.
-    static const std::set<std::string_view> kAdded = {"namespaces", "pods", "nodes", "persistentvolumeclaims", "leases"};
+    static const std::set<std::string_view> kAdded = {"namespaces", "pods", "nodes", "persistentvolumeclaims",
+                                                      "leases"};
     if (live == nullptr && kAdded.count(t.resource->name) != 0) return;
-    if (t.resource->name == "services" || t.resource->name == "daemonsets" || t.resource->name == "jobs") return;
+    if (t.resource->name == "services" || t.resource->name == "daemonsets" || t.resource->name == "jobs")
+      return;
     FieldWriter w = writer(step, t);
     std::string text = type.find("patch") == std::string::npos ? body(step) : std::string();
     w.body = text;
@@ -280,7 +292,8 @@ TEST(Golden, ManagedFieldsAndApply) {
   if (!std::filesystem::exists(dir)) GTEST_SKIP() << "no recordings";
   const char* only = std::getenv("KM_GOLDEN_ONLY");
   int checked = 0;
-  for (const char* area : {"apply", "patch", "protocol", "apps", "core", "pods", "services", "autoscaling", "batch"}) {
+  for (const char* area :
+       {"apply", "patch", "protocol", "apps", "core", "pods", "services", "autoscaling", "batch"}) {
     for (const auto& f : std::filesystem::directory_iterator(dir + "/" + area)) {
       if (only != nullptr && f.path().string().find(only) == std::string::npos) continue;
       std::ifstream in(f.path());

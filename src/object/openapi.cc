@@ -66,7 +66,8 @@ OpenApiDocument openApiV3Index() {
     codec::Value out = codec::Value::object();
     for (const ApiDocument& d : apiDocuments()) {
       std::string hash = openApiV3(d.id).etag;
-      std::string url = fmt::format("/openapi/v3/{}?hash={}", d.id, std::string_view(hash).substr(1, hash.size() - 2));
+      std::string url =
+          fmt::format("/openapi/v3/{}?hash={}", d.id, std::string_view(hash).substr(1, hash.size() - 2));
       out["paths"][d.id].set("serverRelativeURL", codec::Value::string(url));
     }
     return finish(out.json());

@@ -19,20 +19,41 @@ using api::Resource;
 using api::Subresource;
 using codec::TypeInfo;
 
-const std::vector<QueryParameter> kListQuery = {{"allowWatchBookmarks", "boolean"}, {"continue"}, {"fieldSelector"}, {"labelSelector"},
-                                                {"limit", "integer"}, {"resourceVersion"}, {"resourceVersionMatch"},
-                                                {"sendInitialEvents", "boolean"}, {"shardSelector"}, {"timeoutSeconds", "integer"},
+const std::vector<QueryParameter> kListQuery = {{"allowWatchBookmarks", "boolean"},
+                                                {"continue"},
+                                                {"fieldSelector"},
+                                                {"labelSelector"},
+                                                {"limit", "integer"},
+                                                {"resourceVersion"},
+                                                {"resourceVersionMatch"},
+                                                {"sendInitialEvents", "boolean"},
+                                                {"shardSelector"},
+                                                {"timeoutSeconds", "integer"},
                                                 {"watch", "boolean"}};
 const std::vector<QueryParameter> kWriteQuery = {{"dryRun"}, {"fieldManager"}, {"fieldValidation"}};
-const std::vector<QueryParameter> kPatchQuery = {{"dryRun"}, {"fieldManager"}, {"fieldValidation"}, {"force", "boolean"}};
-const std::vector<QueryParameter> kDeleteQuery = {{"dryRun"}, {"gracePeriodSeconds", "integer"},
-                                                  {"ignoreStoreReadErrorWithClusterBreakingPotential", "boolean"},
-                                                  {"orphanDependents", "boolean"}, {"propagationPolicy"}};
+const std::vector<QueryParameter> kPatchQuery = {
+    {"dryRun"}, {"fieldManager"}, {"fieldValidation"}, {"force", "boolean"}};
+const std::vector<QueryParameter> kDeleteQuery = {
+    {"dryRun"},
+    {"gracePeriodSeconds", "integer"},
+    {"ignoreStoreReadErrorWithClusterBreakingPotential", "boolean"},
+    {"orphanDependents", "boolean"},
+    {"propagationPolicy"}};
 const std::vector<QueryParameter> kDeleteCollectionQuery = {
-    {"continue"}, {"dryRun"}, {"fieldSelector"}, {"gracePeriodSeconds", "integer"},
-    {"ignoreStoreReadErrorWithClusterBreakingPotential", "boolean"}, {"labelSelector"}, {"limit", "integer"},
-    {"orphanDependents", "boolean"}, {"propagationPolicy"}, {"resourceVersion"}, {"resourceVersionMatch"},
-    {"sendInitialEvents", "boolean"}, {"shardSelector"}, {"timeoutSeconds", "integer"}};
+    {"continue"},
+    {"dryRun"},
+    {"fieldSelector"},
+    {"gracePeriodSeconds", "integer"},
+    {"ignoreStoreReadErrorWithClusterBreakingPotential", "boolean"},
+    {"labelSelector"},
+    {"limit", "integer"},
+    {"orphanDependents", "boolean"},
+    {"propagationPolicy"},
+    {"resourceVersion"},
+    {"resourceVersionMatch"},
+    {"sendInitialEvents", "boolean"},
+    {"shardSelector"},
+    {"timeoutSeconds", "integer"}};
 
 std::string title(std::string_view s) {
   std::string out(s);
@@ -55,10 +76,22 @@ bool has(std::span<const std::string_view> verbs, std::string_view verb) {
 
 // Resources whose deletion answers with the object.
 bool returnsDeleted(const Resource& r) {
-  static const std::set<std::string_view> kNames = {
-      "pods", "podtemplates", "persistentvolumeclaims", "persistentvolumes", "resourcequotas", "serviceaccounts", "services",
-      "csidrivers", "csinodes", "storageclasses", "volumeattachments", "deviceclasses", "resourceclaims",
-      "resourceclaimtemplates", "resourceslices", "volumeattributesclasses"};
+  static const std::set<std::string_view> kNames = {"pods",
+                                                    "podtemplates",
+                                                    "persistentvolumeclaims",
+                                                    "persistentvolumes",
+                                                    "resourcequotas",
+                                                    "serviceaccounts",
+                                                    "services",
+                                                    "csidrivers",
+                                                    "csinodes",
+                                                    "storageclasses",
+                                                    "volumeattachments",
+                                                    "deviceclasses",
+                                                    "resourceclaims",
+                                                    "resourceclaimtemplates",
+                                                    "resourceslices",
+                                                    "volumeattributesclasses"};
   return kNames.count(r.name) != 0;
 }
 
@@ -76,7 +109,8 @@ class Builder {
   explicit Builder(std::map<std::string, ApiDocument>& documents) : documents_(documents) {}
 
   void add(const Resource& r) {
-    base_ = r.group.empty() ? fmt::format("/api/{}", r.version) : fmt::format("/apis/{}/{}", r.group, r.version);
+    base_ =
+        r.group.empty() ? fmt::format("/api/{}", r.version) : fmt::format("/apis/{}/{}", r.group, r.version);
     document_ = &documents_[base_.substr(1)];
     document_->id = base_.substr(1);
     r_ = &r;
@@ -159,10 +193,12 @@ class Builder {
     ApiPath& p = path(text, parameters(false), true);
     if (has(r_->verbs, "list")) p.operations.push_back(list("", scope_));
     if (has(r_->verbs, "create")) {
-      p.operations.push_back(write("post", "post", fmt::format("create{}{}{}", word_, scope_, r_->kind), r_->type));
+      p.operations.push_back(
+          write("post", "post", fmt::format("create{}{}{}", word_, scope_, r_->kind), r_->type));
     }
     if (has(r_->verbs, "deletecollection")) {
-      Operation o = operation("delete", "deletecollection", fmt::format("delete{}Collection{}{}", word_, scope_, r_->kind));
+      Operation o = operation("delete", "deletecollection",
+                              fmt::format("delete{}Collection{}{}", word_, scope_, r_->kind));
       o.query = kDeleteCollectionQuery;
       o.body = Body::kDeleteOptions;
       answer(o, &api::meta_v1::Status::kType);
@@ -200,7 +236,8 @@ class Builder {
         .operations.push_back(watch("watch", fmt::format("watch{}{}{}", word_, scope_, r_->kind)));
     if (!r_->namespaced) return;
     path(root + std::string(r_->name), {}, true)
-        .operations.push_back(watch("watchlist", fmt::format("watch{}{}ListForAllNamespaces", word_, r_->kind)));
+        .operations.push_back(
+            watch("watchlist", fmt::format("watch{}{}ListForAllNamespaces", word_, r_->kind)));
   }
 
   void subresource(const std::string& text, const Subresource& s) {
@@ -218,8 +255,14 @@ class Builder {
     if (has(s.verbs, "get")) {
       Operation o = operation("get", "get", id("read"));
       if (s.name == "log") {
-        o.query = {{"container"}, {"follow", "boolean"}, {"insecureSkipTLSVerifyBackend", "boolean"}, {"limitBytes", "integer"},
-                   {"previous", "boolean"}, {"sinceSeconds", "integer"}, {"stream"}, {"tailLines", "integer"},
+        o.query = {{"container"},
+                   {"follow", "boolean"},
+                   {"insecureSkipTLSVerifyBackend", "boolean"},
+                   {"limitBytes", "integer"},
+                   {"previous", "boolean"},
+                   {"sinceSeconds", "integer"},
+                   {"stream"},
+                   {"tailLines", "integer"},
                    {"timestamps", "boolean"}};
         o.produces = Produces::kLog;
       } else {
@@ -233,8 +276,11 @@ class Builder {
   }
 
   void connections(const std::string& text, const Subresource& s, const std::string& name) {
-    static const std::vector<QueryParameter> kAttach = {{"container"}, {"stderr", "boolean"}, {"stdin", "boolean"},
-                                                        {"stdout", "boolean"}, {"tty", "boolean"}};
+    static const std::vector<QueryParameter> kAttach = {{"container"},
+                                                        {"stderr", "boolean"},
+                                                        {"stdin", "boolean"},
+                                                        {"stdout", "boolean"},
+                                                        {"tty", "boolean"}};
     std::vector<QueryParameter> query = kAttach;
     if (s.name == "exec") query.insert(query.begin(), {"command"});
     if (s.name == "portforward") query = {{"ports", "integer"}};
@@ -244,10 +290,13 @@ class Builder {
       if (deep && !proxy) break;
       ApiPath& p = path(deep ? text + "/{path}" : text, parameters(true), false);
       if (deep) p.parameters.push_back("path");
-      auto methods = proxy ? std::vector<std::string_view>{"get", "put", "post", "delete", "options", "head", "patch"}
-                           : std::vector<std::string_view>{"get", "post"};
+      auto methods =
+          proxy ? std::vector<std::string_view>{"get", "put", "post", "delete", "options", "head", "patch"}
+                : std::vector<std::string_view>{"get", "post"};
       for (std::string_view m : methods) {
-        Operation o = operation(m, "connect", fmt::format("connect{}{}{}{}{}", word_, title(m), scope_, name, deep ? "WithPath" : ""));
+        Operation o = operation(
+            m, "connect",
+            fmt::format("connect{}{}{}{}{}", word_, title(m), scope_, name, deep ? "WithPath" : ""));
         o.kind = s.kind;
         o.query = query;
         o.produces = Produces::kAnything;
@@ -263,8 +312,9 @@ class Builder {
   std::string_view scope_;
 };
 
-void addDiscovery(std::map<std::string, ApiDocument>& documents, const std::string& id, std::string operationId, std::string tag,
-                  const TypeInfo* type, Produces produces, std::string answer = {}) {
+void addDiscovery(std::map<std::string, ApiDocument>& documents, const std::string& id,
+                  std::string operationId, std::string tag, const TypeInfo* type, Produces produces,
+                  std::string answer = {}) {
   ApiDocument& d = documents[id];
   d.id = id;
   ApiPath& p = d.paths.emplace_back();
@@ -283,11 +333,30 @@ void addDiscovery(std::map<std::string, ApiDocument>& documents, const std::stri
 }  // namespace
 
 std::string definitionName(const TypeInfo& t) {
-  static const std::set<std::string_view> kMeta = {
-      "ListMeta", "ShardInfo", "ObjectMeta", "OwnerReference", "DeleteOptions", "Preconditions", "Status", "StatusDetails",
-      "StatusCause", "APIVersions", "APIGroupList", "APIGroup", "ServerAddressByClientCIDR", "GroupVersionForDiscovery",
-      "APIResource", "APIResourceList", "LabelSelector", "LabelSelectorRequirement", "FieldSelectorRequirement",
-      "ManagedFieldsEntry", "Condition", "GroupVersionKind", "GroupVersionResource", "GroupResource"};
+  static const std::set<std::string_view> kMeta = {"ListMeta",
+                                                   "ShardInfo",
+                                                   "ObjectMeta",
+                                                   "OwnerReference",
+                                                   "DeleteOptions",
+                                                   "Preconditions",
+                                                   "Status",
+                                                   "StatusDetails",
+                                                   "StatusCause",
+                                                   "APIVersions",
+                                                   "APIGroupList",
+                                                   "APIGroup",
+                                                   "ServerAddressByClientCIDR",
+                                                   "GroupVersionForDiscovery",
+                                                   "APIResource",
+                                                   "APIResourceList",
+                                                   "LabelSelector",
+                                                   "LabelSelectorRequirement",
+                                                   "FieldSelectorRequirement",
+                                                   "ManagedFieldsEntry",
+                                                   "Condition",
+                                                   "GroupVersionKind",
+                                                   "GroupVersionResource",
+                                                   "GroupResource"};
   auto gv = api::splitApiVersion(t.apiVersion);
   if (t.apiVersion == "v1" && kMeta.count(t.name) != 0) {
     return fmt::format("io.k8s.apimachinery.pkg.apis.meta.v1.{}", t.name);
@@ -298,7 +367,7 @@ std::string definitionName(const TypeInfo& t) {
   if (gv.group == "apiregistration.k8s.io") {
     return fmt::format("io.k8s.kube-aggregator.pkg.apis.apiregistration.{}.{}", gv.version, t.name);
   }
-  std::string_view package = gv.group.empty()                             ? "core"
+  std::string_view package = gv.group.empty()                          ? "core"
                              : gv.group == "internal.apiserver.k8s.io" ? "apiserverinternal"
                                                                        : split(gv.group, '.')[0];
   return fmt::format("io.k8s.api.{}.{}.{}", package, gv.version, t.name);
@@ -316,7 +385,8 @@ const std::vector<ApiDocument>& apiDocuments() {
       std::string root = r.group.empty() ? "api" : "apis/" + std::string(r.group);
       std::string tag = word + "_" + std::string(r.version);
       if (!r.group.empty() && groups.insert(root).second) {
-        addDiscovery(documents, root, "get" + id + "APIGroup", word, &api::meta_v1::APIGroup::kType, Produces::kObject);
+        addDiscovery(documents, root, "get" + id + "APIGroup", word, &api::meta_v1::APIGroup::kType,
+                     Produces::kObject);
       }
       std::string version = root + "/" + std::string(r.version);
       if (versions.insert(version).second) {
@@ -324,11 +394,14 @@ const std::vector<ApiDocument>& apiDocuments() {
                      &api::meta_v1::APIResourceList::kType, Produces::kObject);
       }
     }
-    addDiscovery(documents, "api", "getCoreAPIVersions", "core", &api::meta_v1::APIVersions::kType, Produces::kObject);
-    addDiscovery(documents, "apis", "getAPIVersions", "apis", &api::meta_v1::APIGroupList::kType, Produces::kObject);
-    addDiscovery(documents, ".well-known/openid-configuration", "getServiceAccountIssuerOpenIDConfiguration", "WellKnown", nullptr,
-                 Produces::kJson);
-    addDiscovery(documents, "openid/v1/jwks", "getServiceAccountIssuerOpenIDKeyset", "openid", nullptr, Produces::kKeySet);
+    addDiscovery(documents, "api", "getCoreAPIVersions", "core", &api::meta_v1::APIVersions::kType,
+                 Produces::kObject);
+    addDiscovery(documents, "apis", "getAPIVersions", "apis", &api::meta_v1::APIGroupList::kType,
+                 Produces::kObject);
+    addDiscovery(documents, ".well-known/openid-configuration", "getServiceAccountIssuerOpenIDConfiguration",
+                 "WellKnown", nullptr, Produces::kJson);
+    addDiscovery(documents, "openid/v1/jwks", "getServiceAccountIssuerOpenIDKeyset", "openid", nullptr,
+                 Produces::kKeySet);
     addDiscovery(documents, "version", "getCodeVersion", "version", nullptr, Produces::kJson,
                  "io.k8s.apimachinery.pkg.version.Info");
     std::vector<ApiDocument> out;

@@ -28,7 +28,7 @@ struct Operation {
   std::vector<QueryParameter> query;  // besides those of the path
   Body body = Body::kNone;
   const codec::TypeInfo* bodyType = nullptr;
-  std::string answer;                          // definition; "" for a text
+  std::string answer;                           // definition; "" for a text
   const codec::TypeInfo* answerType = nullptr;  // of that definition; null for the hand-written ones
   std::vector<int> codes;
   Produces produces = Produces::kObject;

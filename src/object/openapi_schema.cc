@@ -59,8 +59,10 @@ bool isSimple(const Field& f) {
     case Kind::kUint32:
     case Kind::kUint64:
     case Kind::kDouble:
-    case Kind::kString: return true;
-    default: return false;
+    case Kind::kString:
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -116,7 +118,8 @@ constexpr std::string_view kOptional[] = {
 };
 
 bool isRequired(const TypeInfo& t, const Field& f) {
-  if ((f.flags & codec::kRequired) == 0 && (f.flags & (codec::kOmitEmpty | codec::kOmitZero)) != 0) return false;
+  if ((f.flags & codec::kRequired) == 0 && (f.flags & (codec::kOmitEmpty | codec::kOmitZero)) != 0)
+    return false;
   std::string name = definitionName(t) + "." + std::string(f.name);
   return std::none_of(std::begin(kOptional), std::end(kOptional), [&](std::string_view o) {
     return name.size() > o.size() && name.ends_with(o) && name[name.size() - o.size() - 1] == '.';
@@ -124,7 +127,9 @@ bool isRequired(const TypeInfo& t, const Field& f) {
 }
 
 // patchStrategy=replace, which the tables do not tell from none.
-bool isReplaced(const TypeInfo& t, const Field& f) { return t.name == "PodDisruptionBudgetSpec" && f.name == "selector"; }
+bool isReplaced(const TypeInfo& t, const Field& f) {
+  return t.name == "PodDisruptionBudgetSpec" && f.name == "selector";
+}
 
 Value zeroOf(const Field& f) {
   if (f.kind == Kind::kString) return Value::string("");
@@ -136,7 +141,8 @@ Value zeroOf(const Field& f) {
 
 Value Definitions::reference(std::string_view name) const {
   Value v = Value::object();
-  v.set("$ref", Value::string((version_ == 2 ? "#/definitions/" : "#/components/schemas/") + std::string(name)));
+  v.set("$ref",
+        Value::string((version_ == 2 ? "#/definitions/" : "#/components/schemas/") + std::string(name)));
   return v;
 }
 
@@ -180,10 +186,11 @@ Value Definitions::refer(std::string_view name) {
     d["properties"].set("object", refer("io.k8s.apimachinery.pkg.runtime.RawExtension"));
     d.set("x-kubernetes-group-version-kind", everywhere("WatchEvent"));
   } else if (name == "io.k8s.apimachinery.pkg.version.Info") {
-    d.set("required", strings({"major", "minor", "gitVersion", "gitCommit", "gitTreeState", "buildDate", "goVersion", "compiler",
-                               "platform"}));
-    for (std::string_view p : {"major", "minor", "gitVersion", "gitCommit", "gitTreeState", "buildDate", "goVersion", "compiler",
-                               "platform", "emulationMajor", "emulationMinor", "minCompatibilityMajor", "minCompatibilityMinor"}) {
+    d.set("required", strings({"major", "minor", "gitVersion", "gitCommit", "gitTreeState", "buildDate",
+                               "goVersion", "compiler", "platform"}));
+    for (std::string_view p :
+         {"major", "minor", "gitVersion", "gitCommit", "gitTreeState", "buildDate", "goVersion", "compiler",
+          "platform", "emulationMajor", "emulationMinor", "minCompatibilityMajor", "minCompatibilityMinor"}) {
       d["properties"].set(p, typed("string"));
     }
   }
@@ -194,22 +201,35 @@ Value Definitions::refer(std::string_view name) {
 Value Definitions::element(const TypeInfo& owner, const Field& f, bool* isStruct) {
   *isStruct = false;
   switch (f.kind) {
-    case Kind::kBool: return typed("boolean");
-    case Kind::kInt32: return typed("integer", "int32");
-    case Kind::kUint32: return typed("integer", "int64");
+    case Kind::kBool:
+      return typed("boolean");
+    case Kind::kInt32:
+      return typed("integer", "int32");
+    case Kind::kUint32:
+      return typed("integer", "int64");
     case Kind::kInt64:
-    case Kind::kUint64: return typed("integer", "int64");
-    case Kind::kDouble: return typed("number", "double");
-    case Kind::kString: return typed("string");
-    case Kind::kBytes: return typed("string", "byte");
-    case Kind::kQuantity: return refer("io.k8s.apimachinery.pkg.api.resource.Quantity");
-    case Kind::kTime: return refer(std::string(kMeta) + "Time");
-    case Kind::kMicroTime: return refer(std::string(kMeta) + "MicroTime");
-    case Kind::kDuration: return refer(std::string(kMeta) + "Duration");
-    case Kind::kIntOrString: return refer("io.k8s.apimachinery.pkg.util.intstr.IntOrString");
+    case Kind::kUint64:
+      return typed("integer", "int64");
+    case Kind::kDouble:
+      return typed("number", "double");
+    case Kind::kString:
+      return typed("string");
+    case Kind::kBytes:
+      return typed("string", "byte");
+    case Kind::kQuantity:
+      return refer("io.k8s.apimachinery.pkg.api.resource.Quantity");
+    case Kind::kTime:
+      return refer(std::string(kMeta) + "Time");
+    case Kind::kMicroTime:
+      return refer(std::string(kMeta) + "MicroTime");
+    case Kind::kDuration:
+      return refer(std::string(kMeta) + "Duration");
+    case Kind::kIntOrString:
+      return refer("io.k8s.apimachinery.pkg.util.intstr.IntOrString");
     case Kind::kRawJson:
       if (f.name == "fieldsV1") return refer(std::string(kMeta) + "FieldsV1");
-      if (owner.apiVersion.starts_with("apiextensions.k8s.io/") && owner.name.starts_with("JSONSchemaProps")) {
+      if (owner.apiVersion.starts_with("apiextensions.k8s.io/") &&
+          owner.name.starts_with("JSONSchemaProps")) {
         return refer("io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSON");
       }
       return refer("io.k8s.apimachinery.pkg.runtime.RawExtension");
@@ -223,12 +243,15 @@ Value Definitions::element(const TypeInfo& owner, const Field& f, bool* isStruct
 
 void Definitions::marks(Value& v, const Field& f) const {
   // Facts that the tables have no place for.
-  if (f.name == "claimRef" || f.name == "allocatedResourceStatuses") v.set("x-kubernetes-map-type", Value::string("granular"));
+  if (f.name == "claimRef" || f.name == "allocatedResourceStatuses")
+    v.set("x-kubernetes-map-type", Value::string("granular"));
   const codec::FieldMarks* m = f.marks;
   if (m == nullptr) return;
   bool list = f.shape == Shape::kList;
   if (m->listKind != codec::ListKind::kUnset) {
-    const char* kind = m->listKind == codec::ListKind::kAtomic ? "atomic" : m->listKind == codec::ListKind::kSet ? "set" : "map";
+    const char* kind = m->listKind == codec::ListKind::kAtomic ? "atomic"
+                       : m->listKind == codec::ListKind::kSet  ? "set"
+                                                               : "map";
     if (f.kind == Kind::kBytes) list = true;
     v.set(list ? "x-kubernetes-list-type" : "x-kubernetes-map-type", Value::string(kind));
   }
@@ -238,9 +261,10 @@ void Definitions::marks(Value& v, const Field& f) const {
     v.set("x-kubernetes-list-map-keys", std::move(keys));
   }
   if (m->patchMerge || m->patchRetainKeys) {
-    v.set("x-kubernetes-patch-strategy", Value::string(m->patchMerge && m->patchRetainKeys ? "merge,retainKeys"
-                                                       : m->patchMerge                     ? "merge"
-                                                                                           : "retainKeys"));
+    v.set("x-kubernetes-patch-strategy",
+          Value::string(m->patchMerge && m->patchRetainKeys ? "merge,retainKeys"
+                        : m->patchMerge                     ? "merge"
+                                                            : "retainKeys"));
   }
   if (m->patchKey != nullptr) v.set("x-kubernetes-patch-merge-key", Value::string(m->patchKey));
 }
@@ -322,11 +346,14 @@ void Definitions::define(const TypeInfo& t) {
     auto gv = api::splitApiVersion(t.apiVersion);
     Value kinds = Value::list();
     kinds.push(kindEntry(gv.group, gv.version, t.name));
-    d.set("x-kubernetes-group-version-kind", t.name == "DeleteOptions" ? everywhere(t.name) : std::move(kinds));
+    d.set("x-kubernetes-group-version-kind",
+          t.name == "DeleteOptions" ? everywhere(t.name) : std::move(kinds));
   }
   definitions_.set(definitionName(t), std::move(d));
 }
 
-Value Definitions::all() { return std::move(definitions_); }
+Value Definitions::all() {
+  return std::move(definitions_);
+}
 
 }  // namespace km::object

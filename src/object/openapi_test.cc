@@ -24,7 +24,9 @@ std::optional<Value> recorded(const std::string& name) {
   return v.ok() ? std::optional(std::move(*v)) : std::nullopt;
 }
 
-std::string textOf(const Value* v) { return v != nullptr ? v->json() : "absent"; }
+std::string textOf(const Value* v) {
+  return v != nullptr ? v->json() : "absent";
+}
 
 std::set<std::string> queries(const Value& path, const Value& operation) {
   std::set<std::string> out;
@@ -81,10 +83,15 @@ TEST(OpenApi, PathsOfV3AsRecorded) {
         EXPECT_EQ(textOf(o->find("x-kubernetes-action")), textOf(m.value.find("action"))) << where;
         EXPECT_EQ(keys(o->find("responses")), listed(lists, m.value.find("responses"))) << where;
         const Value* body = o->find("requestBody");
-        EXPECT_EQ(keys(body != nullptr ? body->find("content") : nullptr), listed(lists, m.value.find("consumes"))) << where;
-        EXPECT_EQ(keys(o->find("responses")->find("200")->find("content")), listed(lists, m.value.find("produces"))) << where;
+        EXPECT_EQ(keys(body != nullptr ? body->find("content") : nullptr),
+                  listed(lists, m.value.find("consumes")))
+            << where;
+        EXPECT_EQ(keys(o->find("responses")->find("200")->find("content")),
+                  listed(lists, m.value.find("produces")))
+            << where;
         if (const Value* gvk = o->find("x-kubernetes-group-version-kind")) {
-          EXPECT_EQ(std::string(gvk->find("group")->asString()) + "/" + std::string(gvk->find("version")->asString()) + "/" +
+          EXPECT_EQ(std::string(gvk->find("group")->asString()) + "/" +
+                        std::string(gvk->find("version")->asString()) + "/" +
                         std::string(gvk->find("kind")->asString()),
                     m.value.find("gvk")->asString())
               << where;
@@ -114,12 +121,14 @@ TEST(OpenApi, DefinitionsOfV2AsRecorded) {
       return out;
     };
     EXPECT_EQ(set(h->find("required")), set(e.value.find("required"))) << e.key;
-    EXPECT_EQ(textOf(h->find("x-kubernetes-map-type")), textOf(e.value.find("x-kubernetes-map-type"))) << e.key;
+    EXPECT_EQ(textOf(h->find("x-kubernetes-map-type")), textOf(e.value.find("x-kubernetes-map-type")))
+        << e.key;
     std::string kinds;
-    if (const Value* gvks = h->find("x-kubernetes-group-version-kind"); gvks != nullptr && gvks->size() == 1) {
+    if (const Value* gvks = h->find("x-kubernetes-group-version-kind");
+        gvks != nullptr && gvks->size() == 1) {
       const Value& g = gvks->items()[0];
-      kinds = std::string(g.find("group")->asString()) + "/" + std::string(g.find("version")->asString()) + "/" +
-              std::string(g.find("kind")->asString());
+      kinds = std::string(g.find("group")->asString()) + "/" + std::string(g.find("version")->asString()) +
+              "/" + std::string(g.find("kind")->asString());
     }
     const Value* wanted = e.value.find("gvk");
     if (wanted == nullptr || wanted->size() == 1) {
@@ -146,15 +155,20 @@ TEST(OpenApi, Documents) {
   EXPECT_EQ(v2.etag.size(), 34u);
   auto d = Value::parse(*v2.bytes);
   ASSERT_TRUE(d.ok());
-  const Value* patch = d->find("paths")->find("/apis/apps/v1/namespaces/{namespace}/deployments/{name}")->find("patch");
-  EXPECT_EQ(patch->find("consumes")->json(),
-            R"(["application/json-patch+json","application/merge-patch+json","application/strategic-merge-patch+json","application/apply-patch+yaml"])");
+  const Value* patch =
+      d->find("paths")->find("/apis/apps/v1/namespaces/{namespace}/deployments/{name}")->find("patch");
+  EXPECT_EQ(
+      patch->find("consumes")->json(),
+      R"(["application/json-patch+json","application/merge-patch+json","application/strategic-merge-patch+json","application/apply-patch+yaml"])");
   EXPECT_EQ(patch->find("operationId")->asString(), "patchAppsV1NamespacedDeployment");
   EXPECT_GT(openApiV2Proto().bytes->size(), 100000u);
   EXPECT_EQ(openApiV3("apis/none/v1").bytes, nullptr);
   auto index = Value::parse(*openApiV3Index().bytes);
-  EXPECT_TRUE(index->find("paths")->find("apis/apps/v1")->find("serverRelativeURL")->asString().starts_with(
-      "/openapi/v3/apis/apps/v1?hash="));
+  EXPECT_TRUE(index->find("paths")
+                  ->find("apis/apps/v1")
+                  ->find("serverRelativeURL")
+                  ->asString()
+                  .starts_with("/openapi/v3/apis/apps/v1?hash="));
 }
 
 }  // namespace

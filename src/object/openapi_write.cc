@@ -10,18 +10,24 @@ using codec::Value;
 
 constexpr std::string_view kPatch = "io.k8s.apimachinery.pkg.apis.meta.v1.Patch";
 constexpr std::string_view kPatchTypes[] = {"application/json-patch+json", "application/merge-patch+json",
-                                            "application/strategic-merge-patch+json", "application/apply-patch+yaml"};
+                                            "application/strategic-merge-patch+json",
+                                            "application/apply-patch+yaml"};
 
 std::vector<std::string_view> mediaTypes(Produces p) {
   switch (p) {
-    case Produces::kObject: return {"application/json", "application/yaml", "application/vnd.kubernetes.protobuf"};
+    case Produces::kObject:
+      return {"application/json", "application/yaml", "application/vnd.kubernetes.protobuf"};
     case Produces::kList:
-      return {"application/json", "application/yaml", "application/vnd.kubernetes.protobuf", "application/json;stream=watch",
-              "application/vnd.kubernetes.protobuf;stream=watch"};
-    case Produces::kAnything: return {"*/*"};
-    case Produces::kLog: return {"text/plain", "application/json", "application/yaml", "application/vnd.kubernetes.protobuf"};
-    case Produces::kJson: return {"application/json"};
-    case Produces::kKeySet: return {"application/jwk-set+json"};
+      return {"application/json", "application/yaml", "application/vnd.kubernetes.protobuf",
+              "application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch"};
+    case Produces::kAnything:
+      return {"*/*"};
+    case Produces::kLog:
+      return {"text/plain", "application/json", "application/yaml", "application/vnd.kubernetes.protobuf"};
+    case Produces::kJson:
+      return {"application/json"};
+    case Produces::kKeySet:
+      return {"application/jwk-set+json"};
   }
   return {};
 }
@@ -30,7 +36,9 @@ std::string_view describe(int code) {
   return code == 201 ? "Created" : code == 202 ? "Accepted" : code == 401 ? "Unauthorized" : "OK";
 }
 
-Value text(std::string_view s) { return Value::string(s); }
+Value text(std::string_view s) {
+  return Value::string(s);
+}
 
 Value stringType() {
   Value v = Value::object();
@@ -151,7 +159,8 @@ class Writer {
     out.set("operationId", text(o.id));
     if (version_ == 2) {
       out["schemes"].push(text("https"));
-      if (o.body == Body::kNone) out["consumes"].push(text(o.action == "connect" ? "*/*" : "application/json"));
+      if (o.body == Body::kNone)
+        out["consumes"].push(text(o.action == "connect" ? "*/*" : "application/json"));
     }
     Value parameters = Value::list();
     body(out, o, parameters);
