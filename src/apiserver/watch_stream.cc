@@ -129,9 +129,8 @@ class WatchStream : public std::enable_shared_from_this<WatchStream> {
     watcher_.reset();
     timeout_.reset();
     bookmark_.reset();
+    // The exchange drops its callbacks, and with them this, once it is answered or gone.
     if (finish) http_->exchange->finish();
-    http_->exchange->onDrain({});
-    http_->exchange->onClose({});
   }
 
   Operations& operations_;
