@@ -272,30 +272,23 @@ void Definitions::marks(Value& v, const Field& f) const {
 Value Definitions::field(const TypeInfo& owner, const Field& f) {
   bool isStruct;
   Value v = element(owner, f, &isStruct);
-  auto nested = [&](Value inner) {
-    if (version_ == 2) return inner;
-    if (isStruct) {
-      Value out = Value::object();
-      out["allOf"].push(std::move(inner));
-      out.set("default", Value::object());
-      return out;
-    }
-    if (f.kind == Kind::kString || (isSimple(f) && f.kind != Kind::kBool)) inner.set("default", zeroOf(f));
-    return inner;
-  };
   if (f.shape == Shape::kList) {
     Value list = typed("array");
-    list.set("items", nested(std::move(v)));
+    list.set("items", std::move(v));
     v = std::move(list);
   } else if (f.shape == Shape::kMap) {
     Value map = typed("object");
-    map.set("additionalProperties", nested(std::move(v)));
+    map.set("additionalProperties", std::move(v));
     v = std::move(map);
   } else if (version_ == 3) {
     bool plain = f.shape == Shape::kPlain;
     std::optional<Value> given;
     if (f.marks != nullptr && f.marks->defaultJson != nullptr) {
-      if (auto parsed = Value::parse(f.marks->defaultJson); parsed.ok()) given = std::move(parsed).value();
+      std::string_view text = f.marks->defaultJson;
+      // Defaults that name a constant.
+      if (text == "ref(AzureDataDiskCachingReadWrite)") text = "\"ReadWrite\"";
+      if (text == "ref(AzureSharedBlobDisk)") text = "\"Shared\"";
+      if (auto parsed = Value::parse(text); parsed.ok()) given = std::move(parsed).value();
     }
     if (given) {
       if (v.find("$ref") != nullptr) {
@@ -305,7 +298,10 @@ Value Definitions::field(const TypeInfo& owner, const Field& f) {
       }
       v.set("default", std::move(*given));
     } else if (plain && isStruct) {
-      v = nested(std::move(v));
+      Value out = Value::object();
+      out["allOf"].push(std::move(v));
+      out.set("default", Value::object());
+      v = std::move(out);
     } else if (plain && isSimple(f) && (f.flags & codec::kOmitEmpty) == 0) {
       v.set("default", zeroOf(f));
     }

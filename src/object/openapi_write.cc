@@ -159,8 +159,10 @@ class Writer {
     out.set("operationId", text(o.id));
     if (version_ == 2) {
       out["schemes"].push(text("https"));
-      if (o.body == Body::kNone)
-        out["consumes"].push(text(o.action == "connect" ? "*/*" : "application/json"));
+      if (o.body == Body::kNone && !o.action.empty()) out["consumes"].push(text("*/*"));
+      if (o.action.empty() && o.answerType != nullptr) {
+        for (std::string_view t : mediaTypes(Produces::kObject)) out["consumes"].push(text(t));
+      }
     }
     Value parameters = Value::list();
     body(out, o, parameters);
