@@ -5,6 +5,7 @@
 #include <map>
 
 #include "api/field_error.h"
+#include "api/resource.h"
 #include "codec/json_scan.h"
 #include "codec/value.h"
 #include "object/go_print.h"
@@ -74,6 +75,22 @@ void markReset(Value& document) {
   Value* metadata = document.find("metadata");
   Value* fields = metadata != nullptr ? metadata->find("managedFields") : nullptr;
   if (fields != nullptr && fields->isList() && fields->size() == 0) fields->push(Value::object());
+}
+
+// Why a document of another kind cannot become an object of the type.
+std::string otherKind(const codec::TypeInfo& type, std::string_view apiVersion, std::string_view kind) {
+  auto gv = api::splitApiVersion(apiVersion);
+  if (api::findResourceByKind(gv.group, gv.version, kind) == nullptr) {
+    return fmt::format(
+        "no kind \"{}\" is registered for version \"{}\" in scheme "
+        "\"k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30\"",
+        kind, apiVersion);
+  }
+  // The package of the internal type is named for the first part of its group.
+  std::string_view group = api::splitApiVersion(type.apiVersion).group;
+  std::string_view package = group.empty() ? "core" : group.substr(0, group.find('.'));
+  return fmt::format("converting ({}.{}) to ({}.{}): unknown conversion", gv.version, kind, package,
+                     type.name);
 }
 
 struct Patched {
@@ -205,10 +222,7 @@ Result<api::MutableObject> applyPatch(PatchKind kind, const api::Object& current
         meta.apiVersion.empty() ? type.apiVersion : std::string_view(meta.apiVersion);
     std::string_view name = meta.kind.empty() ? type.name : std::string_view(meta.kind);
     if (apiVersion != type.apiVersion || name != type.name) {
-      return invalidPatch(patched->shown,
-                          fmt::format("no kind \"{}\" is registered for version \"{}\" in scheme "
-                                      "\"k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30\"",
-                                      name, apiVersion));
+      return invalidPatch(patched->shown, otherKind(type, apiVersion, name));
     }
   }
   if (strict != nullptr) {
