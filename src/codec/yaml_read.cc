@@ -14,13 +14,16 @@ namespace {
 
 constexpr std::string_view kTagPrefix = "tag:yaml.org,2002:";
 
-std::string_view text(const yaml_char_t* s) { return s != nullptr ? reinterpret_cast<const char*>(s) : std::string_view(); }
+std::string_view text(const yaml_char_t* s) {
+  return s != nullptr ? reinterpret_cast<const char*>(s) : std::string_view();
+}
 
 class Reader {
  public:
   Reader(std::string_view input, std::vector<std::string>* duplicates) : duplicates_(duplicates) {
     yaml_parser_initialize(&parser_);
-    yaml_parser_set_input_string(&parser_, reinterpret_cast<const unsigned char*>(input.data()), input.size());
+    yaml_parser_set_input_string(&parser_, reinterpret_cast<const unsigned char*>(input.data()),
+                                 input.size());
   }
   ~Reader() {
     if (hasEvent_) yaml_event_delete(&event_);
@@ -52,7 +55,8 @@ class Reader {
       line = parser_.context_mark.line;
     }
     std::string where = line != 0 ? fmt::format("line {}: ", line) : std::string();
-    return fail(where + (parser_.problem != nullptr ? parser_.problem : "unknown problem parsing YAML content"));
+    return fail(where +
+                (parser_.problem != nullptr ? parser_.problem : "unknown problem parsing YAML content"));
   }
 
   // Reads the node whose first event is at hand; leaves its last event at hand.
@@ -61,7 +65,8 @@ class Reader {
     size_t before = nodes_++;
     std::string anchor;
     switch (event_.type) {
-      case YAML_ALIAS_EVENT: return alias(v);
+      case YAML_ALIAS_EVENT:
+        return alias(v);
       case YAML_SCALAR_EVENT:
         anchor = text(event_.data.scalar.anchor);
         KM_TRY(scalar(v));
@@ -81,7 +86,8 @@ class Reader {
         KM_TRY(open(anchor));
         KM_TRY(mapping(v, depth));
         break;
-      default: return fail("unexpected event");
+      default:
+        return fail("unexpected event");
     }
     if (!anchor.empty()) anchors_[anchor] = {v, nodes_ - before, false};
     return {};
@@ -100,8 +106,11 @@ class Reader {
     nodes_ += it->second.nodes;
     aliased_ += it->second.nodes;
     // What aliases may make of a document, go-yaml's rule; and an end to it.
-    double most = nodes_ <= 400000 ? 0.99 : nodes_ >= 4000000 ? 0.10 : 0.99 - 0.89 * (nodes_ - 400000.0) / 3600000.0;
-    if (aliased_ > 100 && nodes_ > 1000 && static_cast<double>(aliased_) / static_cast<double>(nodes_) > most) {
+    double most = nodes_ <= 400000    ? 0.99
+                  : nodes_ >= 4000000 ? 0.10
+                                      : 0.99 - 0.89 * (nodes_ - 400000.0) / 3600000.0;
+    if (aliased_ > 100 && nodes_ > 1000 &&
+        static_cast<double>(aliased_) / static_cast<double>(nodes_) > most) {
       return fail("document contains excessive aliasing");
     }
     if (nodes_ > 4000000) return fail("document contains excessive aliasing");
@@ -138,12 +147,15 @@ class Reader {
     }
     YamlTag found = resolveYamlScalar(value, &v);
     bool fits = (tag == "int" && found == YamlTag::kInt) || (tag == "bool" && found == YamlTag::kBool) ||
-                (tag == "null" && found == YamlTag::kNull) || (tag == "timestamp" && found == YamlTag::kTimestamp) ||
+                (tag == "null" && found == YamlTag::kNull) ||
+                (tag == "timestamp" && found == YamlTag::kTimestamp) ||
                 (tag == "float" && (found == YamlTag::kFloat || found == YamlTag::kInt));
     bool known = tag == "int" || tag == "bool" || tag == "null" || tag == "float" || tag == "timestamp";
     if (known && !fits) {
-      static const char* kNames[] = {"!!str", "!!bool", "!!null", "!!int", "!!float", "!!timestamp", "!!merge"};
-      return fail(fmt::format("cannot decode {} `{}` as a !!{}", kNames[static_cast<int>(found)], value, tag));
+      static const char* kNames[] = {"!!str",   "!!bool",      "!!null", "!!int",
+                                     "!!float", "!!timestamp", "!!merge"};
+      return fail(
+          fmt::format("cannot decode {} `{}` as a !!{}", kNames[static_cast<int>(found)], value, tag));
     }
     if (!known) v = Value::string(value);
     return number(v);
@@ -154,7 +166,9 @@ class Reader {
     if (!v.isDouble()) return {};
     double d = v.asDouble();
     if (!std::isfinite(d)) {
-      return errors::badRequest(fmt::format("json: unsupported value: {}", std::isnan(d) ? "NaN" : d > 0 ? "+Inf" : "-Inf"));
+      return errors::badRequest(fmt::format("json: unsupported value: {}", std::isnan(d) ? "NaN"
+                                                                           : d > 0       ? "+Inf"
+                                                                                         : "-Inf"));
     }
     if (d == std::trunc(d) && std::fabs(d) < 9.2e18) v = Value::integer(static_cast<int64_t>(d));
     return {};
@@ -166,7 +180,8 @@ class Reader {
       KM_TRY(next());
       if (event_.type == YAML_MAPPING_END_EVENT) return {};
       bool merge = event_.type == YAML_SCALAR_EVENT && text(event_.data.scalar.value) == "<<" &&
-                   (event_.data.scalar.plain_implicit != 0 || text(event_.data.scalar.tag) == "tag:yaml.org,2002:merge");
+                   (event_.data.scalar.plain_implicit != 0 ||
+                    text(event_.data.scalar.tag) == "tag:yaml.org,2002:merge");
       Value key;
       KM_TRY(node(key, depth + 1));
       KM_TRY(next());
@@ -179,7 +194,8 @@ class Reader {
       }
       KM_ASSIGN(std::string name, keyText(key));
       if (duplicates_ != nullptr && v.find(name) != nullptr) {
-        duplicates_->push_back(fmt::format("line {}: key {} already set in map", line, key.isString() ? quote(name) : name));
+        duplicates_->push_back(
+            fmt::format("line {}: key {} already set in map", line, key.isString() ? quote(name) : name));
       }
       v.set(name, std::move(value));
     }
@@ -192,7 +208,8 @@ class Reader {
     }
     if (from.isList()) {
       for (size_t i = from.size(); i-- > 0;) {
-        if (!from.items()[i].isObject()) return fail("map merge requires map or sequence of maps as the value");
+        if (!from.items()[i].isObject())
+          return fail("map merge requires map or sequence of maps as the value");
         KM_TRY(mergeInto(v, from.items()[i]));
       }
       return {};
@@ -202,12 +219,18 @@ class Reader {
 
   static Result<std::string> keyText(const Value& key) {
     switch (key.type()) {
-      case Value::Type::kString: return std::string(key.asString());
-      case Value::Type::kInt: return std::to_string(key.asInt());
-      case Value::Type::kDouble: return formatGoFloat(key.asDouble());
-      case Value::Type::kBool: return std::string(key.asBool() ? "true" : "false");
-      case Value::Type::kNull: return errors::badRequest("unsupported map key of type: %!s(<nil>)");
-      default: return fail(fmt::format("invalid map key: {}", key.json()));
+      case Value::Type::kString:
+        return std::string(key.asString());
+      case Value::Type::kInt:
+        return std::to_string(key.asInt());
+      case Value::Type::kDouble:
+        return formatGoFloat(key.asDouble());
+      case Value::Type::kBool:
+        return std::string(key.asBool() ? "true" : "false");
+      case Value::Type::kNull:
+        return errors::badRequest("unsupported map key of type: %!s(<nil>)");
+      default:
+        return fail(fmt::format("invalid map key: {}", key.json()));
     }
   }
 

@@ -8,7 +8,9 @@
 namespace km::codec {
 namespace {
 
-bool digit(char c) { return c >= '0' && c <= '9'; }
+bool digit(char c) {
+  return c >= '0' && c <= '9';
+}
 
 bool oneOf(std::string_view s, std::initializer_list<std::string_view> words) {
   for (std::string_view w : words) {
@@ -147,7 +149,16 @@ YamlTag resolveYamlScalar(std::string_view s, Value* value) {
   }
   char c = s[0];
   switch (c) {
-    case 'y': case 'Y': case 'n': case 'N': case 't': case 'T': case 'f': case 'F': case 'o': case 'O':
+    case 'y':
+    case 'Y':
+    case 'n':
+    case 'N':
+    case 't':
+    case 'T':
+    case 'f':
+    case 'F':
+    case 'o':
+    case 'O':
       if (oneOf(s, {"y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON"})) {
         *value = Value::boolean(true);
         return YamlTag::kBool;
@@ -163,7 +174,9 @@ YamlTag resolveYamlScalar(std::string_view s, Value* value) {
         return YamlTag::kMerge;
       }
       break;
-    case '.': case '+': case '-': {
+    case '.':
+    case '+':
+    case '-': {
       std::string_view rest = c == '.' ? s : s.substr(1);
       if (oneOf(rest, {".inf", ".Inf", ".INF"})) {
         double inf = std::numeric_limits<double>::infinity();
@@ -188,7 +201,8 @@ YamlTag resolveYamlScalar(std::string_view s, Value* value) {
 }
 
 bool isBase60Float(std::string_view s) {
-  if (s.empty() || (s[0] != '+' && s[0] != '-' && !digit(s[0])) || s.find(':') == std::string_view::npos) return false;
+  if (s.empty() || (s[0] != '+' && s[0] != '-' && !digit(s[0])) || s.find(':') == std::string_view::npos)
+    return false;
   if (!digit(s[0])) s.remove_prefix(1);
   if (s.empty() || !digit(s[0])) return false;
   while (!s.empty() && (digit(s[0]) || s[0] == '_')) s.remove_prefix(1);

@@ -13,10 +13,12 @@ std::string json(std::string_view yaml) {
 }
 
 TEST(YamlRead, ScalarsAsGoYaml) {
-  EXPECT_EQ(json("[y, yes, on, True, n, off, ~, null, '', \"1\"]"), R"([true,true,true,true,false,false,null,null,"","1"])");
+  EXPECT_EQ(json("[y, yes, on, True, n, off, ~, null, '', \"1\"]"),
+            R"([true,true,true,true,false,false,null,null,"","1"])");
   EXPECT_EQ(json("[0777, 0o17, 1_000, 0b11, 0x1F, -5, +7, 1e3, .5, 1.5, 1., -1.5e-2]"),
             "[511,15,1000,3,31,-5,7,1000,0.5,1.5,1,-0.015]");
-  EXPECT_EQ(json("[2001-01-01, 1:20, 1.2.3, 0x, 08, a:b, <]"), R"(["2001-01-01","1:20","1.2.3","0x",8,"a:b","\u003c"])");
+  EXPECT_EQ(json("[2001-01-01, 1:20, 1.2.3, 0x, 08, a:b, <]"),
+            R"(["2001-01-01","1:20","1.2.3","0x",8,"a:b","\u003c"])");
   EXPECT_EQ(json("[!!str 1, !!int '3', !!binary aGk=, ! 5, !own x]"), R"(["1",3,"hi","5","x"])");
   EXPECT_EQ(json("!!int x"), "yaml: cannot decode !!str `x` as a !!int");
   EXPECT_EQ(json(".nan"), "json: unsupported value: NaN");
@@ -25,7 +27,8 @@ TEST(YamlRead, ScalarsAsGoYaml) {
 TEST(YamlRead, Documents) {
   EXPECT_EQ(json("a: 1\nb:\n- x\n- k: |\n    l1\n    l2\n"), R"({"a":1,"b":["x",{"k":"l1\nl2\n"}]})");
   EXPECT_EQ(json("1: a\ntrue: b\n1.5: c\nyes: d"), R"({"1":"a","1.5":"c","true":"d"})");
-  EXPECT_EQ(json("a: &x {k: 1, l: 2}\nb: *x\nc:\n  <<: *x\n  l: 3\n"), R"({"a":{"k":1,"l":2},"b":{"k":1,"l":2},"c":{"k":1,"l":3}})");
+  EXPECT_EQ(json("a: &x {k: 1, l: 2}\nb: *x\nc:\n  <<: *x\n  l: 3\n"),
+            R"({"a":{"k":1,"l":2},"b":{"k":1,"l":2},"c":{"k":1,"l":3}})");
   EXPECT_EQ(json("# only a comment\n"), "null");
   EXPECT_EQ(json(""), "null");
   EXPECT_EQ(json("a: 1\n---\nb: 2\n"), R"({"a":1})");
@@ -80,14 +83,22 @@ std::string yaml(std::string_view text) {
 }
 
 TEST(YamlWrite, AsGoYaml) {
-  EXPECT_EQ(yaml(R"({"kind":"A","items":[{"b":1,"a":"x"},[1,2],{},[]],"z":null,"f":1.5,"t":true,"m":{"a10":1,"a2":2}})"),
-            "f: 1.5\nitems:\n- a: x\n  b: 1\n- - 1\n  - 2\n- {}\n- []\nkind: A\nm:\n  a2: 2\n  a10: 1\nt: true\nz: null\n");
-  EXPECT_EQ(yaml(R"({"a":"true","b":"1","c":"2001-01-01","d":"1:20","e":"","f":" x","g":"a: b","h":"l1\nl2","i":"l1\n","j":"~","k":"- x"})"),
-            "a: \"true\"\nb: \"1\"\nc: \"2001-01-01\"\nd: \"1:20\"\ne: \"\"\nf: ' x'\ng: 'a: b'\nh: |-\n  l1\n  l2\ni: |\n  l1\n"
-            "j: \"~\"\nk: '- x'\n");
-  EXPECT_EQ(yaml(R"({"message":"only the following media types are accepted: application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch"})"),
-            "message: 'only the following media types are accepted: application/json;stream=watch,\n"
-            "  application/vnd.kubernetes.protobuf;stream=watch'\n");
+  EXPECT_EQ(
+      yaml(
+          R"({"kind":"A","items":[{"b":1,"a":"x"},[1,2],{},[]],"z":null,"f":1.5,"t":true,"m":{"a10":1,"a2":2}})"),
+      "f: 1.5\nitems:\n- a: x\n  b: 1\n- - 1\n  - 2\n- {}\n- []\nkind: A\nm:\n  a2: 2\n  a10: 1\nt: true\nz: "
+      "null\n");
+  EXPECT_EQ(
+      yaml(
+          R"({"a":"true","b":"1","c":"2001-01-01","d":"1:20","e":"","f":" x","g":"a: b","h":"l1\nl2","i":"l1\n","j":"~","k":"- x"})"),
+      "a: \"true\"\nb: \"1\"\nc: \"2001-01-01\"\nd: \"1:20\"\ne: \"\"\nf: ' x'\ng: 'a: b'\nh: |-\n  l1\n  "
+      "l2\ni: |\n  l1\n"
+      "j: \"~\"\nk: '- x'\n");
+  EXPECT_EQ(
+      yaml(
+          R"({"message":"only the following media types are accepted: application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch"})"),
+      "message: 'only the following media types are accepted: application/json;stream=watch,\n"
+      "  application/vnd.kubernetes.protobuf;stream=watch'\n");
   EXPECT_EQ(yaml("{}"), "{}\n");
   EXPECT_EQ(yaml("\"x\""), "x\n");
 }

@@ -14,7 +14,11 @@ namespace {
 bool decodeUtf8(std::string_view s, std::u32string* out) {
   for (size_t i = 0; i < s.size();) {
     auto c = static_cast<unsigned char>(s[i]);
-    int n = c < 0x80 ? 1 : c >= 0xC2 && c < 0xE0 ? 2 : c >= 0xE0 && c < 0xF0 ? 3 : c >= 0xF0 && c < 0xF5 ? 4 : 0;
+    int n = c < 0x80                ? 1
+            : c >= 0xC2 && c < 0xE0 ? 2
+            : c >= 0xE0 && c < 0xF0 ? 3
+            : c >= 0xF0 && c < 0xF5 ? 4
+                                    : 0;
     if (n == 0 || i + static_cast<size_t>(n) > s.size()) return false;
     char32_t v = n == 1 ? c : c & (0x7F >> n);
     for (int k = 1; k < n; k++) {
@@ -22,15 +26,20 @@ bool decodeUtf8(std::string_view s, std::u32string* out) {
       if ((d & 0xC0) != 0x80) return false;
       v = (v << 6) | (d & 0x3F);
     }
-    if ((n == 3 && (v < 0x800 || (v >= 0xD800 && v < 0xE000))) || (n == 4 && (v < 0x10000 || v > 0x10FFFF))) return false;
+    if ((n == 3 && (v < 0x800 || (v >= 0xD800 && v < 0xE000))) || (n == 4 && (v < 0x10000 || v > 0x10FFFF)))
+      return false;
     out->push_back(v);
     i += static_cast<size_t>(n);
   }
   return true;
 }
 
-bool isDigit(char32_t c) { return c >= '0' && c <= '9'; }
-bool isLetter(char32_t c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= 0xAA && c != 0xD7 && c != 0xF7); }
+bool isDigit(char32_t c) {
+  return c >= '0' && c <= '9';
+}
+bool isLetter(char32_t c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= 0xAA && c != 0xD7 && c != 0xF7);
+}
 
 // go-yaml sorts "a2" before "a10", and what is no letter before letters.
 bool keyLess(std::string_view a, std::string_view b) {
@@ -94,8 +103,8 @@ class Writer {
     yaml_event_t e;
     bool implicit = tag == nullptr;
     yaml_scalar_event_initialize(&e, nullptr, reinterpret_cast<const yaml_char_t*>(tag),
-                                 reinterpret_cast<const yaml_char_t*>(s.data()), static_cast<int>(s.size()), implicit, implicit,
-                                 style);
+                                 reinterpret_cast<const yaml_char_t*>(s.data()), static_cast<int>(s.size()),
+                                 implicit, implicit, style);
     emit(e);
   }
 
@@ -114,13 +123,19 @@ class Writer {
   void value(const Value& v) {
     yaml_event_t e;
     switch (v.type()) {
-      case Value::Type::kNull: return scalar("null", YAML_PLAIN_SCALAR_STYLE);
-      case Value::Type::kBool: return scalar(v.asBool() ? "true" : "false", YAML_PLAIN_SCALAR_STYLE);
-      case Value::Type::kInt: return scalar(std::to_string(v.asInt()), YAML_PLAIN_SCALAR_STYLE);
-      case Value::Type::kDouble: return scalar(formatGoFloat(v.asDouble()), YAML_PLAIN_SCALAR_STYLE);
-      case Value::Type::kString: return text(v.asString());
+      case Value::Type::kNull:
+        return scalar("null", YAML_PLAIN_SCALAR_STYLE);
+      case Value::Type::kBool:
+        return scalar(v.asBool() ? "true" : "false", YAML_PLAIN_SCALAR_STYLE);
+      case Value::Type::kInt:
+        return scalar(std::to_string(v.asInt()), YAML_PLAIN_SCALAR_STYLE);
+      case Value::Type::kDouble:
+        return scalar(formatGoFloat(v.asDouble()), YAML_PLAIN_SCALAR_STYLE);
+      case Value::Type::kString:
+        return text(v.asString());
       case Value::Type::kList:
-        yaml_sequence_start_event_initialize(&e, nullptr, nullptr, 1, v.size() == 0 ? YAML_FLOW_SEQUENCE_STYLE : YAML_BLOCK_SEQUENCE_STYLE);
+        yaml_sequence_start_event_initialize(
+            &e, nullptr, nullptr, 1, v.size() == 0 ? YAML_FLOW_SEQUENCE_STYLE : YAML_BLOCK_SEQUENCE_STYLE);
         emit(e);
         for (const Value& item : v.items()) value(item);
         yaml_sequence_end_event_initialize(&e);
@@ -147,7 +162,9 @@ class Writer {
 
 }  // namespace
 
-void appendYaml(std::string& out, const Value& v) { Writer(out).document(v); }
+void appendYaml(std::string& out, const Value& v) {
+  Writer(out).document(v);
+}
 
 std::string toYaml(const Value& v) {
   std::string out;

@@ -29,7 +29,9 @@ std::string_view textOf(const Value& v, std::string_view key) {
 }
 
 // Upstream answers such failures as internal ones without a reason.
-Status plain(std::string message) { return Status(500, "", message); }
+Status plain(std::string message) {
+  return Status(500, "", message);
+}
 
 std::string printManager(const Manager& m) {
   std::string out = quote(m.name);
@@ -82,9 +84,11 @@ Result<api::MutableObject> decodeApplied(const Document& d, std::string_view wha
   // "json: cannot unmarshal number 1.5 into ... of type int32"
   size_t number = why.find("cannot unmarshal number ");
   size_t type = why.rfind(" of type ");
-  if (number != std::string::npos && type != std::string::npos) why = "cannot convert float64 to " + why.substr(type + 9);
-  return plain(fmt::format("failed to convert new object ({}) to proper version: unable to convert unstructured object to {}: {}", what,
-                           kindText(d.type->apiVersion, d.type->name), why));
+  if (number != std::string::npos && type != std::string::npos)
+    why = "cannot convert float64 to " + why.substr(type + 9);
+  return plain(fmt::format(
+      "failed to convert new object ({}) to proper version: unable to convert unstructured object to {}: {}",
+      what, kindText(d.type->apiVersion, d.type->name), why));
 }
 
 // In another version; nullopt if the kind has none such or cannot become it.
@@ -101,8 +105,15 @@ std::optional<Document> inVersion(const Document& d, std::string_view apiVersion
 
 class Apply {
  public:
-  Apply(const api::Object& live, const TypeInfo& type, const Value& patch, Managers managers, const FieldWriter& w, bool force)
-      : live_(live), type_(type), schema_(Schema::of(type)), patch_(patch), managers_(std::move(managers)), w_(w), force_(force) {
+  Apply(const api::Object& live, const TypeInfo& type, const Value& patch, Managers managers,
+        const FieldWriter& w, bool force)
+      : live_(live),
+        type_(type),
+        schema_(Schema::of(type)),
+        patch_(patch),
+        managers_(std::move(managers)),
+        w_(w),
+        force_(force) {
     Manager m;
     m.name = w.manager.empty() ? "unknown" : w.manager;
     m.apply = true;
@@ -127,7 +138,8 @@ class Apply {
     if (last) m.time = last->time;
     managers_[id_] = std::move(m);
     if (last && !last->set.empty()) merged = prune(std::move(merged), *last);
-    // Documents are compared, not objects: "1000m" is a change of "1", and conflicts come before what cannot be decoded.
+    // Documents are compared, not objects: "1000m" is a change of "1", and conflicts come before what cannot
+    // be decoded.
     auto decoded = decodeApplied(merged, what);
     Changes changes(live_, decoded.ok() ? **decoded : live_, FieldSet::ofNames(w_.reset));
     changes.preset(std::string(type_.apiVersion), compareDocuments(liveDocument, merged.value, schema_));
@@ -203,7 +215,8 @@ class Apply {
       auto m = inVersion(merged, version), p = inVersion(pruned, version);
       if (!m || !p) continue;
       Schema schema = Schema::of(*m->type);
-      FieldSet keep = withNamedFields(fieldSetOf(p->value, schema), schema).unite(withNamedFields(owned[version], schema));
+      FieldSet keep = withNamedFields(fieldSetOf(p->value, schema), schema)
+                          .unite(withNamedFields(owned[version], schema));
       FieldSet drop = withNamedFields(fieldSetOf(m->value, schema), schema).subtract(keep);
       pruned = {removeFields(m->value, drop, schema), m->type};
       merged = std::move(*m);
@@ -229,7 +242,8 @@ class Apply {
     Value applied = patch_;
     if (Value* metadata = applied.find("metadata"); metadata != nullptr) {
       metadata->erase("managedFields");
-      if (Value* annotations = metadata->find("annotations"); annotations != nullptr) annotations->erase(kLastApplied);
+      if (Value* annotations = metadata->find("annotations"); annotations != nullptr)
+        annotations->erase(kLastApplied);
     }
     *text = applied.json() + "\n";
     size_t size = 0;
@@ -250,28 +264,35 @@ class Apply {
 Result<Value> parseBody(std::string_view body, std::vector<std::string>* duplicates) {
   auto parsed = codec::parseYaml(body, duplicates);
   if (!parsed.ok()) {
-    return errors::badRequest(fmt::format("error decoding YAML: error converting YAML to JSON: {}", parsed.status().message()));
+    return errors::badRequest(
+        fmt::format("error decoding YAML: error converting YAML to JSON: {}", parsed.status().message()));
   }
   if (parsed->isNull()) return Value::object();
   if (!parsed->isObject()) {
-    return errors::badRequest(fmt::format(
-        "error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {} into Go value of type "
-        "map[string]interface {{}}",
-        parsed->isList() ? "array" : parsed->isString() ? "string" : parsed->isBool() ? "bool" : "number"));
+    return errors::badRequest(
+        fmt::format("error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot "
+                    "unmarshal {} into Go value of type "
+                    "map[string]interface {{}}",
+                    parsed->isList()     ? "array"
+                    : parsed->isString() ? "string"
+                    : parsed->isBool()   ? "bool"
+                                         : "number"));
   }
   return parsed;
 }
 
 }  // namespace
 
-Result<api::MutableObject> serverSideApply(const api::Object* live, const TypeInfo& type, std::string_view body, bool force,
-                                           const FieldWriter& w, codec::StrictErrors* strict) {
+Result<api::MutableObject> serverSideApply(const api::Object* live, const TypeInfo& type,
+                                           std::string_view body, bool force, const FieldWriter& w,
+                                           codec::StrictErrors* strict) {
   std::vector<std::string> duplicates;
   KM_ASSIGN(Value patch, parseBody(body, strict != nullptr ? &duplicates : nullptr));
   Managers managers;
   if (live != nullptr) {
     auto decoded = decodeManagers(live->meta().managedFields);
-    if (!decoded.ok()) return plain(fmt::format("failed to decode managed fields: {}", decoded.status().message()));
+    if (!decoded.ok())
+      return plain(fmt::format("failed to decode managed fields: {}", decoded.status().message()));
     managers = std::move(decoded).value();
   }
   std::string_view apiVersion = textOf(patch, "apiVersion"), kind = textOf(patch, "kind");
@@ -287,8 +308,9 @@ Result<api::MutableObject> serverSideApply(const api::Object* live, const TypeIn
     const Value* given = metadata->find("managedFields");
     if (given != nullptr && given->isList()) return errors::badRequest("metadata.managedFields must be nil");
   }
-  std::string what = fmt::format("{}/{}; {}", metadata != nullptr ? textOf(*metadata, "namespace") : "",
-                                 metadata != nullptr ? textOf(*metadata, "name") : "", kindText(apiVersion, kind));
+  std::string what =
+      fmt::format("{}/{}; {}", metadata != nullptr ? textOf(*metadata, "namespace") : "",
+                  metadata != nullptr ? textOf(*metadata, "name") : "", kindText(apiVersion, kind));
   if (auto wrong = validate(patch, Schema::of(type)); !wrong.empty()) {
     return plain(fmt::format("failed to create typed patch object ({}): {}", what, joinErrors(wrong)));
   }

@@ -15,8 +15,8 @@ Result<api::MutableObject> convert(const api::Object& o, const TypeInfo& to) {
   if (o.is(to)) return o.clone();
   const TypeInfo& from = o.type();
   if (from.name != to.name) {
-    return errors::failed(fmt::format("converting ({}.{}) to ({}.{}): unknown conversion", from.apiVersion, from.name, to.apiVersion,
-                                      to.name));
+    return errors::failed(fmt::format("converting ({}.{}) to ({}.{}): unknown conversion", from.apiVersion,
+                                      from.name, to.apiVersion, to.name));
   }
   std::string text;
   codec::encodeJson(text, o.data(), from, to.apiVersion);

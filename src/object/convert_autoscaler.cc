@@ -13,7 +13,10 @@ constexpr std::string_view kMetrics = "autoscaling.alpha.kubernetes.io/metrics";
 constexpr std::string_view kCurrentMetrics = "autoscaling.alpha.kubernetes.io/current-metrics";
 constexpr std::string_view kConditions = "autoscaling.alpha.kubernetes.io/conditions";
 constexpr std::string_view kBehavior = "autoscaling.alpha.kubernetes.io/behavior";
-constexpr std::string_view kRoundTrip[] = {kMetrics, kCurrentMetrics, kConditions, kBehavior,
+constexpr std::string_view kRoundTrip[] = {kMetrics,
+                                           kCurrentMetrics,
+                                           kConditions,
+                                           kBehavior,
                                            "autoscaling.alpha.kubernetes.io/scale-down-tolerance",
                                            "autoscaling.alpha.kubernetes.io/scale-up-tolerance"};
 
@@ -42,7 +45,8 @@ std::string listText(const Value& list) {
 bool isCpuUtilization(const Value& metric) {
   const Value* resource = metric.find("resource");
   const Value* name = resource != nullptr ? resource->find("name") : nullptr;
-  return name != nullptr && name->asString() == "cpu" && get(*resource, "target", "averageUtilization") != nullptr &&
+  return name != nullptr && name->asString() == "cpu" &&
+         get(*resource, "target", "averageUtilization") != nullptr &&
          metric.find("type")->asString() == "Resource";
 }
 
@@ -83,7 +87,9 @@ Value metricToV1(const Value& m, std::string_view target, std::string prefix) {
   return out;
 }
 
-bool isZeroQuantity(const Value* v) { return v == nullptr || v->asString() == "0" || (v->isInt() && v->asInt() == 0); }
+bool isZeroQuantity(const Value* v) {
+  return v == nullptr || v->asString() == "0" || (v->isInt() && v->asInt() == 0);
+}
 
 Value metricToV2(const Value& m, std::string_view target, std::string prefix) {
   bool spec = target == "target";
@@ -233,7 +239,9 @@ Value cpuMetric(Value utilization) {
 
 void autoscalerToV1(Value& v) {
   dropRoundTrip(v);
-  auto annotate = [&](std::string_view key, std::string text) { v["metadata"]["annotations"].set(key, Value::string(text)); };
+  auto annotate = [&](std::string_view key, std::string text) {
+    v["metadata"]["annotations"].set(key, Value::string(text));
+  };
   if (Value* spec = v.find("spec"); spec != nullptr) {
     if (const Value* metrics = spec->find("metrics"); metrics != nullptr) {
       Value others = Value::list();

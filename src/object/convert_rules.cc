@@ -55,8 +55,8 @@ Value* below(Value* v, std::initializer_list<std::string_view> path) {
   return v;
 }
 
-// resource.k8s.io/v1beta1: a request has its fields in itself where later versions nest them under "exactly", and a device
-// nests under "basic" what later versions have in itself.
+// resource.k8s.io/v1beta1: a request has its fields in itself where later versions nest them under "exactly",
+// and a device nests under "basic" what later versions have in itself.
 template <typename F>
 void eachRequest(Value& v, F f) {
   for (Value* claim : {below(&v, {"spec"}), below(&v, {"spec", "spec"})}) {
@@ -72,7 +72,8 @@ void requestsToFlat(Value& v) {
 
 void requestsFromFlat(Value& v) {
   eachRequest(v, [](Value& r) {
-    if (const Value* c = r.find("deviceClassName"); c != nullptr && c->asString().empty()) r.erase("deviceClassName");
+    if (const Value* c = r.find("deviceClassName"); c != nullptr && c->asString().empty())
+      r.erase("deviceClassName");
     nest(r, "exactly", {"name", "firstAvailable"});
   });
 }
@@ -106,7 +107,8 @@ ConversionRule conversionRule(const codec::TypeInfo& from, const codec::TypeInfo
   constexpr std::string_view kOldResource = "resource.k8s.io/v1beta1";
   bool fromOld = from.apiVersion == kOldResource, toOld = to.apiVersion == kOldResource;
   if (fromOld == toOld) return nullptr;
-  if (from.name == "ResourceClaim" || from.name == "ResourceClaimTemplate") return toOld ? requestsToFlat : requestsFromFlat;
+  if (from.name == "ResourceClaim" || from.name == "ResourceClaimTemplate")
+    return toOld ? requestsToFlat : requestsFromFlat;
   if (from.name == "ResourceSlice") return toOld ? devicesToNested : devicesFromNested;
   return nullptr;
 }

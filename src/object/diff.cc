@@ -45,7 +45,8 @@ bool sameFieldText(const void* a, const void* b, const Field& f) {
   const void* x = codec::at(a, f);
   const void* y = codec::at(b, f);
   switch (f.shape) {
-    case Shape::kPlain: return sameElement(x, y, f);
+    case Shape::kPlain:
+      return sameElement(x, y, f);
     case Shape::kOpt: {
       if (f.kind == Kind::kMessage) {
         const void* p = *static_cast<void* const*>(x);
@@ -86,8 +87,8 @@ struct Free {
   void operator()(void* p) const { std::free(p); }
 };
 
-// Bitwise copies of two structs that hold only what differs. They own none of the memory their fields point at, so they are never
-// destroyed, only freed; in return the encoder sees nothing that is the same in both.
+// Bitwise copies of two structs that hold only what differs. They own none of the memory their fields point
+// at, so they are never destroyed, only freed; in return the encoder sees nothing that is the same in both.
 class Shadows {
  public:
   void* make(const TypeInfo& t) {
@@ -128,21 +129,33 @@ class Shadows {
     if (f.shape == Shape::kPlain) return codec::sizeOf(f.kind, f.type);
     if (f.kind == Kind::kMessage) return sizeof(void*);
     switch (f.kind) {
-      case Kind::kBool: return sizeof(std::optional<bool>);
+      case Kind::kBool:
+        return sizeof(std::optional<bool>);
       case Kind::kInt32:
-      case Kind::kUint32: return sizeof(std::optional<int32_t>);
+      case Kind::kUint32:
+        return sizeof(std::optional<int32_t>);
       case Kind::kInt64:
-      case Kind::kUint64: return sizeof(std::optional<int64_t>);
-      case Kind::kDouble: return sizeof(std::optional<double>);
+      case Kind::kUint64:
+        return sizeof(std::optional<int64_t>);
+      case Kind::kDouble:
+        return sizeof(std::optional<double>);
       case Kind::kString:
-      case Kind::kBytes: return sizeof(std::optional<String>);
-      case Kind::kQuantity: return sizeof(std::optional<Quantity>);
-      case Kind::kTime: return sizeof(std::optional<codec::Time>);
-      case Kind::kMicroTime: return sizeof(std::optional<codec::MicroTime>);
-      case Kind::kDuration: return sizeof(std::optional<codec::GoDuration>);
-      case Kind::kIntOrString: return sizeof(std::optional<codec::IntOrString>);
-      case Kind::kRawJson: return sizeof(std::optional<codec::RawJson>);
-      case Kind::kMessage: break;
+      case Kind::kBytes:
+        return sizeof(std::optional<String>);
+      case Kind::kQuantity:
+        return sizeof(std::optional<Quantity>);
+      case Kind::kTime:
+        return sizeof(std::optional<codec::Time>);
+      case Kind::kMicroTime:
+        return sizeof(std::optional<codec::MicroTime>);
+      case Kind::kDuration:
+        return sizeof(std::optional<codec::GoDuration>);
+      case Kind::kIntOrString:
+        return sizeof(std::optional<codec::IntOrString>);
+      case Kind::kRawJson:
+        return sizeof(std::optional<codec::RawJson>);
+      case Kind::kMessage:
+        break;
     }
     return 0;
   }

@@ -56,7 +56,8 @@ std::string shown(const Value& v) {
 
 std::string PathElement::str() const {
   switch (kind) {
-    case Kind::kField: return fmt::format(".{}", name);
+    case Kind::kField:
+      return fmt::format(".{}", name);
     case Kind::kKey: {
       std::string out = "[";
       for (const auto& m : value.members()) {
@@ -65,18 +66,24 @@ std::string PathElement::str() const {
       }
       return out + "]";
     }
-    case Kind::kValue: return fmt::format("[={}]", shown(value));
-    case Kind::kIndex: return fmt::format("[{}]", value.asInt());
+    case Kind::kValue:
+      return fmt::format("[={}]", shown(value));
+    case Kind::kIndex:
+      return fmt::format("[{}]", value.asInt());
   }
   return {};
 }
 
 std::string PathElement::text() const {
   switch (kind) {
-    case Kind::kField: return fmt::format("f:{}", name);
-    case Kind::kKey: return "k:" + value.json();
-    case Kind::kValue: return "v:" + value.json();
-    case Kind::kIndex: return fmt::format("i:{}", value.asInt());
+    case Kind::kField:
+      return fmt::format("f:{}", name);
+    case Kind::kKey:
+      return "k:" + value.json();
+    case Kind::kValue:
+      return "v:" + value.json();
+    case Kind::kIndex:
+      return fmt::format("i:{}", value.asInt());
   }
   return {};
 }
@@ -86,7 +93,8 @@ Result<PathElement> PathElement::parse(std::string_view text) {
   if (text[1] != ':') return errors::failed(fmt::format("missing colon: {}", text));
   std::string_view rest = text.substr(2);
   switch (text[0]) {
-    case 'f': return field(rest);
+    case 'f':
+      return field(rest);
     case 'v': {
       KM_ASSIGN(Value v, Value::parse(rest));
       return element(std::move(v));
@@ -101,7 +109,8 @@ Result<PathElement> PathElement::parse(std::string_view text) {
       if (!i) return errors::failed(fmt::format("strconv.Atoi: parsing {}: invalid syntax", quote(rest)));
       return index(*i);
     }
-    default: return errors::notFound({"", "path element type"}, text.substr(0, 1));
+    default:
+      return errors::notFound({"", "path element type"}, text.substr(0, 1));
   }
 }
 
@@ -112,15 +121,19 @@ std::string pathText(const FieldPath& path) {
 }
 
 namespace {
-auto findMember(const std::vector<PathElement>& v, const PathElement& e) { return std::lower_bound(v.begin(), v.end(), e); }
+auto findMember(const std::vector<PathElement>& v, const PathElement& e) {
+  return std::lower_bound(v.begin(), v.end(), e);
+}
 template <typename C>
 auto findChild(C& v, const PathElement& e) {
-  return std::lower_bound(v.begin(), v.end(), e, [](const FieldSet::Child& c, const PathElement& x) { return c.element < x; });
+  return std::lower_bound(v.begin(), v.end(), e,
+                          [](const FieldSet::Child& c, const PathElement& x) { return c.element < x; });
 }
 }  // namespace
 
 bool FieldSet::empty() const {
-  return members_.empty() && std::all_of(children_.begin(), children_.end(), [](const Child& c) { return c.set.empty(); });
+  return members_.empty() &&
+         std::all_of(children_.begin(), children_.end(), [](const Child& c) { return c.set.empty(); });
 }
 
 size_t FieldSet::size() const {
@@ -165,10 +178,13 @@ bool FieldSet::has(const FieldPath& path) const {
 
 FieldSet FieldSet::unite(const FieldSet& o) const {
   FieldSet out;
-  std::set_union(members_.begin(), members_.end(), o.members_.begin(), o.members_.end(), std::back_inserter(out.members_));
+  std::set_union(members_.begin(), members_.end(), o.members_.begin(), o.members_.end(),
+                 std::back_inserter(out.members_));
   size_t i = 0, j = 0;
   while (i < children_.size() || j < o.children_.size()) {
-    int c = i == children_.size() ? 1 : j == o.children_.size() ? -1 : compare(children_[i].element, o.children_[j].element);
+    int c = i == children_.size()     ? 1
+            : j == o.children_.size() ? -1
+                                      : compare(children_[i].element, o.children_[j].element);
     if (c < 0) {
       out.children_.push_back(children_[i++]);
     } else if (c > 0) {
@@ -183,7 +199,8 @@ FieldSet FieldSet::unite(const FieldSet& o) const {
 
 FieldSet FieldSet::intersect(const FieldSet& o) const {
   FieldSet out;
-  std::set_intersection(members_.begin(), members_.end(), o.members_.begin(), o.members_.end(), std::back_inserter(out.members_));
+  std::set_intersection(members_.begin(), members_.end(), o.members_.begin(), o.members_.end(),
+                        std::back_inserter(out.members_));
   for (const Child& c : children_) {
     const FieldSet* other = o.child(c.element);
     if (other == nullptr) continue;
@@ -195,7 +212,8 @@ FieldSet FieldSet::intersect(const FieldSet& o) const {
 
 FieldSet FieldSet::subtract(const FieldSet& o) const {
   FieldSet out;
-  std::set_difference(members_.begin(), members_.end(), o.members_.begin(), o.members_.end(), std::back_inserter(out.members_));
+  std::set_difference(members_.begin(), members_.end(), o.members_.begin(), o.members_.end(),
+                      std::back_inserter(out.members_));
   for (const Child& c : children_) {
     const FieldSet* other = o.child(c.element);
     if (other == nullptr) {
@@ -210,7 +228,8 @@ FieldSet FieldSet::subtract(const FieldSet& o) const {
 
 FieldSet FieldSet::subtractRecursively(const FieldSet& o) const {
   FieldSet out;
-  std::set_difference(members_.begin(), members_.end(), o.members_.begin(), o.members_.end(), std::back_inserter(out.members_));
+  std::set_difference(members_.begin(), members_.end(), o.members_.begin(), o.members_.end(),
+                      std::back_inserter(out.members_));
   for (const Child& c : children_) {
     if (o.hasMember(c.element)) continue;
     const FieldSet* other = o.child(c.element);
@@ -242,7 +261,9 @@ void FieldSet::each(const std::function<void(const FieldPath&)>& visit) const {
   eachBelow(prefix, visit);
 }
 
-bool operator==(const FieldSet& a, const FieldSet& b) { return a.members_ == b.members_ && a.children_ == b.children_; }
+bool operator==(const FieldSet& a, const FieldSet& b) {
+  return a.members_ == b.members_ && a.children_ == b.children_;
+}
 
 void FieldSet::append(std::string& out, bool self) const {
   out += '{';

@@ -15,16 +15,16 @@ namespace km::object {
 struct PathElement {
   enum class Kind : uint8_t { kField, kKey, kValue, kIndex };
   Kind kind = Kind::kField;
-  codec::String name;   // of kField
-  codec::Value value;   // kKey: an object of the key fields; kValue: the value; kIndex: a number
+  codec::String name;  // of kField
+  codec::Value value;  // kKey: an object of the key fields; kValue: the value; kIndex: a number
 
   static PathElement field(std::string_view name);
   static PathElement key(codec::Value fields);
   static PathElement element(codec::Value value);
   static PathElement index(int64_t i);
 
-  std::string str() const;    // ".name", "[name=\"a\"]", "[=\"v\"]", "[3]"
-  std::string text() const;   // "f:name", "k:{\"name\":\"a\"}", "v:\"x\"", "i:3"
+  std::string str() const;   // ".name", "[name=\"a\"]", "[=\"v\"]", "[3]"
+  std::string text() const;  // "f:name", "k:{\"name\":\"a\"}", "v:\"x\"", "i:3"
   static Result<PathElement> parse(std::string_view text);
 
   friend int compare(const PathElement& a, const PathElement& b);

@@ -41,15 +41,20 @@ std::string shown(const api::Object& o) {
 }
 
 TEST(FieldSet, CanonicalText) {
-  std::string text = R"({"f:metadata":{"f:labels":{".":{},"f:app":{}}},"f:spec":{"f:l":{"i:3":{},"v:\"x\"":{}},"f:p":{"k:{\"port\":80,\"protocol\":\"TCP\"}":{".":{},"f:port":{}}}}})";
+  std::string text =
+      R"({"f:metadata":{"f:labels":{".":{},"f:app":{}}},"f:spec":{"f:l":{"i:3":{},"v:\"x\"":{}},"f:p":{"k:{\"port\":80,\"protocol\":\"TCP\"}":{".":{},"f:port":{}}}}})";
   auto set = FieldSet::parse(text);
   ASSERT_TRUE(set.ok());
   // Values stand before indices.
-  EXPECT_EQ(set->json(), R"({"f:metadata":{"f:labels":{".":{},"f:app":{}}},"f:spec":{"f:l":{"v:\"x\"":{},"i:3":{}},"f:p":{"k:{\"port\":80,\"protocol\":\"TCP\"}":{".":{},"f:port":{}}}}})");
+  EXPECT_EQ(
+      set->json(),
+      R"({"f:metadata":{"f:labels":{".":{},"f:app":{}}},"f:spec":{"f:l":{"v:\"x\"":{},"i:3":{}},"f:p":{"k:{\"port\":80,\"protocol\":\"TCP\"}":{".":{},"f:port":{}}}}})");
   std::string paths;
   set->each([&](const FieldPath& p) { paths += pathText(p) + " "; });
-  EXPECT_EQ(paths, ".metadata.labels .metadata.labels.app .spec.l[=\"x\"] .spec.l[3] .spec.p[port=80,protocol=\"TCP\"] "
-                   ".spec.p[port=80,protocol=\"TCP\"].port ");
+  EXPECT_EQ(
+      paths,
+      ".metadata.labels .metadata.labels.app .spec.l[=\"x\"] .spec.l[3] .spec.p[port=80,protocol=\"TCP\"] "
+      ".spec.p[port=80,protocol=\"TCP\"].port ");
   EXPECT_TRUE(set->subtract(*set).empty());
   EXPECT_EQ(set->intersect(*set), *set);
   EXPECT_FALSE(FieldSet::parse(R"({"k":{}})").ok());
@@ -57,15 +62,21 @@ TEST(FieldSet, CanonicalText) {
 }
 
 TEST(ManagedFields, CreateAndUpdate) {
-  auto first = decode<api::core_v1::ConfigMap>(R"({"metadata":{"name":"c","labels":{"a":"1"}},"data":{"k":"v","l":"w"}})");
+  auto first = decode<api::core_v1::ConfigMap>(
+      R"({"metadata":{"name":"c","labels":{"a":"1"}},"data":{"k":"v","l":"w"}})");
   updateManagedFields(nullptr, *first, writer("one"));
-  EXPECT_EQ(shown(*first), "Update one {\"f:data\":{\".\":{},\"f:k\":{},\"f:l\":{}},\"f:metadata\":{\"f:labels\":{\".\":{},\"f:a\":{}}}}\n");
+  EXPECT_EQ(
+      shown(*first),
+      "Update one "
+      "{\"f:data\":{\".\":{},\"f:k\":{},\"f:l\":{}},\"f:metadata\":{\"f:labels\":{\".\":{},\"f:a\":{}}}}\n");
   first->meta().uid = "u";
   auto second = first->clone();
   second->as<api::core_v1::ConfigMap>().data["k"] = "x";
   second->as<api::core_v1::ConfigMap>().data.erase("l");
   updateManagedFields(first.get(), *second, writer("two", {}, 2000));
-  EXPECT_EQ(shown(*second), "Update one {\"f:data\":{},\"f:metadata\":{\"f:labels\":{\".\":{},\"f:a\":{}}}}\nUpdate two {\"f:data\":{\"f:k\":{}}}\n");
+  EXPECT_EQ(shown(*second),
+            "Update one {\"f:data\":{},\"f:metadata\":{\"f:labels\":{\".\":{},\"f:a\":{}}}}\nUpdate two "
+            "{\"f:data\":{\"f:k\":{}}}\n");
   auto same = second->clone();
   updateManagedFields(second.get(), *same, writer("three", {}, 3000));
   EXPECT_EQ(shown(*same), shown(*second));
@@ -92,8 +103,9 @@ TEST(ManagedFields, AncientChanges) {
 
 TEST(Apply, CreateConflictForceRemove) {
   const auto& type = api::core_v1::ConfigMap::kType;
-  auto a = serverSideApply(nullptr, type, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {a: \"1\", b: \"1\"}\n", false,
-                           writer("one"), nullptr);
+  auto a = serverSideApply(
+      nullptr, type, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {a: \"1\", b: \"1\"}\n",
+      false, writer("one"), nullptr);
   ASSERT_TRUE(a.ok()) << a.status().message();
   EXPECT_EQ(shown(**a), "Apply one {\"f:data\":{\"f:a\":{},\"f:b\":{}}}\n");
   (*a)->meta().uid = "u";
@@ -108,8 +120,9 @@ TEST(Apply, CreateConflictForceRemove) {
   ASSERT_TRUE(b.ok());
   EXPECT_EQ(shown(**b), "Apply one {\"f:data\":{\"f:b\":{}}}\nApply two {\"f:data\":{\"f:a\":{}}}\n");
   // What "one" applies no longer goes.
-  auto c = serverSideApply(b->get(), type, R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c"},"data":{"c":"3"}})", false,
-                           writer("one"), nullptr);
+  auto c = serverSideApply(
+      b->get(), type, R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c"},"data":{"c":"3"}})",
+      false, writer("one"), nullptr);
   ASSERT_TRUE(c.ok());
   std::string data;
   for (const auto& e : (*c)->as<api::core_v1::ConfigMap>().data) data += e.key.str() + e.value.str();
@@ -121,9 +134,10 @@ TEST(Apply, ListsByKeyAndErrors) {
     {"name":"a","protocol":"TCP","port":80,"targetPort":80},{"name":"b","protocol":"UDP","port":80,"targetPort":80}]}})");
   updateManagedFields(nullptr, *live, writer("m"));
   const auto& type = api::core_v1::Service::kType;
-  auto r = serverSideApply(live.get(), type,
-                           R"({"apiVersion":"v1","kind":"Service","metadata":{"name":"s"},"spec":{"ports":[{"port":81,"name":"c"},{"port":80,"targetPort":90}]}})",
-                           true, writer("x"), nullptr);
+  auto r = serverSideApply(
+      live.get(), type,
+      R"({"apiVersion":"v1","kind":"Service","metadata":{"name":"s"},"spec":{"ports":[{"port":81,"name":"c"},{"port":80,"targetPort":90}]}})",
+      true, writer("x"), nullptr);
   ASSERT_TRUE(r.ok()) << r.status().message();
   std::string ports;
   for (const auto& p : (*r)->as<api::core_v1::Service>().spec.ports) {
@@ -134,18 +148,23 @@ TEST(Apply, ListsByKeyAndErrors) {
     std::string body = R"({"apiVersion":"v1","kind":"Service","metadata":{"name":"s"},"spec":)";
     auto e = serverSideApply(live.get(), type, body.append(spec).append("}"), true, writer("x"), nullptr);
     ASSERT_FALSE(e.ok()) << spec;
-    EXPECT_EQ(e.status().message(), "failed to create typed patch object (/s; /v1, Kind=Service): " + std::string(message));
+    EXPECT_EQ(e.status().message(),
+              "failed to create typed patch object (/s; /v1, Kind=Service): " + std::string(message));
   };
-  refused(R"({"ports":[{"port":"80"}]})", ".spec.ports[port=\"80\",protocol=\"TCP\"].port: expected numeric (int or float), got string");
+  refused(R"({"ports":[{"port":"80"}]})",
+          ".spec.ports[port=\"80\",protocol=\"TCP\"].port: expected numeric (int or float), got string");
   refused(R"({"porta":1})", ".spec.porta: field not declared in schema");
   refused(R"("x")", ".spec: expected map, got &{x}");
-  refused(R"({"selector":{"a":1}})", ".spec.selector.a: expected string, got &value.valueUnstructured{Value:1}");
+  refused(R"({"selector":{"a":1}})",
+          ".spec.selector.a: expected string, got &value.valueUnstructured{Value:1}");
 }
 
 TEST(Apply, ScaleFields) {
-  auto d = decode<api::apps_v1::Deployment>(R"({"metadata":{"name":"d","uid":"u"},"spec":{"replicas":2,"paused":true}})");
+  auto d = decode<api::apps_v1::Deployment>(
+      R"({"metadata":{"name":"d","uid":"u"},"spec":{"replicas":2,"paused":true}})");
   updateManagedFields(nullptr, *d, writer("creator"));
-  auto scale = decode<api::autoscaling_v1::Scale>(R"({"metadata":{"name":"d","uid":"u"},"spec":{"replicas":2}})");
+  auto scale =
+      decode<api::autoscaling_v1::Scale>(R"({"metadata":{"name":"d","uid":"u"},"spec":{"replicas":2}})");
   scaleFieldsFromParent(*d, *scale);
   EXPECT_EQ(shown(*scale), "Update creator {\"f:spec\":{\"f:replicas\":{}}}\n");
   auto next = scale->clone();
@@ -158,7 +177,8 @@ TEST(Apply, ScaleFields) {
 }
 
 TEST(Apply, SurvivesGarbage) {
-  const std::string seed = R"({"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"d","labels":{"a":"b"},"finalizers":["x/y"]},"spec":{"replicas":2,"template":{"spec":{"containers":[{"name":"a","image":"i","ports":[{"containerPort":80}],"env":[{"name":"E","value":"v"}]}],"nodeSelector":{"x":"y"}}}}})";
+  const std::string seed =
+      R"({"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"d","labels":{"a":"b"},"finalizers":["x/y"]},"spec":{"replicas":2,"template":{"spec":{"containers":[{"name":"a","image":"i","ports":[{"containerPort":80}],"env":[{"name":"E","value":"v"}]}],"nodeSelector":{"x":"y"}}}}})";
   const auto& type = api::apps_v1::Deployment::kType;
   auto live = serverSideApply(nullptr, type, seed, true, writer("m"), nullptr);
   ASSERT_TRUE(live.ok()) << live.status().message();
@@ -172,7 +192,8 @@ TEST(Apply, SurvivesGarbage) {
       if (end != std::string::npos) body.replace(colon + 1, end - colon - 1, values[rng() % 9]);
     }
     codec::StrictErrors strict;
-    auto r = serverSideApply(rng() % 4 ? live->get() : nullptr, type, body, rng() % 2, writer(rng() % 2 ? "m" : "n"), &strict);
+    auto r = serverSideApply(rng() % 4 ? live->get() : nullptr, type, body, rng() % 2,
+                             writer(rng() % 2 ? "m" : "n"), &strict);
     if (r.ok() && rng() % 3 == 0) {
       updateManagedFields(live->get(), **r, writer("u"));
     }
@@ -186,7 +207,8 @@ TEST(ManagerOf, UserAgent) {
 }
 
 TEST(Convert, Event) {
-  auto e = decode<api::core_v1::Event>(R"({"metadata":{"name":"e"},"involvedObject":{"kind":"Pod","name":"p"},"reason":"R","message":"m",
+  auto e = decode<api::core_v1::Event>(
+      R"({"metadata":{"name":"e"},"involvedObject":{"kind":"Pod","name":"p"},"reason":"R","message":"m",
     "source":{"component":"c"},"count":3,"type":"Normal","reportingComponent":"rc","reportingInstance":"ri"})");
   auto to = convert(*e, api::events_v1::Event::kType);
   ASSERT_TRUE(to.ok()) << to.status().message();
@@ -204,7 +226,8 @@ TEST(Convert, Event) {
 }
 
 TEST(Convert, Autoscaler) {
-  auto h = decode<api::autoscaling_v2::HorizontalPodAutoscaler>(R"({"metadata":{"name":"h"},"spec":{"scaleTargetRef":{"kind":"D","name":"d"},
+  auto h = decode<api::autoscaling_v2::HorizontalPodAutoscaler>(
+      R"({"metadata":{"name":"h"},"spec":{"scaleTargetRef":{"kind":"D","name":"d"},
     "maxReplicas":5,"metrics":[{"type":"Resource","resource":{"name":"cpu","target":{"type":"Utilization","averageUtilization":50}}},
     {"type":"Resource","resource":{"name":"memory","target":{"type":"AverageValue","averageValue":"100Mi"}}}],
     "behavior":{"scaleDown":{"stabilizationWindowSeconds":60,"policies":[{"type":"Percent","value":100,"periodSeconds":15}]}}},
@@ -215,8 +238,9 @@ TEST(Convert, Autoscaler) {
   EXPECT_EQ(o.spec.targetCPUUtilizationPercentage, 50);
   EXPECT_EQ(o.metadata.annotations.get("autoscaling.alpha.kubernetes.io/metrics"),
             R"([{"type":"Resource","resource":{"name":"memory","targetAverageValue":"100Mi"}}])");
-  EXPECT_EQ(o.metadata.annotations.get("autoscaling.alpha.kubernetes.io/behavior"),
-            R"({"ScaleUp":null,"ScaleDown":{"StabilizationWindowSeconds":60,"SelectPolicy":null,"Policies":[{"Type":"Percent","Value":100,"PeriodSeconds":15}],"Tolerance":null}})");
+  EXPECT_EQ(
+      o.metadata.annotations.get("autoscaling.alpha.kubernetes.io/behavior"),
+      R"({"ScaleUp":null,"ScaleDown":{"StabilizationWindowSeconds":60,"SelectPolicy":null,"Policies":[{"Type":"Percent","Value":100,"PeriodSeconds":15}],"Tolerance":null}})");
   auto back = convert(**v1, api::autoscaling_v2::HorizontalPodAutoscaler::kType);
   ASSERT_TRUE(back.ok());
   const auto& b = (*back)->as<api::autoscaling_v2::HorizontalPodAutoscaler>();

@@ -33,11 +33,14 @@ Result<Managers> decodeManagers(const ManagedFieldsList& list) {
   size_t index = 0;
   for (const auto& e : list) {
     Manager m;
-    if (e.operation != "Apply" && e.operation != "Update") return errors::failed("operation must be `Apply` or `Update`");
+    if (e.operation != "Apply" && e.operation != "Update")
+      return errors::failed("operation must be `Apply` or `Update`");
     if (e.apiVersion.empty()) return errors::failed("apiVersion must not be empty");
-    if (e.fieldsType.empty()) return errors::failed(fmt::format("missing fieldsType in managed fields entry {}", index));
+    if (e.fieldsType.empty())
+      return errors::failed(fmt::format("missing fieldsType in managed fields entry {}", index));
     if (e.fieldsType != "FieldsV1") {
-      return errors::failed(fmt::format("invalid fieldsType \"{}\" in managed fields entry {}", e.fieldsType, index));
+      return errors::failed(
+          fmt::format("invalid fieldsType \"{}\" in managed fields entry {}", e.fieldsType, index));
     }
     m.name = e.manager;
     m.apiVersion = e.apiVersion;
@@ -166,8 +169,9 @@ void takeOwnership(Managers& managers, const std::string& self, Changes& changes
 
 void stripSystemFields(Managers& managers, const std::string& id) {
   static const FieldSet kSystem = FieldSet::ofNames(
-      {"apiVersion", "kind", "metadata", "metadata.name", "metadata.namespace", "metadata.creationTimestamp", "metadata.selfLink",
-       "metadata.uid", "metadata.clusterName", "metadata.generation", "metadata.managedFields", "metadata.resourceVersion"});
+      {"apiVersion", "kind", "metadata", "metadata.name", "metadata.namespace", "metadata.creationTimestamp",
+       "metadata.selfLink", "metadata.uid", "metadata.clusterName", "metadata.generation",
+       "metadata.managedFields", "metadata.resourceVersion"});
   auto it = managers.find(id);
   if (it == managers.end()) return;
   it->second.set = it->second.set.subtract(kSystem);
@@ -212,14 +216,15 @@ void capManagers(Managers& managers) {
 namespace {
 
 // Lists that JSON always shows, named by the body and empty in both objects: upstream sees null become [].
-void emptyListsBelow(const void* live, const void* o, const codec::TypeInfo& t, const Value& body, FieldPath& path, FieldSet* out) {
+void emptyListsBelow(const void* live, const void* o, const codec::TypeInfo& t, const Value& body,
+                     FieldPath& path, FieldSet* out) {
   for (const codec::Field& f : t) {
     const Value* named = body.find(f.name);
     if (named == nullptr) continue;
     path.push_back(PathElement::field(f.name));
     bool plainMessage = f.kind == codec::Kind::kMessage && f.shape == codec::Shape::kPlain;
-    if (f.shape == codec::Shape::kList && (f.flags & codec::kOmitEmpty) == 0 && named->isList() && named->size() == 0 &&
-        codec::isEmptyField(o, f) && codec::isEmptyField(live, f)) {
+    if (f.shape == codec::Shape::kList && (f.flags & codec::kOmitEmpty) == 0 && named->isList() &&
+        named->size() == 0 && codec::isEmptyField(o, f) && codec::isEmptyField(live, f)) {
       out->insert(path);
     } else if (plainMessage && f.type->form == codec::Form::kObject) {
       emptyListsBelow(codec::at(live, f), codec::at(o, f), *f.type, *named, path, out);
@@ -263,7 +268,8 @@ bool updateManagers(Managers& managers, const api::Object* live, const api::Obje
     managers.erase(it);
     self.time = codec::Time(w.now);
     std::string id = self.id();
-    if (auto previous = managers.find(id); previous != managers.end()) self.set = self.set.unite(previous->second.set);
+    if (auto previous = managers.find(id); previous != managers.end())
+      self.set = self.set.unite(previous->second.set);
     managers[id] = std::move(self);
   }
   capManagers(managers);

@@ -52,11 +52,12 @@ class Changes {
   std::map<std::string, std::optional<Comparison>> made_;
 };
 
-// Makes the sets of managers fit a schema that changed since they were written, and drops those of unknown versions.
+// Makes the sets of managers fit a schema that changed since they were written, and drops those of unknown
+// versions.
 void reconcileManagers(Managers& managers, const codec::TypeInfo& type);
 
-// Takes the changed fields from every manager but `self`, and drops managers left with nothing. With `conflicts` (not
-// forced), if others own changed fields, fills that with what they own and changes nothing.
+// Takes the changed fields from every manager but `self`, and drops managers left with nothing. With
+// `conflicts` (not forced), if others own changed fields, fills that with what they own and changes nothing.
 void takeOwnership(Managers& managers, const std::string& self, Changes& changes, Managers* conflicts);
 
 // Takes what nobody owns (name, uid, ...) out of a manager's set; drops it if that leaves nothing.
@@ -65,7 +66,8 @@ void stripSystemFields(Managers& managers, const std::string& id);
 // Merges the oldest updaters into "ancient-changes" until there are no more than ten.
 void capManagers(Managers& managers);
 
-// The update of `managers` by a write of `o` over `live` (null: none). False if the objects cannot be compared.
+// The update of `managers` by a write of `o` over `live` (null: none). False if the objects cannot be
+// compared.
 bool updateManagers(Managers& managers, const api::Object* live, const api::Object& o, const FieldWriter& w,
                     std::string_view managerName);
 

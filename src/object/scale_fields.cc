@@ -37,8 +37,8 @@ void scaleFieldsToParent(const api::Object& scale, api::Object& parent) {
   Managers out;
   for (auto& [id, m] : *before) {
     if (typeInVersion(parent.type(), m.apiVersion) == nullptr) continue;
-    // An updater's entry is known by its version, which is another one there: its share of the replicas moves to
-    // an entry of its own.
+    // An updater's entry is known by its version, which is another one there: its share of the replicas moves
+    // to an entry of its own.
     if (m.set.has(replicasPath()) && after->erase(id) == 0) m.set = m.set.subtract(replicasSet());
     if (!m.set.empty()) out.emplace(id, std::move(m));
   }

@@ -23,8 +23,10 @@ class Collector {
   void visit(const Value& v, const Schema& schema) {
     Schema s = schema.deduced(v);
     switch (s.kind()) {
-      case Schema::Kind::kScalar: return insert();
-      case Schema::Kind::kAnything: return insert();
+      case Schema::Kind::kScalar:
+        return insert();
+      case Schema::Kind::kAnything:
+        return insert();
       case Schema::Kind::kList:
         if (s.atomic()) return insert();
         return list(v, s);
@@ -111,7 +113,8 @@ class Comparer {
     switch (s.kind()) {
       case Schema::Kind::kScalar:
       case Schema::Kind::kRaw:  // upstream does not look into Go's RawExtension
-      case Schema::Kind::kAnything: return leaf(l, r);
+      case Schema::Kind::kAnything:
+        return leaf(l, r);
       case Schema::Kind::kList:
         if (s.atomic() || bothEmpty) return leaf(l, r);
         list(l, r, s);
@@ -272,7 +275,8 @@ FieldSet withNamedFields(const FieldSet& set, const Schema& s) {
   for (const PathElement& m : set.members()) out.insertMember(m);
   for (const FieldSet::Child& c : set.children()) {
     Schema child;
-    if (c.element.kind == PathElement::Kind::kField && s.field(c.element.name, &child)) out.insertMember(c.element);
+    if (c.element.kind == PathElement::Kind::kField && s.field(c.element.name, &child))
+      out.insertMember(c.element);
     // Below what the tables do not know nothing is named.
     if (!childSchema(s, c.element, &child)) child = Schema();
     FieldSet below = withNamedFields(c.set, child);
@@ -286,7 +290,8 @@ FieldSet reconciled(const FieldSet& set, const Schema& s) {
   for (const PathElement& m : set.members()) out.insertMember(m);
   for (const FieldSet::Child& c : set.children()) {
     Schema child;
-    if (!childSchema(s, c.element, &child) || child.kind() == Schema::Kind::kRaw || child.kind() == Schema::Kind::kAnything) {
+    if (!childSchema(s, c.element, &child) || child.kind() == Schema::Kind::kRaw ||
+        child.kind() == Schema::Kind::kAnything) {
       out.descend(c.element) = c.set;
       continue;
     }

@@ -1,4 +1,5 @@
-// A document with its schema, and the walks that server-side apply is made of (structured-merge-diff's package typed).
+// A document with its schema, and the walks that server-side apply is made of (structured-merge-diff's
+// package typed).
 #pragma once
 
 #include <optional>

@@ -10,7 +10,9 @@ using codec::Value;
 
 std::optional<Value> merge(const Value* l, const Value* r, const Schema& schema);
 
-Value keepRight(const Value* l, const Value* r) { return r != nullptr ? *r : *l; }
+Value keepRight(const Value* l, const Value* r) {
+  return r != nullptr ? *r : *l;
+}
 
 struct Keyed {
   std::vector<PathElement> order;
@@ -34,7 +36,8 @@ Keyed keyed(const Value* list, const Schema& s) {
   return out;
 }
 
-// The order of the result: the applied elements keep their own order, and those of the live list stay near the neighbours that they had.
+// The order of the result: the applied elements keep their own order, and those of the live list stay near
+// the neighbours that they had.
 Value mergeLists(const Value* l, const Value* r, const Schema& s) {
   Keyed left = keyed(l, s), right = keyed(r, s);
   std::vector<const PathElement*> shared;
@@ -100,7 +103,8 @@ Value mergeMaps(const Value* l, const Value* r, const Schema& s) {
     std::string_view key = c <= 0 ? left[i].key.view() : right[j].key.view();
     Schema child = s.element();
     s.field(key, &child);
-    if (auto v = merge(c <= 0 ? &left[i].value : nullptr, c >= 0 ? &right[j].value : nullptr, child)) out.set(key, std::move(*v));
+    if (auto v = merge(c <= 0 ? &left[i].value : nullptr, c >= 0 ? &right[j].value : nullptr, child))
+      out.set(key, std::move(*v));
     if (c <= 0) i++;
     if (c >= 0) j++;
   }
@@ -112,7 +116,8 @@ std::optional<Value> merge(const Value* l, const Value* r, const Schema& schema)
   Schema s = schema.deduced(some);
   bool raw = s.kind() == Schema::Kind::kRaw || s.kind() == Schema::Kind::kAnything;
   if (raw && l != nullptr && r != nullptr && l->type() != r->type()) return keepRight(l, r);
-  if (s.kind() == Schema::Kind::kScalar || s.kind() == Schema::Kind::kAnything || some.isScalar()) return keepRight(l, r);
+  if (s.kind() == Schema::Kind::kScalar || s.kind() == Schema::Kind::kAnything || some.isScalar())
+    return keepRight(l, r);
   auto size = [](const Value* v) { return v != nullptr ? v->size() : 0; };
   if (s.atomic() || (size(l) == 0 && size(r) == 0)) return keepRight(l, r);
   Value out = s.kind() == Schema::Kind::kList ? mergeLists(l, r, s) : mergeMaps(l, r, s);

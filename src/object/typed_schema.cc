@@ -36,8 +36,12 @@ Schema Schema::ofValue(codec::Kind kind, const TypeInfo* type) {
     case codec::Kind::kTime:
     case codec::Kind::kMicroTime:
     case codec::Kind::kDuration:
-    case codec::Kind::kIntOrString: s.kind_ = Kind::kScalar; break;
-    case codec::Kind::kRawJson: s.kind_ = Kind::kRaw; break;
+    case codec::Kind::kIntOrString:
+      s.kind_ = Kind::kScalar;
+      break;
+    case codec::Kind::kRawJson:
+      s.kind_ = Kind::kRaw;
+      break;
     case codec::Kind::kMessage:
       if (type->form == Form::kTransparent) return ofField(type->fields[0]);
       if (type->form != Form::kObject) {
@@ -56,6 +60,8 @@ Schema Schema::ofField(const codec::Field& f) {
   if (f.shape == Shape::kPlain || f.shape == Shape::kOpt) {
     Schema s = ofValue(f.kind, f.type);
     s.atomic_ = s.atomic_ || marked;
+    // A PersistentVolume's reference to its claim is owned field by field, unlike all other references.
+    if (f.name == "claimRef") s.atomic_ = false;
     return s;
   }
   Schema s;
@@ -63,15 +69,20 @@ Schema Schema::ofField(const codec::Field& f) {
   s.elementKind_ = f.kind;
   s.type_ = f.type;
   s.marks_ = f.marks;
-  bool associative = f.marks != nullptr && (f.marks->listKind == ListKind::kSet || f.marks->listKind == ListKind::kMap);
+  bool associative =
+      f.marks != nullptr && (f.marks->listKind == ListKind::kSet || f.marks->listKind == ListKind::kMap);
   s.atomic_ = f.shape == Shape::kMap ? marked : !associative;
   return s;
 }
 
-Schema Schema::of(const TypeInfo& t) { return ofValue(codec::Kind::kMessage, &t); }
+Schema Schema::of(const TypeInfo& t) {
+  return ofValue(codec::Kind::kMessage, &t);
+}
 
 std::vector<std::string_view> Schema::keys() const {
-  if (kind_ != Kind::kList || marks_ == nullptr || marks_->listKind != ListKind::kMap || marks_->listKeys == nullptr) return {};
+  if (kind_ != Kind::kList || marks_ == nullptr || marks_->listKind != ListKind::kMap ||
+      marks_->listKeys == nullptr)
+    return {};
   return split(marks_->listKeys, ',');
 }
 
@@ -141,8 +152,11 @@ std::optional<PathElement> elementPath(const Value& element, const Schema& list,
     }
   }
   if (fields.size() == 0) {
-    *error = fmt::format("associative list with keys has an element that omits all key fields [{}] (and doesn't have default values for "
-                         "any key fields)", names);
+    *error = fmt::format(
+        "associative list with keys has an element that omits all key fields [{}] (and doesn't have default "
+        "values for "
+        "any key fields)",
+        names);
     return std::nullopt;
   }
   return PathElement::key(std::move(fields));
@@ -178,12 +192,16 @@ class Validator {
     Schema s = schema.deduced(v);
     if (v.isNull()) return;
     switch (s.kind()) {
-      case Schema::Kind::kScalar: return scalar(v, s);
+      case Schema::Kind::kScalar:
+        return scalar(v, s);
       case Schema::Kind::kRaw:
-      case Schema::Kind::kAnything: return;
-      case Schema::Kind::kList: return list(v, s);
+      case Schema::Kind::kAnything:
+        return;
+      case Schema::Kind::kList:
+        return list(v, s);
       case Schema::Kind::kMap:
-      case Schema::Kind::kStruct: return map(v, s);
+      case Schema::Kind::kStruct:
+        return map(v, s);
     }
   }
 
@@ -196,10 +214,12 @@ class Validator {
   void scalar(const Value& v, const Schema& s) {
     switch (s.scalar()) {
       case Schema::Scalar::kNumeric:
-        if (!v.isInt() && !v.isDouble()) report(fmt::format("expected numeric (int or float), got {}", goType(v)));
+        if (!v.isInt() && !v.isDouble())
+          report(fmt::format("expected numeric (int or float), got {}", goType(v)));
         break;
       case Schema::Scalar::kString:
-        if (!v.isString()) report(fmt::format("expected string, got &value.valueUnstructured{{Value:{}}}", goSyntax(v)));
+        if (!v.isString())
+          report(fmt::format("expected string, got &value.valueUnstructured{{Value:{}}}", goSyntax(v)));
         break;
       case Schema::Scalar::kBoolean:
         if (!v.isBool()) report(fmt::format("expected boolean, got &{{{}}}", goPrint(v)));
