@@ -25,6 +25,8 @@ constexpr Row kRows[] = {
     {"", "podtemplates", makePodTemplate},
     {"", "secrets", makeSecret},
     {"", "serviceaccounts", makeServiceAccount},
+    {"", "services", makeService},
+//X, makeServiceAccount},
     {"coordination.k8s.io", "leases", makeLease},
     {"discovery.k8s.io", "endpointslices", makeEndpointSlice},
     {"rbac.authorization.k8s.io", "clusterrolebindings", makeClusterRoleBinding},
