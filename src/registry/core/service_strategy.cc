@@ -332,6 +332,7 @@ void dropTypeFields(Service& s, const Service& old) {
     }
     if (same(now.ipFamilies, was.ipFamilies)) now.ipFamilies.clear();
     if (same(now.ipFamilyPolicy, was.ipFamilyPolicy)) now.ipFamilyPolicy.reset();
+    if (same(now.internalTrafficPolicy, was.internalTrafficPolicy)) now.internalTrafficPolicy.reset();
   }
   if (needsNodePort(old) && !needsNodePort(s)) {
     bool subset = std::all_of(now.ports.begin(), now.ports.end(), [&](const v1::ServicePort& p) {
@@ -383,6 +384,36 @@ std::string portsText(const Service& s) {
     out.push_back(p.nodePort > 0 ? fmt::format("{}:{}/{}", p.port, p.nodePort, p.protocol) : fmt::format("{}/{}", p.port, p.protocol));
   }
   return out.empty() ? "<none>" : joined(out, ",");
+}
+
+void warnOf(const Context& c, const Service& s) {
+  const auto& spec = s.spec;
+  auto all = [&](std::vector<std::string> list) {
+    for (auto& w : list) c.warn(std::move(w));
+  };
+  if (s.metadata.annotations.contains("service.kubernetes.io/topology-aware-hints")) {
+    c.warn("annotation service.kubernetes.io/topology-aware-hints is deprecated, please use service.kubernetes.io/topology-mode instead");
+  }
+  bool headless = isHeadless(s), external = spec.type == "ExternalName";
+  for (size_t i = 0; !headless && i < spec.clusterIPs.size(); i++) all(ipWarnings(Path("spec.clusterIPs").index(i), spec.clusterIPs[i]));
+  if (headless) {
+    if (!spec.loadBalancerIP.empty()) c.warn("spec.loadBalancerIP is ignored for headless services");
+    if (!spec.externalIPs.empty()) c.warn("spec.externalIPs is ignored for headless services");
+    if (spec.sessionAffinity != "None") c.warn("spec.SessionAffinity is ignored for headless services");
+  }
+  for (size_t i = 0; i < spec.externalIPs.size(); i++) all(ipWarnings(Path("spec.externalIPs").index(i), spec.externalIPs[i]));
+  if (!spec.externalIPs.empty() && !headless && !external) {
+    c.warn("spec.externalIPs is deprecated and may no longer be implemented in some clusters");
+  }
+  if (!spec.loadBalancerIP.empty()) all(ipWarnings(Path("spec.loadBalancerIP"), spec.loadBalancerIP));
+  for (size_t i = 0; i < spec.loadBalancerSourceRanges.size(); i++) {
+    all(cidrWarnings(Path("spec.loadBalancerSourceRanges").index(i), spec.loadBalancerSourceRanges[i]));
+  }
+  if (external && !spec.externalIPs.empty()) c.warn("spec.externalIPs is ignored when spec.type is \"ExternalName\"");
+  if (!external && !spec.externalName.empty()) c.warn("spec.externalName is ignored when spec.type is not \"ExternalName\"");
+  if (spec.trafficDistribution && *spec.trafficDistribution == "PreferClose") {
+    c.warn("spec.trafficDistribution: \"PreferClose\" is deprecated; use \"PreferSameZone\"");
+  }
 }
 
 class ServiceStrategy : public Strategy {
@@ -444,12 +475,7 @@ class ServiceStrategy : public Strategy {
       }
       return;
     }
-    for (size_t i = 0; i < s.spec.clusterIPs.size(); i++) {
-      for (auto& w : ipWarnings(Path("spec.clusterIPs").index(i), s.spec.clusterIPs[i])) c.warn(std::move(w));
-    }
-    for (size_t i = 0; i < s.spec.externalIPs.size(); i++) {
-      for (auto& w : ipWarnings(Path("spec.externalIPs").index(i), s.spec.externalIPs[i])) c.warn(std::move(w));
-    }
+    warnOf(c, s);
   }
   api::Messages validateName(std::string_view name, bool prefix) const override {
     if (prefix && name.ends_with('-')) name.remove_suffix(1);
