@@ -33,6 +33,8 @@ constexpr Row kRows[] = {
     {"apps", "deployments", makeDeployment},
     {"apps", "replicasets", makeReplicaSet},
     {"apps", "statefulsets", makeStatefulSet},
+    {"batch", "cronjobs", makeCronJob},
+    {"batch", "jobs", makeJob},
     {"coordination.k8s.io", "leases", makeLease},
     {"discovery.k8s.io", "endpointslices", makeEndpointSlice},
     {"rbac.authorization.k8s.io", "clusterrolebindings", makeClusterRoleBinding},

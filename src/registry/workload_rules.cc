@@ -73,7 +73,7 @@ void validateIntOrPercent(const codec::IntOrString& v, const Path& p, FieldError
   if (!v.isString) return nonNegative(v.number, p, errors);
   if (!isPercent(v.text)) {
     errors.invalid(p, v.text.view(),
-                   "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%', or '93%', regex used for "
+                   "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for "
                    "validation is '[0-9]+%')");
   }
 }

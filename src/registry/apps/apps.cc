@@ -1,6 +1,7 @@
 // Deployments, ReplicaSets, StatefulSets, DaemonSets, ControllerRevisions.
 #include <fmt/format.h>
 
+#include "api/selector.h"
 #include "api/types/apps_v1.h"
 #include "api/types/core_v1.h"
 #include "api/types/meta_v1.h"
@@ -84,6 +85,13 @@ class DeploymentStrategy : public WorkloadStrategy<apps::Deployment> {
         errors.invalid(p.child("progressDeadlineSeconds"), *s.progressDeadlineSeconds, "must be greater than minReadySeconds");
       }
     }
+  }
+  void warnings(const Context& c, const api::Object& o, const api::Object* old) const override {
+    if (old != nullptr) return;
+    auto bad = api::isDns1123Label(o.name());
+    if (bad.empty()) return;
+    c.warn(fmt::format("metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label is "
+                       "recommended: [{}]", joined(bad, " ")));
   }
   void validateStatusUpdate(const Context&, const api::Object& o, const api::Object& old, FieldErrors& errors) const override {
     const auto& s = o.as<apps::Deployment>().status;
@@ -290,7 +298,9 @@ class DaemonSetStrategy : public WorkloadStrategy<apps::DaemonSet> {
     const auto& s = o.as<apps::DaemonSet>().spec;
     Path p("spec");
     if (s.selector) validateLabelSelector(*s.selector, p.child("selector"), errors);
-    if (!matchesSelector(s.selector, s.template_.metadata.labels)) {
+    // A selector that cannot be read has been refused already.
+    bool readable = !s.selector || api::LabelSelector::from(*s.selector).ok();
+    if (readable && !matchesSelector(s.selector, s.template_.metadata.labels)) {
       errors.invalid(p.child("template.metadata.labels"), labelsValue(s.template_.metadata.labels),
                      "`selector` does not match template `labels`");
     }
@@ -356,8 +366,12 @@ class ControllerRevisionStrategy : public Strategy {
  public:
   void validateCreate(const Context&, const api::Object& o, FieldErrors& errors) const override {
     const auto& r = o.as<apps::ControllerRevision>();
-    if (r.data.empty()) errors.required(Path("data"), "data is mandatory");
     nonNegative(r.revision, Path("revision"), errors);
+    if (r.data.empty()) {
+      errors.required(Path("data"), "data is mandatory");
+    } else if (r.data.text.view()[0] != '{') {
+      errors.required(Path("data"), "data must be a valid JSON object");
+    }
   }
   void validateUpdate(const Context& c, const api::Object& o, const api::Object& old, FieldErrors& errors) const override {
     validateCreate(c, o, errors);
