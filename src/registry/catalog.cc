@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "registry/kinds.h"
+#include "registry/other_columns.h"
 
 namespace km::registry {
 namespace {
@@ -75,6 +76,7 @@ std::unique_ptr<Strategy> makeStrategy(const api::Resource& r) {
   for (const Row& row : kRows) {
     if (row.group == r.group && row.resource == r.name) s = row.make();
   }
+  if (!s) s = makeColumnStrategy(r);
   if (!s) s = std::make_unique<Strategy>();
   s->describe(r);
   return s;
