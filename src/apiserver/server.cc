@@ -66,7 +66,6 @@ class ApiServer::SystemAuthorizer : public authz::Authorizer {
 
 ApiServer::ApiServer(ServerOptions options, store::Store& store, async::LoopGroup& loops, client::WorkerPool& pool, Clock& clock)
     : options_([&] {
-        if (options.advertiseAddress.empty()) options.advertiseAddress = options.bindAddress;
         if (options.apiAudiences.empty() && !options.serviceAccountIssuers.empty()) options.apiAudiences = {options.serviceAccountIssuers[0]};
         return std::move(options);
       }()),
@@ -124,7 +123,7 @@ Status ApiServer::start() {
   KM_ASSIGN(tls_, async::TlsContext::server(options_.tls));
   http_ = std::make_unique<http::Server>(loops_, std::shared_ptr<http::Handler>(std::shared_ptr<void>(), this));
   KM_ASSIGN(port_, http_->listen(options_.bindAddress, options_.securePort, tls_));
-  discovery_ = std::make_unique<Discovery>(resources_, fmt::format("{}:{}", options_.advertiseAddress, port_));
+  discovery_ = std::make_unique<Discovery>(resources_, fmt::format("{}:{}", options_.advertiseAddress.empty() ? options_.bindAddress : options_.advertiseAddress, port_));
   BootstrapOptions b;
   b.advertiseAddress = options_.advertiseAddress;
   b.securePort = port_;
