@@ -116,7 +116,9 @@ void Value::close(size_t index, size_t elemSize) {
   std::memmove(at, at + elemSize, (block_.size - index) * elemSize);
 }
 
-Value& Value::push(Value v) { return insert(size(), std::move(v)); }
+Value& Value::push(Value v) {
+  return insert(size(), std::move(v));
+}
 
 Value& Value::insert(size_t index, Value v) {
   if (isNull()) *this = list();
@@ -187,8 +189,10 @@ class Parser {
     }
     std::string_view s;
     switch (scan_.peek()) {
-      case '{': return object(v, depth);
-      case '[': return list(v, depth);
+      case '{':
+        return object(v, depth);
+      case '[':
+        return list(v, depth);
       case '"':
         if (!scan_.readString(s, buffer_)) return false;
         v = Value::string(s);
@@ -199,8 +203,10 @@ class Parser {
       case 'f':
         v = Value::boolean(false);
         return scan_.takeWord("false");
-      case 'n': return scan_.takeWord("null");
-      default: return number(v);
+      case 'n':
+        return scan_.takeWord("null");
+      default:
+        return number(v);
     }
   }
 
@@ -293,16 +299,24 @@ Result<Value> Value::parse(std::string_view text, StrictErrors* strict) {
 
 void Value::print(std::string& out, bool exact) const {
   switch (type_) {
-    case Type::kNull: out += "null"; break;
-    case Type::kBool: out += bool_ ? "true" : "false"; break;
-    case Type::kInt: out += std::to_string(int_); break;
+    case Type::kNull:
+      out += "null";
+      break;
+    case Type::kBool:
+      out += bool_ ? "true" : "false";
+      break;
+    case Type::kInt:
+      out += std::to_string(int_);
+      break;
     case Type::kDouble: {
       size_t before = out.size();
       appendJsonDouble(out, double_);
       if (exact && out.find_first_of(".eE", before) == std::string::npos) out += ".0";
       break;
     }
-    case Type::kString: appendJsonString(out, string_); break;
+    case Type::kString:
+      appendJsonString(out, string_);
+      break;
     case Type::kList: {
       out += '[';
       for (const Value& v : items()) {
@@ -339,13 +353,19 @@ bool operator==(const Value& a, const Value& b) {
     return numbers && a.asDouble() == b.asDouble();
   }
   switch (a.type_) {
-    case Type::kNull: return true;
-    case Type::kBool: return a.bool_ == b.bool_;
-    case Type::kInt: return a.int_ == b.int_;
-    case Type::kDouble: return a.double_ == b.double_;
-    case Type::kString: return a.string_ == b.string_;
+    case Type::kNull:
+      return true;
+    case Type::kBool:
+      return a.bool_ == b.bool_;
+    case Type::kInt:
+      return a.int_ == b.int_;
+    case Type::kDouble:
+      return a.double_ == b.double_;
+    case Type::kString:
+      return a.string_ == b.string_;
     case Type::kList:
-    case Type::kObject: break;
+    case Type::kObject:
+      break;
   }
   if (a.size() != b.size()) return false;
   for (size_t i = 0; i < a.items().size(); i++) {
@@ -363,12 +383,18 @@ namespace {
 int rank(const Value& v) {
   switch (v.type()) {
     case Value::Type::kDouble:
-    case Value::Type::kInt: return 0;
-    case Value::Type::kString: return 1;
-    case Value::Type::kBool: return 2;
-    case Value::Type::kList: return 3;
-    case Value::Type::kObject: return 4;
-    case Value::Type::kNull: return 5;
+    case Value::Type::kInt:
+      return 0;
+    case Value::Type::kString:
+      return 1;
+    case Value::Type::kBool:
+      return 2;
+    case Value::Type::kList:
+      return 3;
+    case Value::Type::kObject:
+      return 4;
+    case Value::Type::kNull:
+      return 5;
   }
   return 6;
 }
@@ -381,13 +407,17 @@ int order(const T& a, const T& b) {
 int Value::compare(const Value& a, const Value& b) {
   if (int c = order(rank(a), rank(b)); c != 0) return c;
   switch (a.type_) {
-    case Type::kNull: return 0;
-    case Type::kBool: return order(a.bool_, b.bool_);
+    case Type::kNull:
+      return 0;
+    case Type::kBool:
+      return order(a.bool_, b.bool_);
     case Type::kInt:
       if (b.isInt()) return order(a.int_, b.int_);
       return order(a.asDouble(), b.asDouble());
-    case Type::kDouble: return order(a.asDouble(), b.asDouble());
-    case Type::kString: return order(a.string_.view().compare(b.string_.view()), 0);
+    case Type::kDouble:
+      return order(a.asDouble(), b.asDouble());
+    case Type::kString:
+      return order(a.string_.view().compare(b.string_.view()), 0);
     case Type::kList:
       for (size_t i = 0; i < a.size() && i < b.size(); i++) {
         if (int c = compare(a.items()[i], b.items()[i]); c != 0) return c;

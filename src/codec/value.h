@@ -1,4 +1,5 @@
-// Value: any JSON value, for code that works on documents rather than on API structs: patches, field sets, templates.
+// Value: any JSON value, for code that works on documents rather than on API structs: patches, field sets,
+// templates.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +17,8 @@ namespace km::codec {
 // Deeper documents are refused.
 inline constexpr int kMaxValueDepth = 1000;
 
-// 24 bytes, of which all zero are null; moving one is copying its bytes. An object's members are sorted by the bytes of their keys,
-// which are unique.
+// 24 bytes, of which all zero are null; moving one is copying its bytes. An object's members are sorted by
+// the bytes of their keys, which are unique.
 class Value {
  public:
   enum class Type : uint8_t { kNull, kBool, kInt, kDouble, kString, kList, kObject };
@@ -95,12 +96,14 @@ class Value {
   bool erase(std::string_view key);
   void clear();  // becomes null
 
-  // Reads one document. `strict`, if given, receives duplicate keys (the last one counts). Errors are those of Go's decoder.
+  // Reads one document. `strict`, if given, receives duplicate keys (the last one counts). Errors are those
+  // of Go's decoder.
   static Result<Value> parse(std::string_view text, StrictErrors* strict = nullptr);
   // Compact JSON with sorted keys, as Go prints maps.
   void appendJson(std::string& out) const { print(out, false); }
   std::string json() const;
-  // The same, but a double without fraction keeps a ".0", so that who decodes it sees that it was written as no integer.
+  // The same, but a double without fraction keeps a ".0", so that who decodes it sees that it was written as
+  // no integer.
   void appendExactJson(std::string& out) const { print(out, true); }
 
   // Deep; an integer equals a double of its value.
@@ -118,7 +121,7 @@ class Value {
   void copyFrom(const Value& o);
   void release();
   void print(std::string& out, bool exact) const;
-  void* open(size_t index, size_t elemSize);       // a zeroed place in the block
+  void* open(size_t index, size_t elemSize);  // a zeroed place in the block
   void close(size_t index, size_t elemSize);
   size_t lowerBound(std::string_view key, bool* found) const;
 
@@ -141,10 +144,14 @@ struct Value::Member {
 inline std::span<Value> Value::items() {
   return isList() ? std::span(static_cast<Value*>(block_.data), block_.size) : std::span<Value>();
 }
-inline std::span<const Value> Value::items() const { return const_cast<Value*>(this)->items(); }
+inline std::span<const Value> Value::items() const {
+  return const_cast<Value*>(this)->items();
+}
 inline std::span<Value::Member> Value::members() {
   return isObject() ? std::span(static_cast<Member*>(block_.data), block_.size) : std::span<Member>();
 }
-inline std::span<const Value::Member> Value::members() const { return const_cast<Value*>(this)->members(); }
+inline std::span<const Value::Member> Value::members() const {
+  return const_cast<Value*>(this)->members();
+}
 
 }  // namespace km::codec

@@ -5,6 +5,7 @@
 #include <map>
 
 #include "api/field_error.h"
+#include "api/resource.h"
 #include "codec/json_scan.h"
 #include "codec/value.h"
 #include "object/go_print.h"
@@ -16,8 +17,8 @@ namespace {
 using codec::StrictErrors;
 using codec::Value;
 
-// The patched document in the order in which upstream's lazy decoder prints it: what the patch touched with sorted keys, all else
-// as it was in the object's own text.
+// The patched document in the order in which upstream's lazy decoder prints it: what the patch touched with
+// sorted keys, all else as it was in the object's own text.
 void printPatched(std::string& out, const Value& v, const Value& touched, std::string_view original) {
   if (touched.isNull() && !original.empty()) {
     out += original;
@@ -47,7 +48,8 @@ void printPatched(std::string& out, const Value& v, const Value& touched, std::s
     out += ':';
     const Value* t = touched.find(m.key);
     auto it = texts.find(m.key.view());
-    printPatched(out, m.value, t != nullptr ? *t : kUntouched, it != texts.end() ? it->second : std::string_view());
+    printPatched(out, m.value, t != nullptr ? *t : kUntouched,
+                 it != texts.end() ? it->second : std::string_view());
   }
   out += '}';
 }
@@ -67,11 +69,28 @@ std::string joined(const std::vector<std::string>& errors) {
   return out;
 }
 
-// An empty list of managed fields asks for a reset; structs cannot tell it from none, so it becomes one empty entry.
+// An empty list of managed fields asks for a reset; structs cannot tell it from none, so it becomes one empty
+// entry.
 void markReset(Value& document) {
   Value* metadata = document.find("metadata");
   Value* fields = metadata != nullptr ? metadata->find("managedFields") : nullptr;
   if (fields != nullptr && fields->isList() && fields->size() == 0) fields->push(Value::object());
+}
+
+// Why a document of another kind cannot become an object of the type.
+std::string otherKind(const codec::TypeInfo& type, std::string_view apiVersion, std::string_view kind) {
+  auto gv = api::splitApiVersion(apiVersion);
+  if (api::findResourceByKind(gv.group, gv.version, kind) == nullptr) {
+    return fmt::format(
+        "no kind \"{}\" is registered for version \"{}\" in scheme "
+        "\"k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30\"",
+        kind, apiVersion);
+  }
+  // The package of the internal type is named for the first part of its group.
+  std::string_view group = api::splitApiVersion(type.apiVersion).group;
+  std::string_view package = group.empty() ? "core" : group.substr(0, group.find('.'));
+  return fmt::format("converting ({}.{}) to ({}.{}): unknown conversion", gv.version, kind, package,
+                     type.name);
 }
 
 struct Patched {
@@ -79,9 +98,12 @@ struct Patched {
   std::string shown;  // what errors quote
 };
 
-Status decodePatchError(std::string_view why) { return errors::badRequest(fmt::format("error decoding patch: {}", why)); }
+Status decodePatchError(std::string_view why) {
+  return errors::badRequest(fmt::format("error decoding patch: {}", why));
+}
 
-Result<Patched> patchJson(const std::string& current, Value document, std::string_view body, StrictErrors* strict) {
+Result<Patched> patchJson(const std::string& current, Value document, std::string_view body,
+                          StrictErrors* strict) {
   StrictErrors found;
   auto parsed = Value::parse(body, strict != nullptr ? &found : nullptr);
   if (!parsed.ok()) {
@@ -89,8 +111,11 @@ Result<Patched> patchJson(const std::string& current, Value document, std::strin
     return strict != nullptr ? decodePatchError(why) : errors::badRequest(why);
   }
   if (!parsed->isList() && !parsed->isNull()) {
-    return decodePatchError(fmt::format("json: cannot unmarshal {} into Go value of type []handlers.jsonPatchOp",
-                                        parsed->isObject() ? "object" : parsed->isString() ? "string" : "value"));
+    return decodePatchError(
+        fmt::format("json: cannot unmarshal {} into Go value of type []handlers.jsonPatchOp",
+                    parsed->isObject()   ? "object"
+                    : parsed->isString() ? "string"
+                                         : "value"));
   }
   size_t index = 0;
   for (const Value& op : parsed->items()) {
@@ -101,36 +126,45 @@ Result<Patched> patchJson(const std::string& current, Value document, std::strin
       bool text = m.key == "op" || m.key == "path" || m.key == "from";
       if (strict == nullptr) continue;
       if (text && !m.value.isString() && !m.value.isNull()) {
-        return decodePatchError(fmt::format("json: cannot unmarshal value into Go struct field jsonPatchOp.{} of type string", m.key));
+        return decodePatchError(fmt::format(
+            "json: cannot unmarshal value into Go struct field jsonPatchOp.{} of type string", m.key));
       }
-      if (!text && m.key != "value") found.errors.push_back(fmt::format("unknown field \"[{}].{}\"", index, m.key));
+      if (!text && m.key != "value")
+        found.errors.push_back(fmt::format("unknown field \"[{}].{}\"", index, m.key));
     }
     index++;
   }
   if (parsed->size() > kMaxJsonPatchOperations) {
-    return errors::requestEntityTooLarge(fmt::format("The allowed maximum operations in a JSON patch is {}, got {}",
-                                                     kMaxJsonPatchOperations, parsed->size()));
+    return errors::requestEntityTooLarge(
+        fmt::format("The allowed maximum operations in a JSON patch is {}, got {}", kMaxJsonPatchOperations,
+                    parsed->size()));
   }
   for (std::string& e : found.errors) strict->errors.push_back("json patch " + e);
   Value touched = Value::object();
   if (Status s = applyJsonPatch(document, *parsed, touched); !s.ok()) {
-    return Status(422, "Invalid", "the server rejected our request due to an error in our request", StatusDetails{});
+    return Status(422, "Invalid", "the server rejected our request due to an error in our request",
+                  StatusDetails{});
   }
   Patched p{std::move(document), {}};
   printPatched(p.shown, p.document, touched, current);
   return p;
 }
 
-Result<Patched> patchMerge(const std::string& current, Value document, std::string_view body, StrictErrors* strict) {
+Result<Patched> patchMerge(const std::string& current, Value document, std::string_view body,
+                           StrictErrors* strict) {
   auto parsed = Value::parse(body, strict);
   if (!parsed.ok()) {
-    return strict != nullptr ? decodePatchError(parsed.status().message()) : errors::badRequest("Invalid JSON Patch");
+    return strict != nullptr ? decodePatchError(parsed.status().message())
+                             : errors::badRequest("Invalid JSON Patch");
   }
   if (parsed->isNull()) return errors::badRequest("Invalid JSON Patch");
   if (!parsed->isObject()) {
     if (strict == nullptr) return errors::badRequest("Invalid JSON Patch");
-    return decodePatchError(fmt::format("json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
-                                        parsed->isList() ? "array" : parsed->isString() ? "string" : "number"));
+    return decodePatchError(
+        fmt::format("json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
+                    parsed->isList()     ? "array"
+                    : parsed->isString() ? "string"
+                                         : "number"));
   }
   Value touched = Value::object();
   applyMergePatch(document, std::move(*parsed), touched);
@@ -139,12 +173,16 @@ Result<Patched> patchMerge(const std::string& current, Value document, std::stri
   return p;
 }
 
-Result<Patched> patchStrategic(const codec::TypeInfo& type, Value document, std::string_view body, StrictErrors* strict) {
+Result<Patched> patchStrategic(const codec::TypeInfo& type, Value document, std::string_view body,
+                               StrictErrors* strict) {
   auto parsed = Value::parse(body, strict);
   if (!parsed.ok()) return errors::badRequest(parsed.status().message());
   if (!parsed->isObject() && !parsed->isNull()) {
-    return errors::badRequest(fmt::format("json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
-                                          parsed->isList() ? "array" : parsed->isString() ? "string" : "number"));
+    return errors::badRequest(
+        fmt::format("json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
+                    parsed->isList()     ? "array"
+                    : parsed->isString() ? "string"
+                                         : "number"));
   }
   std::string shown = goPrint(*parsed);
   if (parsed->isObject()) KM_TRY(applyStrategicPatch(document, std::move(*parsed), type));
@@ -153,15 +191,16 @@ Result<Patched> patchStrategic(const codec::TypeInfo& type, Value document, std:
 
 }  // namespace
 
-Result<api::MutableObject> applyPatch(PatchKind kind, const api::Object& current, std::string_view body, StrictErrors* strict,
-                                      bool refuse) {
+Result<api::MutableObject> applyPatch(PatchKind kind, const api::Object& current, std::string_view body,
+                                      StrictErrors* strict, bool refuse) {
   const codec::TypeInfo& type = current.type();
   std::string text;
   codec::encodeJson(text, current.data(), type);
   KM_ASSIGN(Value document, Value::parse(text));
-  Result<Patched> patched = kind == PatchKind::kJson    ? patchJson(text, std::move(document), body, strict)
-                            : kind == PatchKind::kMerge ? patchMerge(text, std::move(document), body, strict)
-                                                        : patchStrategic(type, std::move(document), body, strict);
+  Result<Patched> patched = kind == PatchKind::kJson ? patchJson(text, std::move(document), body, strict)
+                            : kind == PatchKind::kMerge
+                                ? patchMerge(text, std::move(document), body, strict)
+                                : patchStrategic(type, std::move(document), body, strict);
   if (!patched.ok()) return patched.status();
   markReset(patched->document);
   std::string result;
@@ -174,16 +213,16 @@ Result<api::MutableObject> applyPatch(PatchKind kind, const api::Object& current
   api::MutableObject o = api::Object::make(type);
   codec::TypeMeta meta;
   StrictErrors unknown;
-  if (Status s = codec::decodeJson(result, o->data(), type, strict != nullptr ? &unknown : nullptr, &meta); !s.ok()) {
+  if (Status s = codec::decodeJson(result, o->data(), type, strict != nullptr ? &unknown : nullptr, &meta);
+      !s.ok()) {
     return invalidPatch(patched->shown, s.message());
   }
   if (kind != PatchKind::kStrategicMerge) {
-    std::string_view apiVersion = meta.apiVersion.empty() ? type.apiVersion : std::string_view(meta.apiVersion);
+    std::string_view apiVersion =
+        meta.apiVersion.empty() ? type.apiVersion : std::string_view(meta.apiVersion);
     std::string_view name = meta.kind.empty() ? type.name : std::string_view(meta.kind);
     if (apiVersion != type.apiVersion || name != type.name) {
-      return invalidPatch(patched->shown, fmt::format("no kind \"{}\" is registered for version \"{}\" in scheme "
-                                                      "\"k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30\"",
-                                                      name, apiVersion));
+      return invalidPatch(patched->shown, otherKind(type, apiVersion, name));
     }
   }
   if (strict != nullptr) {

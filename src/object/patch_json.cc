@@ -8,7 +8,9 @@ namespace {
 
 using codec::Value;
 
-Status fail(std::string message) { return errors::failed(message); }
+Status fail(std::string message) {
+  return errors::failed(message);
+}
 
 // Equal as texts: 1 is not 1.0.
 bool sameValue(const Value& a, const Value& b) {
@@ -48,7 +50,8 @@ Status indexOf(std::string_view key, size_t size, size_t* index) {
   auto n = parseInt64(key);
   if (!n) return fail(fmt::format("strconv.Atoi: parsing {}: invalid syntax", quote(key)));
   int64_t length = static_cast<int64_t>(size);
-  if (*n >= length || *n < -length) return fail(fmt::format("Unable to access invalid index: {}: invalid index referenced", *n));
+  if (*n >= length || *n < -length)
+    return fail(fmt::format("Unable to access invalid index: {}: invalid index referenced", *n));
   *index = static_cast<size_t>(*n < 0 ? *n + length : *n);
   return {};
 }
@@ -72,7 +75,8 @@ class Patcher {
  private:
   static Status text(const Value& op, const char* member, std::string* out) {
     const Value* v = op.find(member);
-    if (v == nullptr || v->isNull()) return fail(fmt::format("operation missing {} field: missing value", member));
+    if (v == nullptr || v->isNull())
+      return fail(fmt::format("operation missing {} field: missing value", member));
     if (!v->isString()) return fail(fmt::format("json: cannot unmarshal into Go value of type string"));
     *out = v->asString();
     return {};
@@ -147,12 +151,14 @@ class Patcher {
       p.container->remove(index);
       return {};
     }
-    if (!p.container->erase(p.key)) return fail(fmt::format("Unable to remove nonexistent key: {}: missing value", p.key));
+    if (!p.container->erase(p.key))
+      return fail(fmt::format("Unable to remove nonexistent key: {}: missing value", p.key));
     return {};
   }
 
   Status missing(std::string_view what, std::string_view path) {
-    return fail(fmt::format("{} operation does not apply: doc is missing path: {}: missing value", what, path));
+    return fail(
+        fmt::format("{} operation does not apply: doc is missing path: {}: missing value", what, path));
   }
 
   Status add(const Value& op) {

@@ -7,9 +7,10 @@
 
 namespace km::object {
 
-// RFC 6902 with the readings of the library that upstream uses: negative indices count from the end, replacing an absent member adds
-// it. `operations` is the decoded patch, a list of objects or nulls. An error carries the library's text.
-// `touched` receives, as nested objects with true at their ends, the paths that the patch named.
+// RFC 6902 with the readings of the library that upstream uses: negative indices count from the end,
+// replacing an absent member adds it. `operations` is the decoded patch, a list of objects or nulls. An error
+// carries the library's text. `touched` receives, as nested objects with true at their ends, the paths that
+// the patch named.
 Status applyJsonPatch(codec::Value& document, const codec::Value& operations, codec::Value& touched);
 
 // RFC 7386. Both are objects.

@@ -23,17 +23,20 @@ constexpr std::string_view kSetElementOrder = "$setElementOrder";
 
 // What the tables say of a place in the document.
 struct Schema {
-  const TypeInfo* type = nullptr;   // of a struct
+  const TypeInfo* type = nullptr;  // of a struct
   std::string_view goKind = "struct";
 };
 
 struct FieldSchema {
-  Schema schema;     // of the value, or of the elements of a list
+  Schema schema;  // of the value, or of the elements of a list
   bool merge = false;
+  bool replace = false;  // a struct is taken from the patch as it is
   std::string_view mergeKey;
 };
 
-Status plain(std::string message) { return Status(500, "", message); }
+Status plain(std::string message) {
+  return Status(500, "", message);
+}
 Status badArgument(std::string_view expected, const Value& actual) {
   return plain(fmt::format("expected a {}, but received a {}", expected, goType(actual)));
 }
@@ -43,26 +46,35 @@ Status noMergeKey(const Value& map, std::string_view key) {
 Status badDirective(const Value& directive, const Value& map) {
   return plain(fmt::format("unknown patch type: {} in map: {}", goPrintAsString(directive), goPrint(map)));
 }
-Status badRetainKeys() { return errors::badRequest("invalid patch format of retainKeys"); }
+Status badRetainKeys() {
+  return errors::badRequest("invalid patch format of retainKeys");
+}
 Status listOfLists() {
-  return Status(422, "Invalid", "the server rejected our request due to an error in our request", StatusDetails{});
+  return Status(422, "Invalid", "the server rejected our request due to an error in our request",
+                StatusDetails{});
 }
 
 std::string_view goKindOf(const Field& f) {
   if (f.shape == Shape::kMap) return "map";
   if (f.shape == Shape::kList) return "slice";
   switch (f.kind) {
-    case Kind::kBool: return "bool";
-    case Kind::kInt32: return "int32";
-    case Kind::kInt64: return "int64";
-    case Kind::kString: return "string";
-    default: return "struct";
+    case Kind::kBool:
+      return "bool";
+    case Kind::kInt32:
+      return "int32";
+    case Kind::kInt64:
+      return "int64";
+    case Kind::kString:
+      return "string";
+    default:
+      return "struct";
   }
 }
 
 Status lookUp(const Schema& s, std::string_view key, bool list, FieldSchema* out) {
   if (s.goKind != "struct") {
-    return plain(fmt::format("merging an object in json but data type is not struct, instead is: {}", s.goKind));
+    return plain(
+        fmt::format("merging an object in json but data type is not struct, instead is: {}", s.goKind));
   }
   const Field* field = nullptr;
   if (s.type != nullptr && s.type->form == codec::Form::kObject) {
@@ -82,6 +94,8 @@ Status lookUp(const Schema& s, std::string_view key, bool list, FieldSchema* out
   } else {
     out->schema = {nullptr, field->shape == Shape::kMap ? "map" : goKindOf(*field)};
   }
+  // The one patchStrategy=replace upstream, which the tables do not tell from none.
+  out->replace = s.type->name == "PodDisruptionBudgetSpec" && field->name == "selector";
   if (field->marks != nullptr) {
     out->merge = field->marks->patchMerge;
     if (field->marks->patchKey != nullptr) out->mergeKey = field->marks->patchKey;
@@ -158,7 +172,8 @@ Status checkMergeKeys(const Value& list, std::string_view mergeKey) {
   return {};
 }
 
-// Stable by the index of each element in `order`; those that it lacks move to the front as upstream's sort moves them.
+// Stable by the index of each element in `order`; those that it lacks move to the front as upstream's sort
+// moves them.
 void sortBy(std::vector<Value>& list, const Value& order, std::string_view mergeKey) {
   auto index = indexBy(order, mergeKey);
   std::vector<std::pair<int64_t, size_t>> at;
@@ -171,7 +186,9 @@ void sortBy(std::vector<Value>& list, const Value& order, std::string_view merge
   if (all) {
     std::stable_sort(at.begin(), at.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
   } else {
-    auto less = [&](size_t i, size_t j) { return at[i].first < 0 || at[j].first < 0 || at[i].first < at[j].first; };
+    auto less = [&](size_t i, size_t j) {
+      return at[i].first < 0 || at[j].first < 0 || at[i].first < at[j].first;
+    };
     for (size_t i = 1; i < std::min<size_t>(at.size(), 1000); i++) {
       for (size_t j = i; j > 0 && less(j, j - 1); j--) std::swap(at[j], at[j - 1]);
     }
@@ -182,10 +199,10 @@ void sortBy(std::vector<Value>& list, const Value& order, std::string_view merge
   list = std::move(sorted);
 }
 
-// Splits the merged list into what `order` names and what only the server has, sorts each by its own order, and
-// zips them: a server-only element goes before the next named one if it stood before it on the server.
-Status normalizeOrder(Value merged, const Value& patchOrder, const Value& serverOrder, std::string_view mergeKey, bool isMap,
-                      Value* out) {
+// Splits the merged list into what `order` names and what only the server has, sorts each by its own order,
+// and zips them: a server-only element goes before the next named one if it stood before it on the server.
+Status normalizeOrder(Value merged, const Value& patchOrder, const Value& serverOrder,
+                      std::string_view mergeKey, bool isMap, Value* out) {
   if (isMap && !mergeKey.empty()) {
     KM_TRY(checkMergeKeys(merged, mergeKey));
     KM_TRY(checkMergeKeys(patchOrder, mergeKey));
@@ -204,7 +221,8 @@ Status normalizeOrder(Value merged, const Value& patchOrder, const Value& server
   while (i < serverOnly.size() || j < patchItems.size()) {
     bool takeServer = j >= patchItems.size();
     if (i < serverOnly.size() && j < patchItems.size()) {
-      auto l = server.find(identity(serverOnly[i], mergeKey)), r = server.find(identity(patchItems[j], mergeKey));
+      auto l = server.find(identity(serverOnly[i], mergeKey)),
+           r = server.find(identity(patchItems[j], mergeKey));
       takeServer = l != server.end() && r != server.end() && l->second < r->second;
     }
     all.push(std::move(takeServer ? serverOnly[i++] : patchItems[j++]));
@@ -283,10 +301,12 @@ class Merger {
     return {};
   }
 
-  Status setElementOrder(Value& original, Value& patch, const std::string& key, const Value& order, const Schema& schema) {
+  Status setElementOrder(Value& original, Value& patch, const std::string& key, const Value& order,
+                         const Schema& schema) {
     Value* originalList = original.find(key);
     Value* patchList = patch.find(key);
-    if (originalList != nullptr && !originalList->isList()) return badArgument("[]interface {}", *originalList);
+    if (originalList != nullptr && !originalList->isList())
+      return badArgument("[]interface {}", *originalList);
     if (patchList != nullptr && !patchList->isList()) return badArgument("[]interface {}", *patchList);
     FieldSchema field;
     KM_TRY(lookUp(schema, key, true, &field));
@@ -326,8 +346,9 @@ class Merger {
       std::string wanted = identity(e, mergeKey);
       while (true) {
         if (at >= order.size()) {
-          return plain(fmt::format("The order in patch list:\n{}\n doesn't match $setElementOrder list:\n{}\n",
-                                   goPrint(patchList), goPrint(order)));
+          return plain(
+              fmt::format("The order in patch list:\n{}\n doesn't match $setElementOrder list:\n{}\n",
+                          goPrint(patchList), goPrint(order)));
         }
         const Value& o = order.items()[at++];
         if (!mergeKey.empty() && !o.isObject()) return badArgument("map[string]interface {}", o);
@@ -360,6 +381,10 @@ class Merger {
     FieldSchema field;
     if (old->isObject()) {
       KM_TRY(lookUp(schema, key, false, &field));
+      if (field.replace) {
+        *old = std::move(v);
+        return {};
+      }
       return map(*old, v, field.schema);
     }
     if (old->isList()) {

@@ -35,7 +35,8 @@ api::MutableObject configMap() {
 }
 
 api::MutableObject deployment() {
-  return decode<api::apps_v1::Deployment>(R"({"metadata":{"name":"web","finalizers":["x.io/a","x.io/b"]},"spec":{"replicas":2,
+  return decode<api::apps_v1::Deployment>(
+      R"({"metadata":{"name":"web","finalizers":["x.io/a","x.io/b"]},"spec":{"replicas":2,
     "selector":{"matchLabels":{"app":"web"}},"strategy":{"type":"RollingUpdate","rollingUpdate":{"maxSurge":1}},
     "template":{"metadata":{"labels":{"app":"web"}},"spec":{"nodeSelector":{"a":"b"},
     "containers":[{"name":"a","image":"a:1"},{"name":"b","image":"b:1"},{"name":"c","image":"c:1"}]}}}})");
@@ -44,7 +45,8 @@ api::MutableObject deployment() {
 std::string names(const Result<api::MutableObject>& r) {
   if (!r.ok()) return r.status().message();
   std::string out;
-  for (const auto& c : (*r)->as<api::apps_v1::Deployment>().spec.template_.spec.containers) out += c.name.str() + "=" + c.image.str() + " ";
+  for (const auto& c : (*r)->as<api::apps_v1::Deployment>().spec.template_.spec.containers)
+    out += c.name.str() + "=" + c.image.str() + " ";
   return out;
 }
 
@@ -54,12 +56,15 @@ Result<api::MutableObject> patch(PatchKind kind, const api::MutableObject& o, st
 }
 
 TEST(JsonPatch, Operations) {
-  auto r = patch(PatchKind::kJson, configMap(), R"([{"op":"add","path":"/data/n","value":"v"},{"op":"remove","path":"/data/a"},
+  auto r = patch(PatchKind::kJson, configMap(),
+                 R"([{"op":"add","path":"/data/n","value":"v"},{"op":"remove","path":"/data/a"},
     {"op":"replace","path":"/data/b","value":"x"},{"op":"copy","from":"/data/b","path":"/data/c"},
     {"op":"move","from":"/data/n","path":"/data/m"},{"op":"test","path":"/data/c","value":"x"},
     {"op":"add","path":"/metadata/labels/x.io~1y","value":"1"}])");
   ASSERT_TRUE(r.ok()) << r.status().message();
-  EXPECT_EQ(text(**r), R"({"metadata":{"name":"c","labels":{"a":"2","x.io/y":"1","z":"1"}},"data":{"b":"x","c":"x","m":"v"}})");
+  EXPECT_EQ(
+      text(**r),
+      R"({"metadata":{"name":"c","labels":{"a":"2","x.io/y":"1","z":"1"}},"data":{"b":"x","c":"x","m":"v"}})");
 }
 
 TEST(JsonPatch, Refusals) {
@@ -67,10 +72,17 @@ TEST(JsonPatch, Refusals) {
     const char* body;
     int code;
   };
-  for (Case c : {Case{R"([{"op":"test","path":"/data/a","value":"2"}])", 422}, {R"([{"op":"remove","path":"/data/nope"}])", 422},
-                 {R"([{"op":"frob","path":"/data/a"}])", 422}, {R"([null])", 422}, {R"([1])", 400}, {R"({"data":{}})", 400},
-                 {R"([{"op":1,"path":"/data/a"}])", 400}, {R"([{"op":"add")", 400}, {R"([{"op":"add","path":"/data/n","value":1}])", 422},
-                 {R"([{"op":"replace","path":"/kind","value":"Secret"}])", 422}, {R"([{"op":"remove","path":""}])", 422},
+  for (Case c : {Case{R"([{"op":"test","path":"/data/a","value":"2"}])", 422},
+                 {R"([{"op":"remove","path":"/data/nope"}])", 422},
+                 {R"([{"op":"frob","path":"/data/a"}])", 422},
+                 {R"([null])", 422},
+                 {R"([1])", 400},
+                 {R"({"data":{}})", 400},
+                 {R"([{"op":1,"path":"/data/a"}])", 400},
+                 {R"([{"op":"add")", 400},
+                 {R"([{"op":"add","path":"/data/n","value":1}])", 422},
+                 {R"([{"op":"replace","path":"/kind","value":"Secret"}])", 422},
+                 {R"([{"op":"remove","path":""}])", 422},
                  {R"([{"op":"add","path":"/metadata/labels/a/b","value":"x"}])", 422}}) {
     auto r = patch(PatchKind::kJson, configMap(), c.body);
     EXPECT_FALSE(r.ok()) << c.body;
@@ -92,16 +104,21 @@ TEST(JsonPatch, NegativeIndex) {
 
 TEST(JsonPatch, StrictQuotesTheObject) {
   StrictErrors strict;
-  auto r = applyPatch(PatchKind::kJson, *configMap(), R"([{"op":"add","path":"/dato","value":{"n":"1"},"why":"not"}])", &strict, true);
+  auto r = applyPatch(PatchKind::kJson, *configMap(),
+                      R"([{"op":"add","path":"/dato","value":{"n":"1"},"why":"not"}])", &strict, true);
   ASSERT_FALSE(r.ok());
   EXPECT_EQ(r.status().message(),
-            " \"\" is invalid: patch: Invalid value: \"{\\\"apiVersion\\\":\\\"v1\\\",\\\"data\\\":{\\\"a\\\":\\\"1\\\",\\\"b\\\":\\\"2\\\"},"
-            "\\\"dato\\\":{\\\"n\\\":\\\"1\\\"},\\\"kind\\\":\\\"ConfigMap\\\",\\\"metadata\\\":{\\\"name\\\":\\\"c\\\",\\\"labels\\\":{\\\"a\\\":"
-            "\\\"2\\\",\\\"z\\\":\\\"1\\\"}}}\": strict decoding error: json patch unknown field \"[0].why\", unknown field \"dato\"");
+            " \"\" is invalid: patch: Invalid value: "
+            "\"{\\\"apiVersion\\\":\\\"v1\\\",\\\"data\\\":{\\\"a\\\":\\\"1\\\",\\\"b\\\":\\\"2\\\"},"
+            "\\\"dato\\\":{\\\"n\\\":\\\"1\\\"},\\\"kind\\\":\\\"ConfigMap\\\",\\\"metadata\\\":{"
+            "\\\"name\\\":\\\"c\\\",\\\"labels\\\":{\\\"a\\\":"
+            "\\\"2\\\",\\\"z\\\":\\\"1\\\"}}}\": strict decoding error: json patch unknown field "
+            "\"[0].why\", unknown field \"dato\"");
 }
 
 TEST(MergePatch, Members) {
-  auto r = patch(PatchKind::kMerge, configMap(), R"({"data":{"a":null,"c":"3"},"metadata":{"labels":{"z":null}}})");
+  auto r = patch(PatchKind::kMerge, configMap(),
+                 R"({"data":{"a":null,"c":"3"},"metadata":{"labels":{"z":null}}})");
   ASSERT_TRUE(r.ok());
   EXPECT_EQ(text(**r), R"({"metadata":{"name":"c","labels":{"a":"2"}},"data":{"b":"2","c":"3"}})");
   EXPECT_EQ(patch(PatchKind::kMerge, configMap(), "null").status().message(), "Invalid JSON Patch");
@@ -116,22 +133,29 @@ TEST(MergePatch, EmptyManagedFieldsAskForReset) {
 }
 
 TEST(StrategicPatch, KeyedLists) {
-  EXPECT_EQ(names(patch(PatchKind::kStrategicMerge, deployment(),
-                        R"({"spec":{"template":{"spec":{"containers":[{"name":"b","image":"b:2"},{"name":"d","image":"d:1"}]}}}})")),
-            "a=a:1 b=b:2 d=d:1 c=c:1 ");
+  EXPECT_EQ(
+      names(patch(
+          PatchKind::kStrategicMerge, deployment(),
+          R"({"spec":{"template":{"spec":{"containers":[{"name":"b","image":"b:2"},{"name":"d","image":"d:1"}]}}}})")),
+      "a=a:1 b=b:2 d=d:1 c=c:1 ");
   EXPECT_EQ(names(patch(PatchKind::kStrategicMerge, deployment(),
                         R"({"spec":{"template":{"spec":{"containers":[{"name":"b","$patch":"delete"}]}}}})")),
             "a=a:1 c=c:1 ");
-  EXPECT_EQ(names(patch(PatchKind::kStrategicMerge, deployment(),
-                        R"({"spec":{"template":{"spec":{"containers":[{"$patch":"replace"},{"name":"x","image":"x:1"}]}}}})")),
-            "x=x:1 ");
-  EXPECT_EQ(names(patch(PatchKind::kStrategicMerge, deployment(),
-                        R"({"spec":{"template":{"spec":{"$setElementOrder/containers":[{"name":"c"},{"name":"a"},{"name":"b"}]}}}})")),
-            "c=c:1 a=a:1 b=b:1 ");
+  EXPECT_EQ(
+      names(patch(
+          PatchKind::kStrategicMerge, deployment(),
+          R"({"spec":{"template":{"spec":{"containers":[{"$patch":"replace"},{"name":"x","image":"x:1"}]}}}})")),
+      "x=x:1 ");
+  EXPECT_EQ(
+      names(patch(
+          PatchKind::kStrategicMerge, deployment(),
+          R"({"spec":{"template":{"spec":{"$setElementOrder/containers":[{"name":"c"},{"name":"a"},{"name":"b"}]}}}})")),
+      "c=c:1 a=a:1 b=b:1 ");
 }
 
 TEST(StrategicPatch, PrimitiveLists) {
-  auto r = patch(PatchKind::kStrategicMerge, deployment(), R"({"metadata":{"$deleteFromPrimitiveList/finalizers":["x.io/a"],
+  auto r = patch(PatchKind::kStrategicMerge, deployment(),
+                 R"({"metadata":{"$deleteFromPrimitiveList/finalizers":["x.io/a"],
     "$setElementOrder/finalizers":["x.io/c","x.io/b"],"finalizers":["x.io/c"]}})");
   ASSERT_TRUE(r.ok()) << r.status().message();
   ASSERT_EQ((*r)->meta().finalizers.size(), 2u);
@@ -160,7 +184,8 @@ TEST(StrategicPatch, Refusals) {
                   "unknown patch type: %!s(int64=7) in map: map[$patch:7]"},
                  {R"({"spec":{"template":{"spec":{"containers":[{"$patch":"merge","name":"a"}]}}}})", 500,
                   "merging lists cannot yet be specified in the patch"},
-                 {R"({"metadata":{"$setElementOrder/finalizers":"x"}})", 500, "expected a []interface {}, but received a string"},
+                 {R"({"metadata":{"$setElementOrder/finalizers":"x"}})", 500,
+                  "expected a []interface {}, but received a string"},
                  {R"(null x)", 400, "invalid character 'x' after top-level value"},
                  {R"({)", 400, "unexpected end of JSON input"},
                  {R"({"spec":{"template":{"spec":{"containers":[{"image":"x"}]}}}})", 500,
@@ -170,7 +195,8 @@ TEST(StrategicPatch, Refusals) {
     EXPECT_EQ(r.status().code(), c.code) << c.body;
     EXPECT_EQ(r.status().message(), c.message);
   }
-  EXPECT_EQ(patch(PatchKind::kStrategicMerge, deployment(), R"({"spec":{"replicas":"x"}})").status().code(), 422);
+  EXPECT_EQ(patch(PatchKind::kStrategicMerge, deployment(), R"({"spec":{"replicas":"x"}})").status().code(),
+            422);
   EXPECT_TRUE(patch(PatchKind::kStrategicMerge, deployment(), R"({"spec":{"replicas":3.0}})").ok());
   EXPECT_EQ(patch(PatchKind::kMerge, deployment(), R"({"spec":{"replicas":3.0}})").status().code(), 422);
 }
@@ -188,9 +214,15 @@ TEST(Patch, SurvivesGarbage) {
     for (int n = static_cast<int>(rng() % 4); n >= 0; n--) {
       size_t at = rng() % body.size();
       switch (rng() % 4) {
-        case 0: body[at] = "{}[]\",:01an"[rng() % 11]; break;
-        case 1: body.erase(at, rng() % 12); break;
-        case 2: body.insert(at, body.substr(rng() % body.size(), rng() % 30)); break;
+        case 0:
+          body[at] = "{}[]\",:01an"[rng() % 11];
+          break;
+        case 1:
+          body.erase(at, rng() % 12);
+          break;
+        case 2:
+          body.insert(at, body.substr(rng() % body.size(), rng() % 30));
+          break;
         default: {
           // Swap one value for another of some type.
           size_t colon = body.find(':', at);

@@ -1,0 +1,10 @@
+// What the rows of servers.cc run.
+#pragma once
+
+#include "km/server_table.h"
+
+namespace km {
+
+int runApiServer(ServerCall& call);
+
+}  // namespace km
