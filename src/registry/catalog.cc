@@ -21,6 +21,8 @@ constexpr Row kRows[] = {
     {"", "events", makeEvent},
     {"", "namespaces", makeNamespace},
     {"", "nodes", makeNode},
+    {"", "pods", makePod},
+    {"", "podtemplates", makePodTemplate},
     {"", "secrets", makeSecret},
     {"", "serviceaccounts", makeServiceAccount},
     {"coordination.k8s.io", "leases", makeLease},

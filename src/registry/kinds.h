@@ -10,7 +10,7 @@ namespace km::registry {
 using MakeStrategy = std::unique_ptr<Strategy>();
 
 // core
-MakeStrategy makeConfigMap, makeEndpoints, makeEvent, makeNamespace, makeNode, makeSecret, makeServiceAccount;
+MakeStrategy makeConfigMap, makeEndpoints, makeEvent, makeNamespace, makeNode, makePod, makePodTemplate, makeSecret, makeServiceAccount;
 // coordination, discovery, rbac, scheduling
 MakeStrategy makeLease, makeEndpointSlice, makePriorityClass;
 MakeStrategy makeRole, makeClusterRole, makeRoleBinding, makeClusterRoleBinding;
