@@ -6,5 +6,6 @@
 namespace km {
 
 int runApiServer(ServerCall& call);
+int runServer(ServerCall& call);
 
 }  // namespace km

@@ -24,6 +24,11 @@ std::span<const Server> allServers() {
        .help = "The main API entrypoint and interface to the storage system. The API server is also the focal point for all "
                "authorization decisions.",
        .run = runApiServer},
+      {.name = "server",
+       .aliases = {},
+       .oneLine = "Run the control plane: API server, controllers and scheduler",
+       .help = "Runs the whole control plane in one process: the API server on its embedded store, the controllers and the scheduler.",
+       .run = runServer},
       {.name = "version",
        .aliases = {},
        .oneLine = "Print the version",
