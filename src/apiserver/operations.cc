@@ -128,7 +128,12 @@ void Operations::create(CallPtr call, api::MutableObject o, registry::ObjectCall
   // A request that creates a namespace is, for admission, one inside it.
   if (call->served->resource->kind == "Namespace" && call->served->resource->group.empty() && call->ns.empty()) call->ns = meta.name.str();
   dropRepeatedOwners(*o, *call);
-  object::updateManagedFields(nullptr, *o, {call->manager(), call->subresource, clock_.now(), strategy.resetFields(call->subresource), {}});
+  object::FieldWriter writer;
+  writer.manager = call->manager();
+  writer.subresource = call->subresource;
+  writer.now = clock_.now();
+  writer.reset = strategy.resetFields(call->subresource);
+  object::updateManagedFields(nullptr, *o, writer);
   auto stored = toStored(*call, std::move(o));
   if (!stored.ok()) return done(stored.status());
   if (Status s = admitMutating(*call, admission::Operation::kCreate, stored->get(), nullptr); !s.ok()) return done(std::move(s));
@@ -142,7 +147,11 @@ registry::MakeObject Operations::updateMaker(CallPtr call, api::MutableObject bo
   return [this, call, body](const api::ObjectPtr& existing) -> Result<api::MutableObject> {
     api::MutableObject o = body->clone();
     const registry::Strategy& strategy = call->served->registry->strategy();
-    object::FieldWriter writer{call->manager(), call->subresource, clock_.now(), strategy.resetFields(call->subresource), {}};
+    object::FieldWriter writer;
+    writer.manager = call->manager();
+    writer.subresource = call->subresource;
+    writer.now = clock_.now();
+    writer.reset = strategy.resetFields(call->subresource);
     if (existing) {
       KM_ASSIGN(api::ObjectPtr live, toServed(*call, existing));
       object::updateManagedFields(live.get(), *o, writer);
@@ -165,8 +174,12 @@ void Operations::update(CallPtr call, api::MutableObject o, registry::UpdateCall
 registry::MakeObject Operations::patchMaker(CallPtr call, PatchKind kind, std::string body) {
   return [this, call, kind, body = std::move(body)](const api::ObjectPtr& existing) -> Result<api::MutableObject> {
     const registry::Strategy& strategy = call->served->registry->strategy();
-    object::FieldWriter writer{call->manager(), call->subresource, clock_.now(), strategy.resetFields(call->subresource),
-                               [&strategy](api::Object& o) { strategy.setDefaults(o); }};
+    object::FieldWriter writer;
+    writer.manager = call->manager();
+    writer.subresource = call->subresource;
+    writer.now = clock_.now();
+    writer.reset = strategy.resetFields(call->subresource);
+    writer.setDefaults = [&strategy](api::Object& o) { strategy.setDefaults(o); };
     codec::StrictErrors strict;
     codec::StrictErrors* wanted = call->fieldValidation == FieldValidation::kIgnore ? nullptr : &strict;
     api::ObjectPtr live;
@@ -179,7 +192,8 @@ registry::MakeObject Operations::patchMaker(CallPtr call, PatchKind kind, std::s
       KM_TRY(checkBody(*call, *o));
     } else {
       if (!live) return errors::notFound(call->groupResource(), call->name);
-      KM_ASSIGN(o, object::applyPatch(static_cast<object::PatchKind>(kind), *live, body, wanted, call->groupResource()));
+      KM_ASSIGN(o, object::applyPatch(static_cast<object::PatchKind>(kind), *live, body, wanted,
+                                               call->fieldValidation == FieldValidation::kStrict));
       KM_TRY(checkBody(*call, *o));
       strategy.setDefaults(*o);
       object::updateManagedFields(live.get(), *o, writer);

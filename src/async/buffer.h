@@ -13,7 +13,7 @@ class Buffer {
   Buffer(std::string bytes)  // NOLINT: implicit by intent
       : data_(std::make_shared<const std::string>(std::move(bytes))), size_(data_->size()) {}
   Buffer(const char* text) : Buffer(std::string(text)) {}  // NOLINT: implicit by intent
-  Buffer(std::shared_ptr<const std::string> data)         // NOLINT: implicit by intent
+  Buffer(std::shared_ptr<const std::string> data)          // NOLINT: implicit by intent
       : data_(std::move(data)), size_(data_ ? data_->size() : 0) {}
   Buffer(std::shared_ptr<const std::string> data, size_t offset, size_t size)
       : data_(std::move(data)), offset_(offset), size_(size) {}

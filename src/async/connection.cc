@@ -38,9 +38,16 @@ Connection::Connection(Loop& loop, UniqueFd fd)
       fd_(std::move(fd)),
       watch_(std::make_unique<FdWatch>(loop, fd_.get())),
       remote_(remoteAddress(fd_.get())),
-      local_(localAddress(fd_.get())) {}
+      local_(localAddress(fd_.get())) {
+  loop_.track(this, [this] {
+    auto keep = handler_;
+    close(errors::failed("the loop ended"));
+    if (keep) keep->onAbandoned();
+  });
+}
 
-std::shared_ptr<Connection> Connection::server(Loop& loop, UniqueFd fd, const std::shared_ptr<TlsContext>& tls) {
+std::shared_ptr<Connection> Connection::server(Loop& loop, UniqueFd fd,
+                                               const std::shared_ptr<TlsContext>& tls) {
   std::shared_ptr<Connection> c(new Connection(loop, std::move(fd)));
   if (tls) {
     c->settings_ = tls->current();
@@ -51,7 +58,8 @@ std::shared_ptr<Connection> Connection::server(Loop& loop, UniqueFd fd, const st
   return c;
 }
 
-std::shared_ptr<Connection> Connection::client(Loop& loop, UniqueFd fd, const std::shared_ptr<TlsContext>& tls,
+std::shared_ptr<Connection> Connection::client(Loop& loop, UniqueFd fd,
+                                               const std::shared_ptr<TlsContext>& tls,
                                                const std::string& host, std::string_view alpn) {
   std::shared_ptr<Connection> c(new Connection(loop, std::move(fd)));
   if (!tls) return c;
@@ -76,6 +84,7 @@ std::shared_ptr<Connection> Connection::client(Loop& loop, UniqueFd fd, const st
 }
 
 Connection::~Connection() {
+  loop_.untrack(this);
   watch_.reset();
   SSL_free(ssl_);
 }
@@ -99,7 +108,8 @@ void Connection::start(std::shared_ptr<ConnectionHandler> handler) {
 
 void Connection::setHandler(std::shared_ptr<ConnectionHandler> handler) {
   if (closed_) {
-    loop_.post([handler = std::move(handler)] { handler->onClosed(errors::failed("the connection is closed")); });
+    loop_.post(
+        [handler = std::move(handler)] { handler->onClosed(errors::failed("the connection is closed")); });
     return;
   }
   handler_ = std::move(handler);

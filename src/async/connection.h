@@ -25,14 +25,17 @@ class ConnectionHandler {
   virtual bool onEof() { return false; }
   // Last call, exactly once, whoever closed. Success: an orderly end. The handler is released afterwards.
   virtual void onClosed(const Status& why) = 0;
+  // Instead of onClosed when the loop is destroyed with the connection still open: drop references that lead
+  // back to the connection. Call nobody.
+  virtual void onAbandoned() {}
 };
 
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
   // Take the socket; `tls` null: plain. start() must follow on the loop's thread.
   static std::shared_ptr<Connection> server(Loop& loop, UniqueFd fd, const std::shared_ptr<TlsContext>& tls);
-  // `host` is verified against the server's certificate unless the settings name another. `alpn`, if not empty,
-  // is the only protocol offered.
+  // `host` is verified against the server's certificate unless the settings name another. `alpn`, if not
+  // empty, is the only protocol offered.
   static std::shared_ptr<Connection> client(Loop& loop, UniqueFd fd, const std::shared_ptr<TlsContext>& tls,
                                             const std::string& host, std::string_view alpn = {});
   ~Connection();

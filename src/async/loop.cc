@@ -11,6 +11,7 @@
 #include <cassert>
 #include <mutex>
 #include <thread>
+#include <unordered_map>
 
 namespace km::async {
 
@@ -33,17 +34,38 @@ struct Loop::Impl {
   std::vector<Task> posted;  // guarded by mutex
   std::vector<Task> running;
   std::vector<Task> deferred, deferredRunning;
+  std::unordered_map<const void*, Task> tracked;
+  std::shared_ptr<LoopHandle> handle;
 };
 
 Loop::Loop() : impl_(std::make_unique<Impl>()) {
   // A peer that went away is an error of the write, not the end of the process.
   static const auto ignored = ::signal(SIGPIPE, SIG_IGN);
   (void)ignored;
+  impl_->handle = std::make_shared<LoopHandle>(this);
+}
+
+void LoopHandle::post(Task task) {
+  std::lock_guard lock(mutex_);
+  if (loop_ != nullptr) loop_->post(std::move(task));
+}
+
+std::shared_ptr<LoopHandle> Loop::handle() const {
+  return impl_->handle;
 }
 
 Loop::~Loop() {
   stop();
   join();
+  {
+    std::lock_guard lock(impl_->handle->mutex_);
+    impl_->handle->loop_ = nullptr;
+  }
+  while (!impl_->tracked.empty()) {
+    Task atEnd = std::move(impl_->tracked.begin()->second);
+    impl_->tracked.erase(impl_->tracked.begin());
+    atEnd();
+  }
   // Tasks may hold objects that post again while they are destroyed.
   for (int i = 0; i < 16; ++i) {
     std::vector<Task> left;
@@ -133,6 +155,14 @@ void Loop::runDeferred() {
     impl_->deferredRunning.clear();
   }
   if (!impl_->deferred.empty()) post([] {});  // another turn follows at once
+}
+
+void Loop::track(const void* key, Task atEnd) {
+  impl_->tracked[key] = std::move(atEnd);
+}
+
+void Loop::untrack(const void* key) {
+  impl_->tracked.erase(key);
 }
 
 bool Loop::inThread() const {

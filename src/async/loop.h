@@ -5,6 +5,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,21 @@
 namespace km::async {
 
 using Task = std::function<void()>;
+
+class Loop;
+
+// A way to a loop that may be gone meanwhile. From any thread.
+class LoopHandle {
+ public:
+  explicit LoopHandle(Loop* loop) : loop_(loop) {}
+  // The task is destroyed unrun if the loop is gone.
+  void post(Task task);
+
+ private:
+  friend class Loop;
+  std::mutex mutex_;
+  Loop* loop_;  // guarded by mutex_
+};
 
 class Loop {
  public:
@@ -32,10 +48,16 @@ class Loop {
 
   // From any thread: runs the task on the loop, in the order of the posts of one thread.
   void post(Task task);
+  std::shared_ptr<LoopHandle> handle() const;
   // Runs the task now if called on the loop's thread, else posts it.
   void dispatch(Task task);
   // On the loop's thread: runs the task at the end of this turn, after the callbacks that are ready now.
   void defer(Task task);
+
+  // On the loop's thread: runs the task when the loop is destroyed, unless untracked before. For objects that
+  // keep themselves alive until something happens on the loop, and would leak when it never does.
+  void track(const void* key, Task atEnd);
+  void untrack(const void* key);
 
   bool inThread() const;
   static Loop* current();  // the loop of this thread, or null
@@ -66,8 +88,8 @@ class Timer {
   std::shared_ptr<State> state_;
 };
 
-// Readiness of a descriptor, on its loop's thread only. The descriptor stays the caller's and must outlive the
-// watch. One-shot: each call arms the callback once. Destroying the watch drops the callbacks.
+// Readiness of a descriptor, on its loop's thread only. The descriptor stays the caller's and must outlive
+// the watch. One-shot: each call arms the callback once. Destroying the watch drops the callbacks.
 class FdWatch {
  public:
   FdWatch(Loop& loop, int fd);

@@ -49,7 +49,8 @@ Status prepare(const ProcessSpec& spec, Actions& a, std::vector<UniqueFd>& held)
     if (child >= 0 && child < 3) named[child] = true;
   }
   for (int i = 0; i < 3; ++i) {
-    if (!named[i]) posix_spawn_file_actions_addopen(&a.files, i, "/dev/null", i == 0 ? O_RDONLY : O_WRONLY, 0);
+    if (!named[i])
+      posix_spawn_file_actions_addopen(&a.files, i, "/dev/null", i == 0 ? O_RDONLY : O_WRONLY, 0);
   }
   for (auto [child, ours] : high) posix_spawn_file_actions_adddup2(&a.files, ours, child);
   if (!spec.cwd.empty()) posix_spawn_file_actions_addchdir_np(&a.files, spec.cwd.c_str());

@@ -27,7 +27,8 @@ struct ProcessExit {
   int signal = 0;  // the signal that ended it
 };
 
-// On its loop's thread only. Destroying it does not kill the child: it is reaped in the background by the loop.
+// On its loop's thread only. Destroying it does not kill the child: it is reaped in the background by the
+// loop.
 class Process {
  public:
   static Result<std::unique_ptr<Process>> spawn(Loop& loop, const ProcessSpec& spec,

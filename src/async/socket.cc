@@ -95,7 +95,8 @@ Result<UniqueFd> listenTcp(std::string_view address, int port, ListenOptions opt
     parseNumeric("0.0.0.0", port, v4);
     return listenOn(v4, options, false);
   }
-  if (!parseNumeric(address, port, parsed)) return errors::failed("not an IP address: " + std::string(address));
+  if (!parseNumeric(address, port, parsed))
+    return errors::failed("not an IP address: " + std::string(address));
   auto made = listenOn(parsed, options, false);
   if (!made.ok()) {
     return errors::failed("cannot listen on " + format(parsed.storage, parsed.length) + ": " +
@@ -160,7 +161,8 @@ void tuneTcp(int fd) {
 }
 
 struct Acceptor::State {
-  State(Loop& loop, UniqueFd listener) : listener(std::move(listener)), watch(loop, this->listener.get()), pause(loop) {}
+  State(Loop& loop, UniqueFd listener)
+      : listener(std::move(listener)), watch(loop, this->listener.get()), pause(loop) {}
   UniqueFd listener;
   FdWatch watch;
   Timer pause;
@@ -220,6 +222,7 @@ struct Connecting : std::enable_shared_from_this<Connecting> {
   void finish(Result<UniqueFd> result) {
     if (done) return;
     done = true;
+    loop.untrack(this);
     watch.reset();
     timer.cancel();
     auto call = std::move(callback);
@@ -256,6 +259,12 @@ struct Connecting : std::enable_shared_from_this<Connecting> {
       self->timer.start(timeout, [weak] {
         if (auto s = weak.lock()) s->finish(errors::failed("dial " + s->what + ": i/o timeout"));
       });
+      self->loop.track(self.get(), [weak] {
+        auto s = weak.lock();
+        if (!s) return;
+        s->done = true;
+        s->watch.reset();
+      });
       self->attempt(ECONNREFUSED);
     });
   }
@@ -266,34 +275,44 @@ struct Connecting : std::enable_shared_from_this<Connecting> {
 void resolveInBackground(std::function<void()> work);  // resolver.cc
 
 void connectTcp(Loop& loop, const std::string& host, int port, Duration timeout, ConnectCallback callback) {
-  auto c = std::make_shared<Connecting>(loop);
-  c->callback = std::move(callback);
-  c->what = "tcp " + host + ":" + std::to_string(port);
+  std::string what = "tcp " + host + ":" + std::to_string(port);
   Address numeric;
   if (parseNumeric(host, port, numeric)) {
+    auto c = std::make_shared<Connecting>(loop);
+    c->callback = std::move(callback);
+    c->what = what;
     c->addresses.push_back(numeric);
     c->begin(timeout);
     return;
   }
-  resolveInBackground([c, host, port, timeout, &loop] {
-    addrinfo hints{}, *found = nullptr;
-    hints.ai_socktype = SOCK_STREAM;
-    hints.ai_flags = AI_ADDRCONFIG;
-    int rc = ::getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found);
-    if (rc != 0) {
-      std::string why = "lookup " + host + ": " + gai_strerror(rc);
-      loop.post([c, why] { c->finish(errors::failed(why)); });
-      return;
-    }
-    for (addrinfo* a = found; a != nullptr; a = a->ai_next) {
-      Address address;
-      memcpy(&address.storage, a->ai_addr, a->ai_addrlen);
-      address.length = a->ai_addrlen;
-      c->addresses.push_back(address);
-    }
-    ::freeaddrinfo(found);
-    c->begin(timeout);
-  });
+  // The loop may end during the look-up, so what belongs to it is made afterwards only.
+  resolveInBackground(
+      [handle = loop.handle(), &loop, host, port, timeout, what, callback = std::move(callback)] {
+        addrinfo hints{}, *found = nullptr;
+        hints.ai_socktype = SOCK_STREAM;
+        hints.ai_flags = AI_ADDRCONFIG;
+        int rc = ::getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found);
+        if (rc != 0) {
+          std::string why = "lookup " + host + ": " + gai_strerror(rc);
+          handle->post([callback, why] { callback(errors::failed(why)); });
+          return;
+        }
+        std::vector<Address> addresses;
+        for (addrinfo* a = found; a != nullptr; a = a->ai_next) {
+          Address address;
+          memcpy(&address.storage, a->ai_addr, a->ai_addrlen);
+          address.length = a->ai_addrlen;
+          addresses.push_back(address);
+        }
+        ::freeaddrinfo(found);
+        handle->post([&loop, addresses, what, timeout, callback] {
+          auto c = std::make_shared<Connecting>(loop);
+          c->callback = callback;
+          c->what = what;
+          c->addresses = addresses;
+          c->begin(timeout);
+        });
+      });
 }
 
 void connectUnix(Loop& loop, const std::string& path, ConnectCallback callback) {

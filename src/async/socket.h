@@ -37,7 +37,8 @@ struct ListenOptions {
   int backlog = 1024;
 };
 
-// `address` is an IPv4 or IPv6 address, "" for all (dual stack, IPv4 alone where there is no IPv6); port 0: any.
+// `address` is an IPv4 or IPv6 address, "" for all (dual stack, IPv4 alone where there is no IPv6); port 0:
+// any.
 Result<UniqueFd> listenTcp(std::string_view address, int port, ListenOptions options = {});
 // Replaces a socket file that is there. `mode` is that of the file.
 Result<UniqueFd> listenUnix(const std::string& path, int mode = 0660);

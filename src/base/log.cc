@@ -103,9 +103,9 @@ void appendHeader(std::string& out, Severity severity, const LogWhere& where) {
   out += ' ';
   appendDigits(out, getpid(), 7, ' ');
   out += ' ';
-  out += baseName(where.file_name());
+  out += baseName(where.file);
   out += ':';
-  appendDigits(out, where.line(), 0, ' ');
+  appendDigits(out, where.line, 0, ' ');
   out += "] ";
 }
 
@@ -175,7 +175,8 @@ void writeStructured(Severity severity, const LogWhere& where, const Status* err
 
 }  // namespace
 
-LogValue::LogValue(const Status& status) : kind_(kText), text_(status.ok() ? "<nil>" : status.message()) {}
+LogValue::LogValue(const Status& status)
+    : kind_(kText), text_(status.ok() ? std::string_view("<nil>") : std::string_view(status.message())) {}
 
 void LogValue::appendTo(std::string& out, bool quoted) const {
   switch (kind_) {

@@ -11,7 +11,6 @@
 #include <cstdint>
 #include <functional>
 #include <initializer_list>
-#include <source_location>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -59,7 +58,14 @@ struct LogField {
   LogValue value;
 };
 using LogFields = std::initializer_list<LogField>;
-using LogWhere = std::source_location;
+// Where a line comes from. std::source_location is not in clang 14, which builds the fuzzers.
+struct LogWhere {
+  const char* file;
+  int line;
+  static constexpr LogWhere current(const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+    return {file, line};
+  }
+};
 
 // Structured lines (klog's InfoS, ErrorS): logInfo("Pod started", {{"pod", name}, {"after", took}}).
 void logInfo(std::string_view message, LogFields fields = {}, LogWhere where = LogWhere::current());

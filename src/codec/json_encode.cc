@@ -325,8 +325,23 @@ void appendJsonDouble(std::string& out, double v) {
   char buf[40];
   double abs = std::fabs(v);
   bool scientific = abs != 0 && (abs < 1e-6 || abs >= 1e21);
-  auto r = std::to_chars(buf, buf + sizeof buf, v, scientific ? std::chars_format::scientific : std::chars_format::fixed);
+  // Beyond 2^53 to_chars writes every digit of a fixed number; Go writes the shortest ones and zeros behind them.
+  bool shortest = scientific || abs >= 9007199254740992.0;
+  auto r = std::to_chars(buf, buf + sizeof buf, v, shortest ? std::chars_format::scientific : std::chars_format::fixed);
   std::string_view s(buf, static_cast<size_t>(r.ptr - buf));
+  if (shortest && !scientific) {
+    size_t e = s.find('e');
+    size_t digits = 0;
+    int exponent = 0;
+    std::from_chars(s.data() + e + 2, r.ptr, exponent);
+    for (char c : s.substr(0, e)) {
+      if (c == '.') continue;
+      out += c;
+      if (c != '-') digits++;
+    }
+    out.append(static_cast<size_t>(exponent) + 1 - digits, '0');
+    return;
+  }
   // Go writes e-9, not e-09.
   if (scientific && s.size() >= 4 && s[s.size() - 4] == 'e' && s[s.size() - 3] == '-' && s[s.size() - 2] == '0') {
     out.append(s.substr(0, s.size() - 2));

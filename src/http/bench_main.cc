@@ -1,5 +1,5 @@
-// A server for trials by hand: http_bench [THREADS [PORT [BODY BYTES]]]. /body answers with a cached body, /echo
-// with the request's, /watch streams a line a second until the client goes.
+// A server for trials by hand: http_bench [THREADS [PORT [BODY BYTES]]]. /body answers with a cached body,
+// /echo with the request's, /watch streams a line a second until the client goes.
 #include <stdio.h>
 
 #include <condition_variable>
@@ -24,7 +24,8 @@ class BenchHandler final : public Handler {
       exchange->onClose([timer] { timer->cancel(); });
       tick(exchange, timer);
     } else {
-      exchange->respond(200, {{"content-type", "application/json"}, {"cache-control", "no-cache, private"}}, Body(body_));
+      exchange->respond(200, {{"content-type", "application/json"}, {"cache-control", "no-cache, private"}},
+                        Body(body_));
     }
   }
 
@@ -64,9 +65,8 @@ int run(int threads, int port, size_t size) {
   printf("https %d, http %d\n", *https, *http);
   fflush(stdout);
   async::Loop main;
-  async::Signals signals(main, {2, 15}, [&](int) {
-    server->shutdown(std::chrono::seconds(5), [&] { main.stop(); });
-  });
+  async::Signals signals(main, {2, 15},
+                         [&](int) { server->shutdown(std::chrono::seconds(5), [&] { main.stop(); }); });
   main.run();
   server.reset();
   return 0;
@@ -76,5 +76,6 @@ int run(int threads, int port, size_t size) {
 }  // namespace km::http
 
 int main(int argc, char** argv) {
-  return km::http::run(argc > 1 ? atoi(argv[1]) : 2, argc > 2 ? atoi(argv[2]) : 0, argc > 3 ? atoi(argv[3]) : 1024);
+  return km::http::run(argc > 1 ? atoi(argv[1]) : 2, argc > 2 ? atoi(argv[2]) : 0,
+                       argc > 3 ? atoi(argv[3]) : 1024);
 }

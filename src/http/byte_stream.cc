@@ -68,6 +68,7 @@ class ConnectionStream final : public ByteStream,
       tellClosed();
     }
   }
+  void onAbandoned() override { auto dropped = std::move(handler_); }
 
  private:
   void deliverLeftover() {

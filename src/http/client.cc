@@ -1,5 +1,6 @@
 #include "http/client.h"
 
+#include <algorithm>
 #include <map>
 #include <unordered_set>
 
@@ -87,7 +88,8 @@ void Pool::serve() {
     ++call->attempts;
     free->begin(call);
   }
-  size_t want = http1 ? waiting.size() : (waiting.empty() ? 0 : 1);
+  size_t room = options.maxHttp1Connections - std::min(options.maxHttp1Connections, connections.size());
+  size_t want = http1 ? std::min(waiting.size(), room) : (waiting.empty() ? 0 : 1);
   while (!closed && dialing < want) dial();
 }
 
@@ -141,7 +143,8 @@ void Pool::dial() {
 void Pool::dialed(Result<async::UniqueFd> fd) {
   if (!fd.ok()) return dialFailed(fd.status());
   if (closed) return;
-  auto connection = Connection::client(loop, std::move(fd).value(), endpoint.tls, endpoint.host, offered(endpoint));
+  auto connection =
+      Connection::client(loop, std::move(fd).value(), endpoint.tls, endpoint.host, offered(endpoint));
   std::weak_ptr<Pool> weak = weak_from_this();
   std::weak_ptr<Connection> weakConnection = connection;
   greeting.push_back(connection);
@@ -212,6 +215,7 @@ void poolClosed(const std::weak_ptr<Pool>& weak, ClientConn* connection) {
     all.erase(all.begin() + static_cast<long>(i));
     break;
   }
+  pool->serve();
 }
 
 void poolRetry(const std::shared_ptr<CallImpl>& call) {
@@ -261,7 +265,8 @@ void Client::Core::sweepLater() {
 void Client::Core::start(const Endpoint& endpoint, const std::shared_ptr<CallImpl>& call) {
   if (call->done) return;
   if (closed) return call->fail(errors::failed("the client is closed"));
-  Key key{endpoint.host, endpoint.port, endpoint.unixPath, endpoint.tls.get(), static_cast<int>(endpoint.speak)};
+  Key key{endpoint.host, endpoint.port, endpoint.unixPath, endpoint.tls.get(),
+          static_cast<int>(endpoint.speak)};
   auto& pool = pools[key];
   if (!pool) pool = std::make_shared<Pool>(loop, options, endpoint);
   call->pool = pool;
@@ -365,22 +370,25 @@ class Upgrading final : public async::ConnectionHandler, public std::enable_shar
 
 }  // namespace
 
-void Client::upgrade(const Endpoint& endpoint, CallOptions options, std::function<void(Result<Upgraded>)> callback) {
+void Client::upgrade(const Endpoint& endpoint, CallOptions options,
+                     std::function<void(Result<Upgraded>)> callback) {
   if (!options.headers.has("connection")) options.headers.add("connection", "Upgrade");
   std::string head = h1RequestHead(options, authorityOf(endpoint));
   Loop& loop = core_->loop;
   Duration timeout = options.timeout > Duration::zero() ? options.timeout : core_->options.dialTimeout;
-  dialEndpoint(loop, endpoint, timeout, [&loop, endpoint, head, callback, timeout](Result<async::UniqueFd> fd) {
-    if (!fd.ok()) return callback(fd.status());
-    auto handler = std::make_shared<Upgrading>(head, callback);
-    handler->connection = Connection::client(loop, std::move(fd).value(), endpoint.tls, endpoint.host, "http/1.1");
-    handler->timer = std::make_unique<async::Timer>(loop);
-    std::weak_ptr<Upgrading> weak = handler;
-    handler->timer->start(timeout, [weak] {
-      if (auto h = weak.lock()) h->connection->close(errors::timeout("upgrade timed out", 0));
-    });
-    handler->connection->start(handler);
-  });
+  dialEndpoint(loop, endpoint, timeout,
+               [&loop, endpoint, head, callback, timeout](Result<async::UniqueFd> fd) {
+                 if (!fd.ok()) return callback(fd.status());
+                 auto handler = std::make_shared<Upgrading>(head, callback);
+                 handler->connection =
+                     Connection::client(loop, std::move(fd).value(), endpoint.tls, endpoint.host, "http/1.1");
+                 handler->timer = std::make_unique<async::Timer>(loop);
+                 std::weak_ptr<Upgrading> weak = handler;
+                 handler->timer->start(timeout, [weak] {
+                   if (auto h = weak.lock()) h->connection->close(errors::timeout("upgrade timed out", 0));
+                 });
+                 handler->connection->start(handler);
+               });
 }
 
 Result<Fetched> fetch(const Endpoint& endpoint, CallOptions options) {

@@ -15,7 +15,11 @@ namespace km::http {
 
 // Where a request goes. Requests to equal endpoints share connections.
 struct Endpoint {
-  enum class Speak { kAuto, kHttp1, kHttp2 };  // kAuto: by ALPN under TLS, else HTTP/1.1; kHttp2: without asking
+  enum class Speak {
+    kAuto,
+    kHttp1,
+    kHttp2
+  };  // kAuto: by ALPN under TLS, else HTTP/1.1; kHttp2: without asking
   std::string host;
   int port = 0;
   std::string unixPath;                    // instead of host and port
@@ -38,8 +42,8 @@ struct CallOptions {
   std::string target = "/";  // path and query, escaped
   Headers headers;           // host, content-length and the like are added
   Body body;
-  bool streamBody = false;   // more body comes by Call::write, up to Call::finishBody
-  Duration timeout{0};       // of the whole call; 0: none
+  bool streamBody = false;  // more body comes by Call::write, up to Call::finishBody
+  Duration timeout{0};      // of the whole call; 0: none
 };
 
 // Called on the client's loop. After onEnd or onError, exactly one of which comes, nothing more is called.
@@ -72,6 +76,7 @@ struct ClientOptions {
   // An HTTP/2 connection that was silent this long is pinged, and closed without an answer within the second.
   Duration pingAfter = std::chrono::seconds(30);
   Duration pingTimeout = std::chrono::seconds(15);
+  size_t maxHttp1Connections = 256;  // to one endpoint; further calls wait
   uint32_t streamWindow = 4 << 20;
   uint32_t connectionWindow = 64 << 20;
 };
@@ -90,8 +95,8 @@ class Client {
   // On the loop's thread, or after the loop stopped. Calls in progress end with an error later in the turn.
   ~Client();
 
-  // From any thread; the calls back come later. A request that the server has surely not handled (a connection
-  // closed while idle, GOAWAY, REFUSED_STREAM) is sent again on another connection.
+  // From any thread; the calls back come later. A request that the server has surely not handled (a
+  // connection closed while idle, GOAWAY, REFUSED_STREAM) is sent again on another connection.
   std::shared_ptr<Call> send(const Endpoint& endpoint, CallOptions options, CallHandler handler);
 
   // From any thread. Over an HTTP/1.1 connection of its own. `options.headers` name the upgrade; "connection:

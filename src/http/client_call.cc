@@ -34,7 +34,8 @@ size_t CallImpl::write(Buffer bytes) {
     return posted + queued;
   }
   size_t total = posted + queued;
-  loop.post([self = shared_from_this(), add, bytes = std::move(bytes)]() mutable { add(*self, std::move(bytes)); });
+  loop.post(
+      [self = shared_from_this(), add, bytes = std::move(bytes)]() mutable { add(*self, std::move(bytes)); });
   return total;
 }
 

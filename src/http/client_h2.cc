@@ -16,7 +16,7 @@ constexpr size_t kMaxOutput = 256 << 10;
 struct Incoming {
   std::shared_ptr<CallImpl> call;
   int status = 0;
-  Headers headers;   // of the head, then of the trailers
+  Headers headers;  // of the head, then of the trailers
   bool headDone = false;
   bool ended = false;
 };
@@ -29,7 +29,8 @@ class H2Conn final : public ClientConn, public std::enable_shared_from_this<H2Co
   bool isHttp2() const override { return true; }
   bool available() const override {
     return !dead_ && !goingAway_ && nghttp2_session_check_request_allowed(session_) != 0 &&
-           streams_.size() < nghttp2_session_get_remote_settings(session_, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS) &&
+           streams_.size() <
+               nghttp2_session_get_remote_settings(session_, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS) &&
            (settingsSeen_ || streams_.size() < 100);
   }
   void begin(const std::shared_ptr<CallImpl>& call) override;
@@ -81,8 +82,8 @@ nghttp2_session_callbacks* callbacks() {
     nghttp2_session_callbacks* c;
     nghttp2_session_callbacks_new(&c);
     nghttp2_session_callbacks_set_on_header_callback(
-        c, [](nghttp2_session*, const nghttp2_frame* f, const uint8_t* name, size_t nameSize, const uint8_t* value,
-              size_t valueSize, uint8_t, void* u) {
+        c, [](nghttp2_session*, const nghttp2_frame* f, const uint8_t* name, size_t nameSize,
+              const uint8_t* value, size_t valueSize, uint8_t, void* u) {
           return self(u)->onHeader(f, {reinterpret_cast<const char*>(name), nameSize},
                                    {reinterpret_cast<const char*>(value), valueSize});
         });
@@ -93,9 +94,12 @@ nghttp2_session_callbacks* callbacks() {
           return self(u)->onDataChunk(stream, {reinterpret_cast<const char*>(data), size});
         });
     nghttp2_session_callbacks_set_on_stream_close_callback(
-        c, [](nghttp2_session*, int32_t stream, uint32_t code, void* u) { return self(u)->onStreamClose(stream, code); });
+        c, [](nghttp2_session*, int32_t stream, uint32_t code, void* u) {
+          return self(u)->onStreamClose(stream, code);
+        });
     nghttp2_session_callbacks_set_send_data_callback(
-        c, [](nghttp2_session*, nghttp2_frame*, const uint8_t* header, size_t length, nghttp2_data_source* source,
+        c, [](nghttp2_session*, nghttp2_frame*, const uint8_t* header, size_t length,
+              nghttp2_data_source* source,
               void* u) { return self(u)->sendData(*static_cast<CallImpl*>(source->ptr), header, length); });
     return c;
   }();
@@ -145,8 +149,8 @@ void H2Conn::begin(const std::shared_ptr<CallImpl>& call) {
     return self(user)->readData(*static_cast<CallImpl*>(source->ptr), size, flags);
   };
   bool body = call->options.streamBody || call->out.size() > 0;
-  int32_t stream =
-      nghttp2_submit_request(session_, nullptr, fields.data(), fields.size(), body ? &provider : nullptr, nullptr);
+  int32_t stream = nghttp2_submit_request(session_, nullptr, fields.data(), fields.size(),
+                                          body ? &provider : nullptr, nullptr);
   if (stream < 0) {
     goingAway_ = true;
     poolRetry(call);
@@ -205,7 +209,8 @@ void H2Conn::onData(std::string_view bytes) {
   lastRead_ = now();
   pingOut_ = false;
   receiving_ = true;
-  ssize_t n = nghttp2_session_mem_recv(session_, reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
+  ssize_t n =
+      nghttp2_session_mem_recv(session_, reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
   receiving_ = false;
   if (n < 0) shut(errors::failed(std::string("http2: ") + nghttp2_strerror(static_cast<int>(n))));
 }

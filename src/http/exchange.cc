@@ -7,9 +7,10 @@ void Exchange::respond(int status, Headers headers, Body body) {
     if (!closed_) respondNow(status, std::move(headers), std::move(body));
     return;
   }
-  loop().post([self = shared_from_this(), status, headers = std::move(headers), body = std::move(body)]() mutable {
-    if (!self->closed_) self->respondNow(status, std::move(headers), std::move(body));
-  });
+  loop().post(
+      [self = shared_from_this(), status, headers = std::move(headers), body = std::move(body)]() mutable {
+        if (!self->closed_) self->respondNow(status, std::move(headers), std::move(body));
+      });
 }
 
 void Exchange::start(int status, Headers headers) {

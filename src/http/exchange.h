@@ -12,7 +12,8 @@
 namespace km::http {
 
 // Kept by whoever will answer, and by its connection until the answer is sent. All calls may come from any
-// thread unless said otherwise; calls of one thread keep their order. After the client is gone they do nothing.
+// thread unless said otherwise; calls of one thread keep their order. After the client is gone they do
+// nothing.
 class Exchange : public std::enable_shared_from_this<Exchange> {
  public:
   virtual ~Exchange() = default;
@@ -27,7 +28,9 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
   // Returns the bytes not sent yet, this one counted in: slow down when they grow, until onDrain.
   size_t write(Buffer bytes);
   void finish(Headers trailers = {});
-  size_t queued() const { return posted_.load(std::memory_order_relaxed) + queued_.load(std::memory_order_relaxed); }
+  size_t queued() const {
+    return posted_.load(std::memory_order_relaxed) + queued_.load(std::memory_order_relaxed);
+  }
   // Called on the loop each time the queue falls to the low watermark (64 KiB) after it was over it.
   void onDrain(Task callback);
   // Called on the loop, once, when the client goes away or resets before the answer is sent completely;
@@ -36,8 +39,8 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
   // Gives the answer up: resets the stream, or closes the HTTP/1 connection.
   void reset();
 
-  // For a handler that asked for the body as a stream; on the loop's thread, within handle(). The callback gets
-  // the pieces, `last` with the end (maybe an empty piece). No call after onClose.
+  // For a handler that asked for the body as a stream; on the loop's thread, within handle(). The callback
+  // gets the pieces, `last` with the end (maybe an empty piece). No call after onClose.
   void onBody(std::function<void(std::string_view bytes, bool last)> callback);
   void pauseBody();  // on the loop's thread
   void resumeBody();

@@ -65,10 +65,9 @@ H1Parser::Event H1Parser::next(std::string_view& in) {
   size_t end = buffered_.find("\r\n\r\n", from);
   if (end == std::string::npos) {
     in = {};
-    // Looked at early, so that garbage is not collected up to the limit.
-    size_t newline = buffered_.find('\n');
-    if (newline != std::string::npos && (newline == 0 || buffered_[newline - 1] != '\r')) {
-      return fail(400, "a line ends without CR");
+    // Looked at early: such a head would never end.
+    for (size_t i = buffered_.find('\n', from); i != std::string::npos; i = buffered_.find('\n', i + 1)) {
+      if (i == 0 || buffered_[i - 1] != '\r') return fail(400, "a line ends without CR");
     }
     if (buffered_.size() > limits_.headBytes) return fail(431, "request header is too large");
     return Event::kNeedMore;
@@ -122,7 +121,8 @@ bool H1Parser::parseStartLine(std::string_view line) {
       if (line[i] < '0' || line[i] > '9') return fail(400, "malformed HTTP status code"), false;
       status = status * 10 + (line[i] - '0');
     }
-    if (status < 100 || (line.size() > 12 && line[12] != ' ')) return fail(400, "malformed HTTP status code"), false;
+    if (status < 100 || (line.size() > 12 && line[12] != ' '))
+      return fail(400, "malformed HTTP status code"), false;
   }
   if (version.size() != 8 || version.substr(0, 7) != "HTTP/1.") {
     return fail(version.substr(0, 5) == "HTTP/" ? 505 : 400, "unsupported HTTP version"), false;
@@ -174,7 +174,8 @@ bool H1Parser::interpretLength() {
 
 bool H1Parser::interpret() {
   if (!interpretLength()) return false;
-  keepAlive = minor == 1 ? !headers.hasToken("connection", "close") : headers.hasToken("connection", "keep-alive");
+  keepAlive =
+      minor == 1 ? !headers.hasToken("connection", "close") : headers.hasToken("connection", "keep-alive");
   upgrade = minor == 1 && headers.hasToken("connection", "upgrade");
   expectContinue = false;
   untilClose_ = false;
@@ -183,7 +184,8 @@ bool H1Parser::interpret() {
     for (Headers::Field f : headers) hosts += f.name == "host" ? 1 : 0;
     if (hosts > 1 || (hosts == 0 && minor == 1)) return fail(400, "missing or repeated Host header"), false;
     if (headers.has("expect")) {
-      if (!equalsIgnoringCase(headers.get("expect"), "100-continue")) return fail(417, "unknown expectation"), false;
+      if (!equalsIgnoringCase(headers.get("expect"), "100-continue"))
+        return fail(417, "unknown expectation"), false;
       expectContinue = minor == 1;
     }
   } else {
@@ -267,7 +269,8 @@ H1Parser::Event H1Parser::readChunkSize(std::string_view& in) {
     if (digits >= 15) return fail(400, "chunk size is too large");
   }
   std::string_view rest = trim(line.substr(digits));
-  if (digits == 0 || (!rest.empty() && rest[0] != ';') || !validValue(rest)) return fail(400, "malformed chunk size");
+  if (digits == 0 || (!rest.empty() && rest[0] != ';') || !validValue(rest))
+    return fail(400, "malformed chunk size");
   left_ = size;
   trailerBytes_ = 0;
   state_ = size == 0 ? State::kTrailers : State::kChunkData;

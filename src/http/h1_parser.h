@@ -41,12 +41,12 @@ class H1Parser {
   int status = 0;
   int minor = 1;  // of HTTP/1.x
   Headers headers;
-  bool keepAlive = true;       // the connection may carry another message
+  bool keepAlive = true;  // the connection may carry another message
   bool expectContinue = false;
-  bool upgrade = false;        // "connection: upgrade"
+  bool upgrade = false;  // "connection: upgrade"
   bool chunked = false;
   bool hasLength = false;
-  uint64_t length = 0;         // of the body, if hasLength
+  uint64_t length = 0;  // of the body, if hasLength
   bool hasBody() const { return chunked || untilClose_ || length > 0; }
 
   std::string_view body() const { return body_; }
@@ -56,7 +56,17 @@ class H1Parser {
   bool betweenMessages() const { return state_ == State::kHead && buffered_.empty(); }
 
  private:
-  enum class State { kHead, kFixed, kUntilClose, kChunkSize, kChunkData, kChunkEnd, kTrailers, kDone, kError };
+  enum class State {
+    kHead,
+    kFixed,
+    kUntilClose,
+    kChunkSize,
+    kChunkData,
+    kChunkEnd,
+    kTrailers,
+    kDone,
+    kError
+  };
 
   Event fail(int code, std::string_view why);
   Event parseHead(std::string_view head);
@@ -75,7 +85,7 @@ class H1Parser {
   State state_ = State::kHead;
   std::string buffered_;  // an incomplete head or line
   std::string line_;
-  uint64_t left_ = 0;     // of the body or chunk
+  uint64_t left_ = 0;  // of the body or chunk
   size_t trailerBytes_ = 0;
   std::string_view body_;
   Headers trailers_;

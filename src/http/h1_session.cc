@@ -37,8 +37,7 @@ class H1Session final : public ServerSession, public std::enable_shared_from_thi
  public:
   H1Session(SessionContext context, std::shared_ptr<async::Connection> connection)
       : ServerSession(std::move(context), std::move(connection)),
-        parser_(H1Parser::Kind::kRequest,
-                {context_.options.maxHeaderBytes, context_.options.maxHeaderCount}),
+        parser_(H1Parser::Kind::kRequest, {context_.options.maxHeaderBytes, context_.options.maxHeaderCount}),
         since_(steadyNow()) {}
 
   void onData(std::string_view bytes) override;
@@ -49,7 +48,8 @@ class H1Session final : public ServerSession, public std::enable_shared_from_thi
   void shutdown() override;
   void sweep(Duration now) override;
 
-  void writeHead(H1Exchange& exchange, int status, const Headers& headers, const size_t* length, bool chunked);
+  void writeHead(H1Exchange& exchange, int status, const Headers& headers, const size_t* length,
+                 bool chunked);
   void complete(H1Exchange& exchange);
   Result<std::shared_ptr<ByteStream>> upgrade(H1Exchange& exchange, const Headers& headers);
   void paused(bool paused);
@@ -70,14 +70,14 @@ class H1Session final : public ServerSession, public std::enable_shared_from_thi
   std::string input_;      // not parsed yet, kept between reads
   std::string_view rest_;  // not parsed yet, within process()
   size_t limit_ = 0;
-  Duration since_;           // idle, or a head under way, since
+  Duration since_;  // idle, or a head under way, since
   bool processing_ = false;
   bool requestDone_ = false;
-  bool throwAway_ = false;   // the rest of the body
+  bool throwAway_ = false;  // the rest of the body
   bool bodyPaused_ = false;
   bool keepAlive_ = true;
-  bool ending_ = false;      // nothing more is read
-  bool drain_ = false;       // the answer in progress is the last
+  bool ending_ = false;  // nothing more is read
+  bool drain_ = false;   // the answer in progress is the last
 };
 
 void H1Session::onData(std::string_view bytes) {
@@ -146,7 +146,8 @@ void H1Session::beginRequest() {
     context_.handler->tooLarge(exchange);
     return;
   }
-  if (parser_.expectContinue && parser_.hasBody()) connection_->write(std::string_view("HTTP/1.1 100 Continue\r\n\r\n"));
+  if (parser_.expectContinue && parser_.hasBody())
+    connection_->write(std::string_view("HTTP/1.1 100 Continue\r\n\r\n"));
   if (!streamed && parser_.hasLength) r.body.reserve(parser_.length);
   if (streamed) context_.handler->handle(exchange);
 }
@@ -190,7 +191,8 @@ void H1Session::refuse() {
   int code = parser_.error().code();
   std::string text = std::to_string(code) + " " + std::string(reasonPhrase(code));
   std::string body = text + ": " + parser_.error().message();
-  std::string answer = "HTTP/1.1 " + text + "\r\ncontent-type: text/plain; charset=utf-8\r\nconnection: close\r\n" +
+  std::string answer = "HTTP/1.1 " + text +
+                       "\r\ncontent-type: text/plain; charset=utf-8\r\nconnection: close\r\n" +
                        "content-length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
   connection_->write(std::string_view(answer));
   connection_->closeAfterFlush();
@@ -199,7 +201,8 @@ void H1Session::refuse() {
 void H1Session::writeHead(H1Exchange& exchange, int status, const Headers& headers, const size_t* length,
                           bool chunked) {
   if (!requestDone_ || drain_) keepAlive_ = false;
-  if (exchange.request_.protocol == Protocol::kHttp10 && length == nullptr && status >= 200) keepAlive_ = false;
+  if (exchange.request_.protocol == Protocol::kHttp10 && length == nullptr && status >= 200)
+    keepAlive_ = false;
   thread_local std::string head;
   head.clear();
   head += "HTTP/1.1 ";
@@ -311,7 +314,8 @@ void H1Session::shutdown() {
 void H1Session::sweep(Duration now) {
   if (current_ || ending_) return;
   bool head = !parser_.betweenMessages();
-  if (now - since_ > (head ? context_.options.headerTimeout : context_.options.idleTimeout)) connection_->close();
+  if (now - since_ > (head ? context_.options.headerTimeout : context_.options.idleTimeout))
+    connection_->close();
 }
 
 void H1Exchange::respondNow(int status, Headers&& headers, Body&& body) {
@@ -381,7 +385,8 @@ Result<std::shared_ptr<ByteStream>> H1Exchange::upgrade(Headers headers) {
 
 }  // namespace
 
-std::shared_ptr<ServerSession> makeH1Session(SessionContext context, std::shared_ptr<async::Connection> connection) {
+std::shared_ptr<ServerSession> makeH1Session(SessionContext context,
+                                             std::shared_ptr<async::Connection> connection) {
   return std::make_shared<H1Session>(std::move(context), std::move(connection));
 }
 

@@ -1,112 +1,17 @@
-// The server's side of HTTP/2, over nghttp2: bytes in, callbacks and bytes out.
-#include <nghttp2/nghttp2.h>
+#include "http/h2_session.h"
+
 #include <string.h>
 
 #include <algorithm>
 
-#include "http/h2_util.h"
-#include "http/session.h"
 #include "http/text.h"
 
 namespace km::http {
-
-class H2Session;
 
 namespace {
 
 // Frames are made while fewer bytes than this wait for the socket.
 constexpr size_t kMaxOutput = 256 << 10;
-
-class H2Exchange final : public Exchange {
- public:
-  H2Exchange(H2Session* session, int32_t stream, std::shared_ptr<std::atomic<int>> live)
-      : session_(session), stream_(stream), live_(std::move(live)) {
-    live_->fetch_add(1, std::memory_order_relaxed);
-  }
-  ~H2Exchange() override { live_->fetch_sub(1, std::memory_order_relaxed); }
-
- private:
-  friend class km::http::H2Session;
-  void respondNow(int status, Headers&& headers, Body&& body) override;
-  void startNow(int status, Headers&& headers) override;
-  void writeNow(Buffer&& bytes) override;
-  void finishNow(Headers&& trailers) override;
-  void resetNow() override;
-  void bodyPaused(bool paused) override;
-
-  H2Session* session_;  // null once the stream is closed
-  int32_t stream_;
-  std::shared_ptr<std::atomic<int>> live_;
-  std::shared_ptr<H2Exchange> self_;  // while the stream is open
-  H2Exchange* previous_ = nullptr;    // in the session's list
-  H2Exchange* next_ = nullptr;
-  OutgoingData out_;
-  Headers trailers_;
-  size_t headerBytes_ = 0;
-  size_t limit_ = 0;
-  size_t unconsumed_ = 0;  // bytes of a paused body the client may not send again yet
-  bool started_ = false;
-  bool bodyless_ = false;
-  bool requestDone_ = false;
-  bool responseDone_ = false;
-  bool throwAway_ = false;
-};
-
-}  // namespace
-
-class H2Session final : public ServerSession, public std::enable_shared_from_this<H2Session> {
- public:
-  H2Session(SessionContext context, std::shared_ptr<async::Connection> connection);
-  ~H2Session() override { nghttp2_session_del(session_); }
-
-  void onReady() override { schedulePump(); }
-  void onData(std::string_view bytes) override;
-  void onReadDone() override { pump(); }
-  void onDrained() override { pump(); }
-  void onClosed(const Status& why) override;
-  void shutdown() override;
-  void sweep(Duration now) override;
-
-  void submit(H2Exchange& x, int status, const Headers& headers, const size_t* length, bool data);
-  void resumeData(H2Exchange& x);
-  void resetStream(H2Exchange& x, uint32_t code);
-  void consume(H2Exchange& x, size_t bytes);
-  void schedulePump();
-
-  int onBeginHeaders(const nghttp2_frame* frame);
-  int onHeader(const nghttp2_frame* frame, std::string_view name, std::string_view value);
-  int onFrame(const nghttp2_frame* frame);
-  int onDataChunk(int32_t stream, std::string_view bytes);
-  int onFrameSent(const nghttp2_frame* frame);
-  int onStreamClose(int32_t stream, uint32_t code);
-  ssize_t readData(H2Exchange& x, size_t length, uint32_t* flags);
-  int sendData(H2Exchange& x, const nghttp2_frame* frame, const uint8_t* header, size_t length);
-
- private:
-  void pump();
-  void sendLateResets();
-  void headDone(H2Exchange& x);
-  void requestDone(H2Exchange& x);
-  void unlink(H2Exchange& x);
-  H2Exchange* find(int32_t stream) {
-    return static_cast<H2Exchange*>(nghttp2_session_get_stream_user_data(session_, stream));
-  }
-
-  nghttp2_session* session_ = nullptr;
-  H2Exchange* first_ = nullptr;
-  size_t streams_ = 0;
-  std::shared_ptr<std::atomic<int>> live_ = std::make_shared<std::atomic<int>>(0);
-  std::unique_ptr<async::Timer> finalGoaway_, lateReset_;
-  std::vector<int32_t> lateResets_;
-  Duration idleSince_;
-  bool receiving_ = false;
-  bool pumping_ = false;
-  bool pumpScheduled_ = false;
-  bool draining_ = false;
-  bool dead_ = false;
-};
-
-namespace {
 
 H2Session* self(void* user) {
   return static_cast<H2Session*>(user);
@@ -119,8 +24,8 @@ nghttp2_session_callbacks* callbacks() {
     nghttp2_session_callbacks_set_on_begin_headers_callback(
         c, [](nghttp2_session*, const nghttp2_frame* f, void* u) { return self(u)->onBeginHeaders(f); });
     nghttp2_session_callbacks_set_on_header_callback(
-        c, [](nghttp2_session*, const nghttp2_frame* f, const uint8_t* name, size_t nameSize, const uint8_t* value,
-              size_t valueSize, uint8_t, void* u) {
+        c, [](nghttp2_session*, const nghttp2_frame* f, const uint8_t* name, size_t nameSize,
+              const uint8_t* value, size_t valueSize, uint8_t, void* u) {
           return self(u)->onHeader(f, {reinterpret_cast<const char*>(name), nameSize},
                                    {reinterpret_cast<const char*>(value), valueSize});
         });
@@ -133,10 +38,12 @@ nghttp2_session_callbacks* callbacks() {
     nghttp2_session_callbacks_set_on_frame_send_callback(
         c, [](nghttp2_session*, const nghttp2_frame* f, void* u) { return self(u)->onFrameSent(f); });
     nghttp2_session_callbacks_set_on_stream_close_callback(
-        c, [](nghttp2_session*, int32_t stream, uint32_t code, void* u) { return self(u)->onStreamClose(stream, code); });
+        c, [](nghttp2_session*, int32_t stream, uint32_t code, void* u) {
+          return self(u)->onStreamClose(stream, code);
+        });
     nghttp2_session_callbacks_set_send_data_callback(
-        c, [](nghttp2_session*, nghttp2_frame* f, const uint8_t* header, size_t length, nghttp2_data_source* source,
-              void* u) {
+        c, [](nghttp2_session*, nghttp2_frame* f, const uint8_t* header, size_t length,
+              nghttp2_data_source* source, void* u) {
           return self(u)->sendData(*static_cast<H2Exchange*>(source->ptr), f, header, length);
         });
     return c;
@@ -164,7 +71,8 @@ H2Session::H2Session(SessionContext context, std::shared_ptr<async::Connection> 
       {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
   };
   nghttp2_submit_settings(session_, NGHTTP2_FLAG_NONE, settings, std::size(settings));
-  nghttp2_session_set_local_window_size(session_, NGHTTP2_FLAG_NONE, 0, static_cast<int32_t>(o.connectionWindow));
+  nghttp2_session_set_local_window_size(session_, NGHTTP2_FLAG_NONE, 0,
+                                        static_cast<int32_t>(o.connectionWindow));
   connection_->setLowWatermark(64 << 10);
 }
 
@@ -172,7 +80,8 @@ void H2Session::onData(std::string_view bytes) {
   if (dead_) return;
   auto keep = shared_from_this();
   receiving_ = true;
-  ssize_t n = nghttp2_session_mem_recv(session_, reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
+  ssize_t n =
+      nghttp2_session_mem_recv(session_, reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
   receiving_ = false;
   if (n >= 0) return;
   dead_ = true;
@@ -235,7 +144,8 @@ int H2Session::onHeader(const nghttp2_frame* frame, std::string_view name, std::
   if (x == nullptr) return 0;
   Request& r = x->request_;
   x->headerBytes_ += name.size() + value.size() + 32;
-  if (x->headerBytes_ > context_.options.maxHeaderBytes || r.headers.size() >= context_.options.maxHeaderCount) {
+  if (x->headerBytes_ > context_.options.maxHeaderBytes ||
+      r.headers.size() >= context_.options.maxHeaderCount) {
     return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
   }
   if (frame->headers.cat != NGHTTP2_HCAT_REQUEST) {
@@ -359,7 +269,8 @@ void H2Session::submit(H2Exchange& x, int status, const Headers& headers, const 
                               nghttp2_data_source* source, void* user) {
     return self(user)->readData(*static_cast<H2Exchange*>(source->ptr), size, flags);
   };
-  int rc = nghttp2_submit_response(session_, x.stream_, fields.data(), fields.size(), data ? &provider : nullptr);
+  int rc =
+      nghttp2_submit_response(session_, x.stream_, fields.data(), fields.size(), data ? &provider : nullptr);
   if (rc != 0) resetStream(x, NGHTTP2_INTERNAL_ERROR);
   if (!data) x.responseDone_ = true;
   schedulePump();
@@ -395,8 +306,8 @@ int H2Session::onFrameSent(const nghttp2_frame* frame) {
   if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0) return 0;
   if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) return 0;
   H2Exchange* x = find(frame->hd.stream_id);
-  // The answer is complete before the request: the client need not send the rest. It is told a little later, as
-  // some clients (curl 7.88) drop an answer that comes together with the reset.
+  // The answer is complete before the request: the client need not send the rest. It is told a little later,
+  // as some clients (curl 7.88) drop an answer that comes together with the reset.
   if (x != nullptr && !x->requestDone_) {
     x->throwAway_ = true;
     lateResets_.push_back(frame->hd.stream_id);
@@ -491,8 +402,6 @@ void H2Session::sweep(Duration now) {
   if (streams_ == 0 && now - idleSince_ > context_.options.idleTimeout) shutdown();
 }
 
-namespace {
-
 void H2Exchange::respondNow(int status, Headers&& headers, Body&& body) {
   if (started_) return;
   started_ = true;
@@ -540,9 +449,8 @@ void H2Exchange::bodyPaused(bool paused) {
   if (!paused && unconsumed_ > 0) session_->consume(*this, unconsumed_);
 }
 
-}  // namespace
-
-std::shared_ptr<ServerSession> makeH2Session(SessionContext context, std::shared_ptr<async::Connection> connection) {
+std::shared_ptr<ServerSession> makeH2Session(SessionContext context,
+                                             std::shared_ptr<async::Connection> connection) {
   return std::make_shared<H2Session>(std::move(context), std::move(connection));
 }
 

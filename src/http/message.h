@@ -43,11 +43,11 @@ struct Request {
 class Body {
  public:
   Body() = default;
-  Body(std::string bytes) : Body(Buffer(std::move(bytes))) {}       // NOLINT: implicit by intent
-  Body(const char* text) : Body(Buffer(std::string(text))) {}       // NOLINT: implicit by intent
+  Body(std::string bytes) : Body(Buffer(std::move(bytes))) {}           // NOLINT: implicit by intent
+  Body(const char* text) : Body(Buffer(std::string(text))) {}           // NOLINT: implicit by intent
   Body(Buffer only) : first_(std::move(only)), size_(first_.size()) {}  // NOLINT: implicit by intent
   Body(std::shared_ptr<const std::string> bytes) : Body(Buffer(std::move(bytes))) {}  // NOLINT
-  Body(std::vector<Buffer> pieces) : rest_(std::move(pieces)) {     // NOLINT: implicit by intent
+  Body(std::vector<Buffer> pieces) : rest_(std::move(pieces)) {  // NOLINT: implicit by intent
     for (const Buffer& b : rest_) size_ += b.size();
   }
   size_t size() const { return size_; }

@@ -12,7 +12,8 @@ namespace km::http {
 using async::Connection;
 
 void Handler::tooLarge(std::shared_ptr<Exchange> exchange) {
-  exchange->respond(413, {{"content-type", "text/plain; charset=utf-8"}}, Body("request body is too large\n"));
+  exchange->respond(413, {{"content-type", "text/plain; charset=utf-8"}},
+                    Body("request body is too large\n"));
 }
 
 void splitTarget(std::string_view target, Request& request) {
@@ -22,7 +23,9 @@ void splitTarget(std::string_view target, Request& request) {
 }
 
 ServerSession::ServerSession(SessionContext context, std::shared_ptr<Connection> connection)
-    : context_(std::move(context)), connection_(std::move(connection)), info_(std::make_shared<ConnectionInfo>()) {
+    : context_(std::move(context)),
+      connection_(std::move(connection)),
+      info_(std::make_shared<ConnectionInfo>()) {
   info_->remote = connection_->remote();
   info_->local = connection_->local();
   info_->tls = connection_->isTls();
@@ -112,10 +115,12 @@ void Server::Core::accepted(async::UniqueFd fd, std::shared_ptr<async::TlsContex
   LoopSessions& home = *homes[turn.fetch_add(1, std::memory_order_relaxed) % homes.size()];
   if (home.loop->inThread()) return begin(home, std::move(fd), tls);
   auto shared = std::make_shared<async::UniqueFd>(std::move(fd));
-  home.loop->post([self = shared_from_this(), &home, shared, tls] { self->begin(home, std::move(*shared), tls); });
+  home.loop->post(
+      [self = shared_from_this(), &home, shared, tls] { self->begin(home, std::move(*shared), tls); });
 }
 
-void Server::Core::begin(LoopSessions& home, async::UniqueFd fd, const std::shared_ptr<async::TlsContext>& tls) {
+void Server::Core::begin(LoopSessions& home, async::UniqueFd fd,
+                         const std::shared_ptr<async::TlsContext>& tls) {
   if (home.draining) return;
   if (!home.sweep) startSweep(home);
   auto connection = Connection::server(*home.loop, std::move(fd), tls);
@@ -185,10 +190,11 @@ Status Server::serve(async::UniqueFd listener, std::shared_ptr<async::TlsContext
   first.dispatch([core = core_, shared, tls] {
     if (core->homes[0]->draining) return;
     std::weak_ptr<Core> weak = core;
-    core->acceptors.push_back(std::make_unique<async::Acceptor>(
-        core->loops.at(0), std::move(*shared), [weak, tls](async::UniqueFd fd) {
-          if (auto c = weak.lock()) c->accepted(std::move(fd), tls);
-        }));
+    core->acceptors.push_back(std::make_unique<async::Acceptor>(core->loops.at(0), std::move(*shared),
+                                                                [weak, tls](async::UniqueFd fd) {
+                                                                  if (auto c = weak.lock())
+                                                                    c->accepted(std::move(fd), tls);
+                                                                }));
   });
   return {};
 }
@@ -197,7 +203,8 @@ namespace {
 
 // The drain of one loop: looks whether its sessions are gone, until the grace is over.
 struct Drain : std::enable_shared_from_this<Drain> {
-  Drain(LoopSessions& home, Duration until, Task done) : home(home), until(until), done(std::move(done)), timer(*home.loop) {}
+  Drain(LoopSessions& home, Duration until, Task done)
+      : home(home), until(until), done(std::move(done)), timer(*home.loop) {}
   LoopSessions& home;
   Duration until;
   Task done;

@@ -17,8 +17,8 @@ class Handler {
  public:
   virtual ~Handler() = default;
   static constexpr size_t kStreamBody = ~size_t{0};
-  // How many bytes of body are collected for a request whose head is there; kStreamBody: handle() is called at
-  // once and takes the body by Exchange::onBody.
+  // How many bytes of body are collected for a request whose head is there; kStreamBody: handle() is called
+  // at once and takes the body by Exchange::onBody.
   virtual size_t bodyLimit(const Request& request) { return 3 << 20; }
   // The request is complete (see bodyLimit). Answer now or later, from any thread.
   virtual void handle(std::shared_ptr<Exchange> exchange) = 0;
@@ -27,13 +27,14 @@ class Handler {
 };
 
 struct ServerOptions {
-  size_t maxHeaderBytes = 1 << 20;           // names and values of one request
+  size_t maxHeaderBytes = 1 << 20;  // names and values of one request
   size_t maxHeaderCount = 1000;
-  uint32_t maxConcurrentStreams = 250;       // --http2-max-streams-per-connection
-  uint32_t streamWindow = 1 << 20;           // bytes of request body under way in one HTTP/2 stream
+  uint32_t maxConcurrentStreams = 250;  // --http2-max-streams-per-connection
+  uint32_t streamWindow = 1 << 20;      // bytes of request body under way in one HTTP/2 stream
   uint32_t connectionWindow = 4 << 20;
-  Duration headerTimeout = std::chrono::seconds(32);  // from the first byte of a request to the end of its head
-  Duration idleTimeout = std::chrono::seconds(180);   // without any request
+  Duration headerTimeout =
+      std::chrono::seconds(32);  // from the first byte of a request to the end of its head
+  Duration idleTimeout = std::chrono::seconds(180);  // without any request
   // Stream resets by the client: a client may cancel many watches at once, but not keep the server busy with
   // requests that it cancels.
   uint64_t resetBurst = 20000, resetsPerSecond = 1000;
@@ -52,8 +53,8 @@ class Server {
   // A socket that listens already.
   Status serve(async::UniqueFd listener, std::shared_ptr<async::TlsContext> tls);
 
-  // Stops accepting, tells the clients (GOAWAY, "connection: close"), lets running requests end and closes the
-  // connections; those still there after `grace` are cut. Then `done` is called, on some loop's thread.
+  // Stops accepting, tells the clients (GOAWAY, "connection: close"), lets running requests end and closes
+  // the connections; those still there after `grace` are cut. Then `done` is called, on some loop's thread.
   void shutdown(Duration grace, Task done);
 
   struct Core;

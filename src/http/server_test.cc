@@ -4,7 +4,9 @@
 #include <unistd.h>
 
 #include <future>
+#include <thread>
 
+#include "async/connection.h"
 #include "http/client.h"
 #include "http/test_certificates.h"
 
@@ -19,12 +21,16 @@ class TestHandler final : public Handler {
   void handle(std::shared_ptr<Exchange> x) override {
     const Request& r = x->request();
     if (r.path == "/echo" || r.path == "/small") {
-      x->respond(200, {{"content-type", "text/plain"}, {"x-query", r.query}, {"x-host", r.headers.get("host")}}, Body(r.body));
+      x->respond(200,
+                 {{"content-type", "text/plain"}, {"x-query", r.query}, {"x-host", r.headers.get("host")}},
+                 Body(r.body));
     } else if (r.path == "/thread") {
       std::thread([x] { x->respond(201, {}, Body("from a thread")); }).detach();
     } else if (r.path == "/who") {
       auto& c = r.connection->certificates;
-      std::string text = c ? c->leaf().commonName + "/" + c->leaf().organizations.at(0) + "/" + (c->verified() ? "ok" : "no") : "-";
+      std::string text =
+          c ? c->leaf().commonName + "/" + c->leaf().organizations.at(0) + "/" + (c->verified() ? "ok" : "no")
+            : "-";
       x->respond(200, {}, Body(text));
     } else if (r.path == "/empty") {
       x->respond(204, {});
@@ -77,6 +83,7 @@ class ServerTest : public testing::TestWithParam<Endpoint::Speak> {
     ASSERT_TRUE(tls.ok()) << tls.status().message();
     handler_ = std::make_shared<TestHandler>();
     server_ = std::make_unique<Server>(loops_, handler_);
+    tls_ = *tls;
     auto port = server_->listen("127.0.0.1", 0, *tls);
     ASSERT_TRUE(port.ok()) << port.status().message();
     async::TlsClientOptions c;
@@ -104,11 +111,13 @@ class ServerTest : public testing::TestWithParam<Endpoint::Speak> {
   async::LoopGroup loops_{2, "test"};
   std::shared_ptr<TestHandler> handler_;
   std::unique_ptr<Server> server_;
+  std::shared_ptr<async::TlsContext> tls_;
   Endpoint endpoint_;
 };
 
 INSTANTIATE_TEST_SUITE_P(Protocols, ServerTest,
-                         testing::Values(Endpoint::Speak::kAuto, Endpoint::Speak::kHttp1, Endpoint::Speak::kHttp2));
+                         testing::Values(Endpoint::Speak::kAuto, Endpoint::Speak::kHttp1,
+                                         Endpoint::Speak::kHttp2));
 
 TEST_P(ServerTest, AnswersWithBodyAndHeaders) {
   Fetched f = get("/echo?a=b%20c", "POST", "hello");
@@ -158,7 +167,8 @@ TEST_P(ServerTest, ClientRefusesAnUnknownAuthority) {
   endpoint_.tls = *async::TlsContext::client(c);
   auto r = fetch(endpoint_, {});
   ASSERT_FALSE(r.ok());
-  EXPECT_NE(r.status().message().find("failed to verify certificate"), std::string::npos) << r.status().message();
+  EXPECT_NE(r.status().message().find("failed to verify certificate"), std::string::npos)
+      << r.status().message();
 }
 
 TEST_P(ServerTest, HeadAndNoContentHaveNoBody) {
@@ -248,16 +258,19 @@ TEST_P(ServerTest, DeadlineEndsACall) {
   auto r = fetch(endpoint_, std::move(o));
   ASSERT_FALSE(r.ok());
   EXPECT_EQ(r.status().message(), "context deadline exceeded");
+  handler_->holding.get_future().wait();
   handler_->held.reset();
 }
 
 TEST_P(ServerTest, ManyCallsShareConnections) {
   async::LoopGroup loop(1, "client");
-  auto client = std::make_unique<Client>(loop.at(0));
-  std::atomic<int> left{1000};
+  ClientOptions few;
+  few.maxHttp1Connections = 8;
+  auto client = std::make_unique<Client>(loop.at(0), few);
+  std::atomic<int> left{400};
   std::atomic<int> wrong{0};
   std::promise<void> all;
-  for (int i = 0; i < 1000; ++i) {
+  for (int i = 0; i < 400; ++i) {
     CallOptions o;
     o.target = "/echo?" + std::to_string(i);
     o.method = "POST";
@@ -283,6 +296,148 @@ TEST_P(ServerTest, ManyCallsShareConnections) {
     loop.at(0).post([&] { loop.at(0).post([&] { down.set_value(); }); });
   });
   down.get_future().wait();
+}
+
+TEST_P(ServerTest, TakesANewCertificateWhileRunning) {
+  EXPECT_EQ(get("/thread").status, 201);
+  TestPair otherCa = makeTestCertificate("new-ca", {}, {}, nullptr);
+  TestPair renewed = makeTestCertificate("localhost", {}, {"IP:127.0.0.1"}, &otherCa);
+  async::TlsServerOptions o;
+  o.certificatePem = "nonsense";
+  o.keyPem = renewed.keyPem;
+  EXPECT_FALSE(tls_->reload(o).ok());
+  EXPECT_EQ(get("/thread").status, 201);
+  o.certificatePem = renewed.certificatePem;
+  EXPECT_TRUE(tls_->reload(o).ok());
+  async::TlsClientOptions c;
+  c.caPem = otherCa.certificatePem;
+  endpoint_.tls = *async::TlsContext::client(c);
+  EXPECT_EQ(get("/thread").status, 201);
+}
+
+// What the server answers to raw bytes, up to the close of the connection.
+std::string raw(int port, std::string_view request) {
+  async::Loop loop;
+  std::string got;
+  class Reader final : public async::ConnectionHandler {
+   public:
+    Reader(async::Loop& loop, std::string& got) : loop_(loop), got_(got) {}
+    void onData(std::string_view bytes) override { got_ += bytes; }
+    void onClosed(const Status&) override { loop_.stop(); }
+
+   private:
+    async::Loop& loop_;
+    std::string& got_;
+  };
+  std::shared_ptr<async::Connection> connection;
+  async::connectTcp(loop, "127.0.0.1", port, std::chrono::seconds(5), [&](Result<async::UniqueFd> fd) {
+    ASSERT_TRUE(fd.ok());
+    connection = async::Connection::client(loop, std::move(*fd), nullptr, "");
+    connection->start(std::make_shared<Reader>(loop, got));
+    connection->write(request);
+  });
+  loop.run();
+  connection.reset();
+  return got;
+}
+
+size_t count(std::string_view text, std::string_view part) {
+  size_t n = 0;
+  for (size_t at = text.find(part); at != std::string_view::npos; at = text.find(part, at + 1)) ++n;
+  return n;
+}
+
+TEST(RawHttp1, PipeliningOrderExpectationAndRefusals) {
+  async::LoopGroup loops(1, "test");
+  auto handler = std::make_shared<TestHandler>();
+  Server server(loops, handler);
+  int port = *server.listen("127.0.0.1", 0, nullptr);
+  // The first is answered by another thread, so the others wait for their turn.
+  std::string got =
+      raw(port,
+          "GET /thread HTTP/1.1\r\nHost: x\r\n\r\n"
+          "POST /echo HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\nabc"
+          "GET /empty HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+  size_t first = got.find("from a thread"), interim = got.find("100 Continue"), second = got.find("abc");
+  EXPECT_LT(first, interim) << got;
+  EXPECT_LT(interim, second) << got;
+  EXPECT_LT(second, got.find("204 No Content")) << got;
+  EXPECT_EQ(count(got, "connection: close"), 1u) << got;
+
+  got = raw(port, "GET /empty HTTP/1.0\r\n\r\n");
+  EXPECT_EQ(got.substr(0, 12), "HTTP/1.1 204") << got;
+  got = raw(
+      port,
+      "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
+  EXPECT_EQ(got.substr(0, 12), "HTTP/1.1 400") << got;
+  got = raw(port,
+            "POST /small HTTP/1.1\r\nHost: x\r\nContent-Length: 300000\r\n\r\n" + std::string(300000, 'x'));
+  EXPECT_EQ(got.substr(0, 12), "HTTP/1.1 413") << got;
+  EXPECT_EQ(count(got, "HTTP/1.1"), 1u) << got;
+}
+
+// Keeps every request, even after its client went away.
+class HoardingHandler final : public Handler {
+ public:
+  void handle(std::shared_ptr<Exchange> x) override { all.push_back(std::move(x)); }
+  std::vector<std::shared_ptr<Exchange>> all;
+};
+
+TEST(Http2, ResettingDoesNotBuyUnlimitedWork) {
+  async::LoopGroup loops(1, "test");
+  auto handler = std::make_shared<HoardingHandler>();
+  ServerOptions options;
+  options.maxConcurrentStreams = 10;
+  auto server = std::make_unique<Server>(loops, handler, options);
+  Endpoint e;
+  e.host = "127.0.0.1";
+  e.port = *server->listen("127.0.0.1", 0, nullptr);
+  e.speak = Endpoint::Speak::kHttp2;
+  auto client = std::make_unique<Client>(loops.at(0));
+  std::promise<void> refused;
+  bool told = false;
+  // Each call is given up as soon as the next turn, and the server's handler never lets go.
+  std::function<void(int)> next = [&](int i) {
+    CallHandler h;
+    h.onError = [&](const Status&) {
+      if (!told) refused.set_value();
+      told = true;
+    };
+    auto call = client->send(e, {}, std::move(h));
+    auto timer = std::make_shared<async::Timer>(loops.at(0));
+    timer->start(std::chrono::microseconds(200), [&, i, call, timer] {
+      if (told) return;
+      call->cancel();
+      if (i < 1000) next(i + 1);
+    });
+  };
+  // One call stays: it hears of the end of its connection.
+  CallHandler h;
+  h.onError = [&](const Status&) {
+    if (!told) refused.set_value();
+    told = true;
+  };
+  client->send(e, {}, std::move(h));
+  loops.at(0).post([&] { next(0); });
+  EXPECT_EQ(refused.get_future().wait_for(std::chrono::seconds(10)), std::future_status::ready);
+  std::promise<void> down;
+  loops.at(0).post([&] {
+    EXPECT_LE(handler->all.size(), 45u);
+    told = true;
+    client.reset();
+  });
+  // The last timer fires before this one.
+  std::unique_ptr<async::Timer> later;
+  loops.at(0).post([&] {
+    later = std::make_unique<async::Timer>(loops.at(0));
+    later->start(std::chrono::milliseconds(5), [&] {
+      later.reset();
+      down.set_value();
+    });
+  });
+  down.get_future().wait();
+  server.reset();
+  handler->all.clear();
 }
 
 TEST(UnixServer, SpeaksBothProtocolsInCleartext) {

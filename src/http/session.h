@@ -32,9 +32,9 @@ class ServerSession : public async::ConnectionHandler {
  public:
   ServerSession(SessionContext context, std::shared_ptr<async::Connection> connection);
   ~ServerSession() override;
-  virtual void shutdown() = 0;                  // end what runs, begin nothing new
-  virtual void sweep(Duration now) = 0;         // now and then: look for timeouts
-  void abort();                                 // at once
+  virtual void shutdown() = 0;           // end what runs, begin nothing new
+  virtual void sweep(Duration now) = 0;  // now and then: look for timeouts
+  void abort();                          // at once
 
  protected:
   SessionContext context_;
@@ -43,8 +43,10 @@ class ServerSession : public async::ConnectionHandler {
 };
 
 // Null bytes: nothing was read yet.
-std::shared_ptr<ServerSession> makeH1Session(SessionContext context, std::shared_ptr<async::Connection> connection);
-std::shared_ptr<ServerSession> makeH2Session(SessionContext context, std::shared_ptr<async::Connection> connection);
+std::shared_ptr<ServerSession> makeH1Session(SessionContext context,
+                                             std::shared_ptr<async::Connection> connection);
+std::shared_ptr<ServerSession> makeH2Session(SessionContext context,
+                                             std::shared_ptr<async::Connection> connection);
 
 inline Duration steadyNow() {
   return std::chrono::steady_clock::now().time_since_epoch();

@@ -40,7 +40,8 @@ TestPair makeTestCertificate(const std::string& commonName, const std::vector<st
   X509_set_pubkey(x, key);
   X509_NAME* name = X509_get_subject_name(x);
   auto add = [name](const char* type, const std::string& value) {
-    X509_NAME_add_entry_by_txt(name, type, MBSTRING_UTF8, reinterpret_cast<const unsigned char*>(value.data()),
+    X509_NAME_add_entry_by_txt(name, type, MBSTRING_UTF8,
+                               reinterpret_cast<const unsigned char*>(value.data()),
                                static_cast<int>(value.size()), -1, 0);
   };
   for (const auto& o : organizations) add("O", o);
@@ -48,7 +49,8 @@ TestPair makeTestCertificate(const std::string& commonName, const std::vector<st
   X509* authority = x;
   EVP_PKEY* signer = key;
   if (issuer != nullptr) {
-    BIO* bio = BIO_new_mem_buf(issuer->certificatePem.data(), static_cast<int>(issuer->certificatePem.size()));
+    BIO* bio =
+        BIO_new_mem_buf(issuer->certificatePem.data(), static_cast<int>(issuer->certificatePem.size()));
     authority = PEM_read_bio_X509(bio, nullptr, nullptr, nullptr);
     BIO_free(bio);
     bio = BIO_new_mem_buf(issuer->keyPem.data(), static_cast<int>(issuer->keyPem.size()));

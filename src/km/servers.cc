@@ -1,5 +1,6 @@
 #include "base/flags.h"
 #include "km/base_flags.h"
+#include "km/commands.h"
 #include "km/server_table.h"
 
 namespace km {
@@ -17,6 +18,17 @@ int runVersion(ServerCall& call) {
 
 std::span<const Server> allServers() {
   static const std::vector<Server> kServers = {
+      {.name = "apiserver",
+       .aliases = {"kube-apiserver"},
+       .oneLine = "Serve the Kubernetes API",
+       .help = "The main API entrypoint and interface to the storage system. The API server is also the focal point for all "
+               "authorization decisions.",
+       .run = runApiServer},
+      {.name = "server",
+       .aliases = {},
+       .oneLine = "Run the control plane: API server, controllers and scheduler",
+       .help = "Runs the whole control plane in one process: the API server on its embedded store, the controllers and the scheduler.",
+       .run = runServer},
       {.name = "version",
        .aliases = {},
        .oneLine = "Print the version",

@@ -48,8 +48,9 @@ Status setUsages(X509* certificate, X509* issuer, const CertificateSpec& spec) {
   ok = ok && addExtension(certificate, issuer, NID_basic_constraints,
                           spec.ca ? "critical,CA:TRUE" : "critical,CA:FALSE");
   if (spec.ca) ok = ok && addExtension(certificate, issuer, NID_subject_key_identifier, "hash");
-  if (issuer != certificate)
+  if (issuer != certificate && X509_get0_subject_key_id(issuer)) {
     ok = ok && addExtension(certificate, issuer, NID_authority_key_identifier, "keyid");
+  }
   return ok ? Status() : osslError("certificate extensions");
 }
 

@@ -119,7 +119,9 @@ TEST(TrustPool, FollowsIntermediates) {
       TrustPool::fromPem(middle.certificate.pem()).value().verify(leaf, {}, Usage::kClient, then).ok());
   // A leaf does not sign.
   KeyPair forger = middle.issue(clientSpec()).value();
-  Certificate forged = forger.issue(clientSpec()).value().certificate;
+  Result<KeyPair> attempt = forger.issue(clientSpec());
+  ASSERT_TRUE(attempt.ok()) << attempt.status().message();
+  Certificate forged = attempt->certificate;
   EXPECT_FALSE(
       pool.verify(forged, std::vector{forger.certificate, middle.certificate}, Usage::kClient, then).ok());
 }

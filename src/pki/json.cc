@@ -62,7 +62,8 @@ class Parser {
       if (!string(name) || !takeAfterBlanks(":") || out.find(name)) return false;
       Json member;
       if (!value(member, depth + 1)) return false;
-      out.members.emplace_back(std::move(name), std::move(member));
+      out.names.push_back(std::move(name));
+      out.items.push_back(std::move(member));
     } while (takeAfterBlanks(","));
     return take("}");
   }
@@ -167,8 +168,8 @@ class Parser {
 }  // namespace
 
 const Json* Json::find(std::string_view name) const {
-  for (const auto& [key, value] : members) {
-    if (key == name) return &value;
+  for (size_t i = 0; i < names.size(); i++) {
+    if (names[i] == name) return &items[i];
   }
   return nullptr;
 }

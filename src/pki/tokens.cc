@@ -132,6 +132,7 @@ Result<TokenClaims> parseClaims(std::string_view text) {
   out.id = json->stringAt("jti");
   if (const Json* aud = json->find("aud")) {
     if (aud->kind == Json::kString) out.audiences.push_back(aud->text);
+    if (aud->kind == Json::kObject) return errors::unauthorized("token audience is not a list");
     for (const Json& item : aud->items) {
       if (item.kind != Json::kString) return errors::unauthorized("token audience is not a string");
       out.audiences.push_back(item.text);

@@ -28,7 +28,6 @@ constexpr Row kRows[] = {
     {"", "secrets", makeSecret},
     {"", "serviceaccounts", makeServiceAccount},
     {"", "services", makeService},
-//X, makeServiceAccount},
     {"apps", "controllerrevisions", makeControllerRevision},
     {"apps", "daemonsets", makeDaemonSet},
     {"apps", "deployments", makeDeployment},

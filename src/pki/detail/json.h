@@ -5,7 +5,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 namespace km::pki {
@@ -15,8 +14,8 @@ struct Json {
   bool boolean = false;
   double number = 0;
   std::string text;
-  std::vector<Json> items;                            // of an array
-  std::vector<std::pair<std::string, Json>> members;  // of an object; a repeated name is an error
+  std::vector<Json> items;         // of an array, or the values of an object
+  std::vector<std::string> names;  // of an object, beside items; a repeated name is an error
 
   const Json* find(std::string_view name) const;
   std::string stringAt(std::string_view name) const;  // "" if absent or something else

@@ -1,0 +1,29 @@
+// The built-in plugins and which of them run.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "admission/plugin.h"
+
+namespace km::admission {
+
+// How plugins see the cluster: from the caches, in memory.
+struct PluginContext {
+  std::function<api::ObjectPtr(std::string_view group, std::string_view resource, std::string_view ns, std::string_view name)> get;
+  std::function<std::shared_ptr<const std::vector<api::ObjectPtr>>(std::string_view group, std::string_view resource, std::string_view ns)> list;
+};
+
+// Adds to the chain, in upstream's order, the plugins that are on by default or enabled, and not disabled.
+void addPlugins(Chain& chain, const PluginContext& context, const std::vector<std::string>& enabled, const std::vector<std::string>& disabled);
+
+std::unique_ptr<Plugin> makeNamespaceLifecycle(const PluginContext& context);
+std::unique_ptr<Plugin> makeServiceAccount(const PluginContext& context);
+std::unique_ptr<Plugin> makeNodeRestriction(const PluginContext& context);
+std::unique_ptr<Plugin> makeTaintNodesByCondition(const PluginContext& context);
+std::unique_ptr<Plugin> makePriority(const PluginContext& context);
+std::unique_ptr<Plugin> makeDefaultTolerationSeconds(const PluginContext& context);
+
+}  // namespace km::admission

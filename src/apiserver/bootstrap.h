@@ -1,0 +1,21 @@
+// The objects that the server makes by itself: namespaces, RBAC policy, priority classes, the Service "kubernetes".
+#pragma once
+
+#include <string>
+
+#include "apiserver/operations.h"
+#include "base/result.h"
+
+namespace km::apiserver {
+
+struct BootstrapOptions {
+  std::string advertiseAddress;  // of the endpoints of the Service "kubernetes"; empty: they are left alone
+  int securePort = 6443;
+  std::string serviceIp;         // the first address of the service range
+};
+
+// Creates what is missing, and adds to the RBAC roles and bindings what they lack, as upstream does at every start
+// (roles with rbac.authorization.kubernetes.io/autoupdate: "true"). Blocks.
+Status bootstrap(Operations& operations, const BootstrapOptions& options);
+
+}  // namespace km::apiserver

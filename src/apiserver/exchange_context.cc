@@ -1,0 +1,70 @@
+#include "apiserver/exchange_context.h"
+
+#include <fmt/format.h>
+
+#include "apiserver/render.h"
+#include "codec/json.h"
+
+namespace km::apiserver {
+namespace {
+
+// The text of a Warning header: quoted, without what HTTP does not allow.
+std::string warningHeader(std::string_view text) {
+  std::string out = "299 - \"";
+  for (char c : text) {
+    if (c == '"' || c == '\\') out += '\\';
+    out += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
+  }
+  return out + "\"";
+}
+
+}  // namespace
+
+http::Headers HttpCall::headers(std::string_view contentType) const {
+  http::Headers h;
+  h.add("audit-id", auditId);
+  h.add("cache-control", "no-cache, private");
+  if (!contentType.empty()) h.add("content-type", contentType);
+  // As upstream: no text twice, and a bound on all of them.
+  size_t total = 0;
+  std::vector<std::string_view> seen;
+  for (const std::string& w : warnings) {
+    if (std::find(seen.begin(), seen.end(), w) != seen.end()) continue;
+    seen.push_back(w);
+    total += w.size();
+    if (total > 4096) break;
+    h.add("warning", warningHeader(w));
+  }
+  return h;
+}
+
+void HttpCall::answer(int code, http::Body body, std::string_view contentType) {
+  exchange->respond(code, headers(contentType), std::move(body));
+}
+
+void HttpCall::answerText(int code, std::string_view text) {
+  http::Headers h = headers("text/plain; charset=utf-8");
+  h.add("x-content-type-options", "nosniff");
+  exchange->respond(code, std::move(h), http::Body(std::string(text)));
+}
+
+void HttpCall::answerJson(int code, std::string json) {
+  if (format.pretty) {
+    json = codec::prettyJson(json);
+  } else {
+    json += '\n';
+  }
+  answer(code, http::Body(std::move(json)), "application/json");
+}
+
+void HttpCall::fail(const Status& s) {
+  OutputFormat f = format;
+  f.transform = OutputFormat::Transform::kNone;
+  http::Headers h = headers(f.contentType());
+  if (const StatusDetails* d = s.details(); d != nullptr && d->retryAfterSeconds > 0) {
+    h.add("retry-after", std::to_string(d->retryAfterSeconds));
+  }
+  exchange->respond(s.code(), std::move(h), renderStatus(s, f));
+}
+
+}  // namespace km::apiserver

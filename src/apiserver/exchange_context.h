@@ -1,0 +1,39 @@
+// One HTTP request on its way through the server.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "apiserver/call.h"
+#include "apiserver/media_type.h"
+#include "apiserver/request_info.h"
+#include "authn/user.h"
+#include "base/clock.h"
+#include "http/exchange.h"
+
+namespace km::apiserver {
+
+struct HttpCall {
+  std::shared_ptr<http::Exchange> exchange;
+  RequestInfo info;
+  Query query;
+  authn::UserInfo user;
+  OutputFormat format;   // of errors until a handler has negotiated
+  std::string auditId;
+  std::vector<std::string> warnings;
+  Duration started{};
+
+  const http::Request& request() const { return exchange->request(); }
+  // Headers that every answer carries, and the given content type.
+  http::Headers headers(std::string_view contentType) const;
+  void answer(int code, http::Body body, std::string_view contentType);
+  void answerText(int code, std::string_view text);
+  void answerJson(int code, std::string json);  // with the newline or prettiness of the format
+  void fail(const Status& s);
+  // Runs on the exchange's loop: now if that is this thread.
+  void onLoop(std::function<void()> f) const { exchange->loop().dispatch(std::move(f)); }
+};
+using HttpCallPtr = std::shared_ptr<HttpCall>;
+
+}  // namespace km::apiserver

@@ -1,0 +1,185 @@
+// ApiServer: what is no resource. Health, version, metrics, OpenAPI, the root and the issuer's documents.
+#include <fmt/format.h>
+
+#include "api/field_error.h"
+#include "apiserver/discovery.h"
+#include "apiserver/server.h"
+#include "base/version.h"
+#include "codec/json.h"
+#include "object/openapi.h"
+#include "pki/tokens.h"
+
+namespace km::apiserver {
+namespace {
+
+// Upstream's checks by endpoint (recorded/health-checks.tsv). What a check stands for here: everything that starts, starts
+// before the server listens or before readiness, so a check follows one of three facts.
+enum class Fact { kAlways, kReady, kNotStopping };
+struct Check {
+  std::string_view name;
+  Fact fact;
+  bool livez, readyz, healthz;
+};
+constexpr Check kChecks[] = {
+    {"ping", Fact::kAlways, true, true, true},
+    {"log", Fact::kAlways, true, true, true},
+    {"loopback-serving-certificate", Fact::kAlways, true, false, true},
+    {"etcd", Fact::kAlways, true, true, true},
+    {"informer-sync", Fact::kReady, false, true, false},
+    {"poststarthook/start-apiserver-admission-initializer", Fact::kReady, true, true, true},
+    {"poststarthook/generic-apiserver-start-informers", Fact::kReady, true, true, true},
+    {"poststarthook/priority-and-fairness-config-consumer", Fact::kReady, true, true, true},
+    {"poststarthook/priority-and-fairness-filter", Fact::kReady, true, true, true},
+    {"poststarthook/storage-object-count-tracker-hook", Fact::kReady, true, true, true},
+    {"poststarthook/start-system-namespaces-controller", Fact::kReady, true, true, true},
+    {"poststarthook/rbac/bootstrap-roles", Fact::kReady, true, true, true},
+    {"poststarthook/scheduling/bootstrap-system-priority-classes", Fact::kReady, true, true, true},
+    {"poststarthook/bootstrap-controller", Fact::kReady, true, true, true},
+    {"shutdown", Fact::kNotStopping, false, true, false},
+};
+
+Status methodNotAllowed() {
+  return Status(405, "MethodNotAllowed", "the server does not allow this method on the requested resource", StatusDetails());
+}
+
+}  // namespace
+
+void ApiServer::routeNonResource(const HttpCallPtr& http) {
+  std::string_view path = http->info.path;
+  const std::string& method = http->request().method;
+  bool reads = method == "GET" || method == "HEAD";
+  for (std::string_view root : {"/healthz", "/livez", "/readyz"}) {
+    if (path == root || (path.starts_with(root) && path[root.size()] == '/')) return answerHealth(http, path);
+  }
+  if (path == "/version" || path == "/version/") return reads ? answerVersion(http) : http->fail(methodNotAllowed());
+  if (path.starts_with("/version/")) {
+    return http->fail(Status(404, "NotFound", "the server could not find the requested resource", StatusDetails()));
+  }
+  if (path == "/metrics") {
+    std::string text;
+    MetricRegistry::process().writeText(text);
+    return http->answer(200, http::Body(std::move(text)), "text/plain; version=0.0.4; charset=utf-8; escaping=underscores");
+  }
+  if (path.starts_with("/openapi/") && answerOpenApi(http, path)) return;
+  if (path == "/.well-known/openid-configuration" || path == "/.well-known/openid-configuration/" || path == "/openid/v1/jwks" || path == "/openid/v1/jwks/") {
+    if (!reads) return http->fail(methodNotAllowed());
+    bool keys = path.starts_with("/openid");
+    std::string body = keys ? jwks_
+                            : pki::openIdConfiguration(options_.serviceAccountIssuers[0],
+                                                       fmt::format("https://{}:{}/openid/v1/jwks", options_.advertiseAddress, port_),
+                                                       options_.serviceAccountKeys);
+    http::Headers h = http->headers(keys ? "application/jwk-set+json" : "application/json");
+    h.set("cache-control", "public, max-age=3600");
+    return http->exchange->respond(200, std::move(h), http::Body(std::move(body)));
+  }
+  if (path == "/") return answerRoot(http);
+  if (discovery_ && discovery_->handle(http)) return;
+  http->answerText(404, "404 page not found\n");
+}
+
+void ApiServer::answerHealth(const HttpCallPtr& http, std::string_view path) {
+  std::string_view endpoint = path.substr(1, path.find('/', 1) == std::string_view::npos ? std::string_view::npos : path.find('/', 1) - 1);
+  std::string_view single = path.substr(1 + endpoint.size());
+  auto in = [&](const Check& c) { return endpoint == "livez" ? c.livez : endpoint == "readyz" ? c.readyz : c.healthz; };
+  auto good = [&](const Check& c) {
+    return c.fact == Fact::kAlways || (c.fact == Fact::kReady && ready_) || (c.fact == Fact::kNotStopping && !stopping_);
+  };
+  if (!single.empty()) {
+    single.remove_prefix(1);
+    for (const Check& c : kChecks) {
+      if (c.name != single || !in(c)) continue;
+      if (good(c)) return http->answerText(200, "ok");
+      return http->answerText(500, fmt::format("internal server error: {}\n", "not finished"));
+    }
+    return http->answerText(404, "404 page not found\n");
+  }
+  auto excluded = http->query.all("exclude");
+  std::string lines;
+  bool failed = false;
+  for (const Check& c : kChecks) {
+    if (!in(c)) continue;
+    bool skip = std::find(excluded.begin(), excluded.end(), c.name) != excluded.end();
+    if (skip) {
+      lines += fmt::format("[+]{} excluded: ok\n", c.name);
+    } else if (good(c)) {
+      lines += fmt::format("[+]{} ok\n", c.name);
+    } else {
+      failed = true;
+      lines += fmt::format("[-]{} failed: reason withheld\n", c.name);
+    }
+  }
+  if (failed) return http->answerText(500, fmt::format("{}{} check failed\n", lines, endpoint));
+  if (!http->query.has("verbose")) return http->answerText(200, "ok");
+  http->answerText(200, fmt::format("{}{} check passed\n", lines, endpoint));
+}
+
+void ApiServer::answerVersion(const HttpCallPtr& http) {
+  VersionInfo v = versionInfo();
+  std::string out = R"({"major":"1","minor":"36","emulationMajor":"1","emulationMinor":"36","minCompatibilityMajor":"1","minCompatibilityMinor":"35")";
+  auto add = [&](std::string_view key, std::string_view value) {
+    out += fmt::format(",\"{}\":", key);
+    codec::appendJsonString(out, value);
+  };
+  add("gitVersion", v.gitVersion);
+  add("gitCommit", v.gitCommit);
+  add("gitTreeState", v.gitTreeState);
+  add("buildDate", v.buildDate);
+  add("compiler", v.compiler);
+  add("platform", v.platform);
+  http->format.encoding = Encoding::kJson;
+  http->answer(200, http::Body(codec::prettyJson(out + "}")), "application/json");
+}
+
+void ApiServer::answerRoot(const HttpCallPtr& http) {
+  std::vector<std::string> paths = {"/.well-known/openid-configuration", "/api", "/api/v1", "/apis", "/apis/", "/healthz", "/livez", "/metrics",
+                                    "/openapi/v2", "/openapi/v3", "/openapi/v3/", "/openid/v1/jwks", "/readyz", "/version"};
+  for (std::string_view g : Discovery::groups(resources_)) {
+    paths.push_back(fmt::format("/apis/{}", g));
+    for (std::string_view v : Discovery::versions(resources_, g)) paths.push_back(fmt::format("/apis/{}/{}", g, v));
+  }
+  for (const Check& c : kChecks) {
+    if (c.healthz) paths.push_back(fmt::format("/healthz/{}", c.name));
+    if (c.livez) paths.push_back(fmt::format("/livez/{}", c.name));
+    if (c.readyz) paths.push_back(fmt::format("/readyz/{}", c.name));
+  }
+  std::sort(paths.begin(), paths.end());
+  std::string out = "{\"paths\":[";
+  for (size_t i = 0; i < paths.size(); i++) {
+    if (i != 0) out += ',';
+    codec::appendJsonString(out, paths[i]);
+  }
+  http->format.encoding = Encoding::kJson;
+  http->answer(200, http::Body(codec::prettyJson(out + "]}")), "application/json");
+}
+
+bool ApiServer::answerOpenApi(const HttpCallPtr& http, std::string_view path) {
+  object::OpenApiDocument d;
+  std::string type = "application/json";
+  std::string_view accept = http->request().headers.get("accept");
+  if (path == "/openapi/v2") {
+    if (accept.find("proto-openapi.spec.v2") != std::string_view::npos) {
+      d = object::openApiV2Proto();
+      type = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+    } else {
+      d = object::openApiV2Json();
+    }
+  } else if (path == "/openapi/v3" || path == "/openapi/v3/") {
+    d = object::openApiV3Index();
+  } else if (path.starts_with("/openapi/v3/")) {
+    d = object::openApiV3(path.substr(std::string_view("/openapi/v3/").size()));
+    if (!d.bytes) return false;
+  } else {
+    return false;
+  }
+  http::Headers h = http->headers(type);
+  h.add("etag", d.etag);
+  h.add("vary", "Accept");
+  if (!d.etag.empty() && http->request().headers.get("if-none-match") == d.etag) {
+    http->exchange->respond(304, std::move(h), {});
+  } else {
+    http->exchange->respond(200, std::move(h), http::Body(d.bytes));
+  }
+  return true;
+}
+
+}  // namespace km::apiserver

@@ -1,0 +1,296 @@
+#include "apiserver/resource_handlers.h"
+
+#include <fmt/format.h>
+
+#include "api/field_error.h"
+#include "api/types/meta_v1.h"
+#include "apiserver/decode.h"
+#include "apiserver/watch_stream.h"
+#include "object/patch.h"
+
+namespace km::apiserver {
+namespace {
+
+Result<PatchKind> patchKind(std::string_view contentType) {
+  std::string_view type = contentType.substr(0, contentType.find(';'));
+  while (!type.empty() && type.back() == ' ') type.remove_suffix(1);
+  if (type == "application/json-patch+json") return PatchKind::kJson;
+  if (type == "application/merge-patch+json") return PatchKind::kMerge;
+  if (type == "application/strategic-merge-patch+json") return PatchKind::kStrategicMerge;
+  if (type == "application/apply-patch+yaml") return PatchKind::kApply;
+  return errors::unsupportedMediaType(
+      "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, "
+      "application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml, application/apply-patch+cbor");
+}
+
+}  // namespace
+
+ResourceHandlers::ResourceHandlers(Operations& operations) : operations_(operations) {}
+
+void ResourceHandlers::handleSpecially(std::string_view group, std::string_view resource, std::string_view subresource, Special handler) {
+  std::string key = fmt::format("{}/{}", group, resource);
+  if (!subresource.empty()) key += fmt::format("/{}", subresource);
+  special_[key] = std::move(handler);
+}
+
+bool ResourceHandlers::negotiateInto(const HttpCallPtr& http, bool transforms) {
+  const auto& headers = http->request().headers;
+  auto f = negotiate(headers.get("accept"), http->query.get("pretty"), http->query.has("pretty"), headers.get("user-agent"), transforms);
+  if (!f.ok()) {
+    http->fail(f.status());
+    return false;
+  }
+  http->format = *f;
+  return true;
+}
+
+View ResourceHandlers::view(const HttpCall& http, const Call& call) const {
+  View v;
+  v.format = http.format;
+  v.served = call.served;
+  v.now = operations_.clock().now();
+  std::string_view include = http.query.get("includeObject");
+  v.include = include == "None" ? View::Include::kNone : include == "Object" ? View::Include::kObject : View::Include::kMetadata;
+  return v;
+}
+
+void ResourceHandlers::handle(HttpCallPtr http) {
+  const RequestInfo& info = http->info;
+  const Served* served = operations_.resources().find(info.group, info.version, info.resource);
+  auto missing = [&] { http->answerText(404, "404 page not found\n"); };
+  if (served == nullptr) return missing();
+  auto call = std::make_shared<Call>();
+  call->user = http->user;
+  call->served = served;
+  call->verb = info.verb;
+  call->ns = served->resource->namespaced ? info.ns : "";
+  call->name = info.name;
+  if (info.verb == "list" || info.verb == "watch") {
+    if (info.parts.size() < 2) call->name.clear();  // the name came from a selector
+  }
+  call->subresource = info.subresource;
+  call->userAgent = http->request().headers.get("user-agent");
+  // /namespaces/x of a cluster-scoped resource, or a namespaced one without a namespace, is no path for writes.
+  bool wrongScope = served->resource->namespaced ? (info.ns.empty() && info.verb != "list" && info.verb != "watch")
+                                                 : (!info.ns.empty() && served->resource->kind != "Namespace");
+  if (wrongScope && !(served->resource->verbs.size() == 1 && !served->resource->namespaced)) return missing();
+
+  std::string key = fmt::format("{}/{}", info.group, info.resource);
+  if (!info.subresource.empty()) {
+    if (served->subresource(info.subresource) == nullptr) return missing();
+    key += "/" + info.subresource;
+    // status is a write of the same kind through the generic path.
+    if (auto it = special_.find(key); it != special_.end()) return it->second(http, call);
+    if (info.subresource != "status") return missing();
+  } else if (auto it = special_.find(key); it != special_.end()) {
+    return it->second(http, call);
+  }
+  if (served->registry == nullptr) return missing();
+  bool supported = served->supports(info.verb) || (info.subresource == "status" && (info.verb == "get" || info.verb == "update" || info.verb == "patch"));
+  if (!supported) {
+    return http->fail(Status(405, "MethodNotAllowed", "the server does not allow this method on the requested resource"));
+  }
+  if (info.verb == "get") return get(http, call);
+  if (info.verb == "list") return list(http, call);
+  if (info.verb == "watch") return watch(http, call);
+  if (info.verb == "create") return info.name.empty() ? create(http, call) : http->fail(Status(405, "MethodNotAllowed", "the server does not allow this method on the requested resource"));
+  if (info.verb == "update") return update(http, call);
+  if (info.verb == "patch") return patch(http, call);
+  if (info.verb == "delete") return remove(http, call);
+  if (info.verb == "deletecollection") return removeCollection(http, call);
+  missing();
+}
+
+void ResourceHandlers::answerObject(const HttpCallPtr& http, const CallPtr& call, int code, const Result<api::ObjectPtr>& r) {
+  for (std::string& w : call->warnings) http->warnings.push_back(std::move(w));
+  if (!r.ok()) return http->fail(r.status());
+  auto served = operations_.toServed(*call, *r);
+  if (!served.ok()) return http->fail(served.status());
+  View v = view(*http, *call);
+  // Table rows are made from the stored version.
+  const api::ObjectPtr& shown = v.format.transform == OutputFormat::Transform::kNone || !call->served->converts() ? *served : *r;
+  auto body = renderObject(shown, v);
+  if (!body.ok()) return http->fail(body.status());
+  http->answer(code, std::move(*body), http->format.contentType());
+}
+
+Result<api::MutableObject> ResourceHandlers::body(const HttpCallPtr& http, Call& call, const codec::TypeInfo& type) {
+  KM_ASSIGN(Encoding encoding, bodyEncoding(http->request().headers.get("content-type")));
+  return decodeBody(call, http->request().body, encoding, type);
+}
+
+void ResourceHandlers::subresource(HttpCallPtr http, CallPtr call, const SubresourceOps& ops) {
+  if (!negotiateInto(http, true)) return;
+  auto refuse = [&] { http->fail(Status(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")); };
+  auto answer = [this, http, call](int code) {
+    return [this, http, call, code](Result<api::ObjectPtr> r) {
+      http->onLoop([this, http, call, code, r = std::move(r)] { answerObject(http, call, code, r); });
+    };
+  };
+  if (call->verb == "get") {
+    if (!ops.get) return refuse();
+    return ops.get(call, answer(200));
+  }
+  if (call->verb == "patch" && ops.get && ops.update) return patchSubresource(http, call, ops);
+  bool create = call->verb == "create";
+  if (create ? !ops.create : (call->verb != "update" || !ops.update)) return refuse();
+  if (Status s = readWriteOptions(http->query, create ? "CreateOptions" : "UpdateOptions", *call); !s.ok()) return http->fail(s);
+  auto o = body(http, *call, *ops.type);
+  if (!o.ok()) return http->fail(o.status());
+  auto& meta = (*o)->meta();
+  if (meta.namespace_.empty()) meta.namespace_ = call->ns;
+  if (create) return ops.create(call, std::move(*o), answer(201));
+  ops.update(call, std::move(*o), answer(200));
+}
+
+// Patches what the operation shows, and hands the result back to it.
+void ResourceHandlers::patchSubresource(HttpCallPtr http, CallPtr call, const SubresourceOps& ops) {
+  auto kind = patchKind(http->request().headers.get("content-type"));
+  if (!kind.ok()) return http->fail(kind.status());
+  if (*kind == PatchKind::kApply) {
+    return http->fail(errors::unsupportedMediaType("server-side apply of this subresource is not supported yet"));
+  }
+  if (Status s = readWriteOptions(http->query, "PatchOptions", *call); !s.ok()) return http->fail(s);
+  ops.get(call, [this, http, call, kind = *kind, &ops](Result<api::ObjectPtr> r) {
+    http->onLoop([this, http, call, kind, &ops, r = std::move(r)] {
+      if (!r.ok()) return http->fail(r.status());
+      codec::StrictErrors strict;
+      auto patched = object::applyPatch(static_cast<object::PatchKind>(kind), **r, http->request().body,
+                                        call->fieldValidation == FieldValidation::kIgnore ? nullptr : &strict,
+                                        call->fieldValidation == FieldValidation::kStrict);
+      if (!patched.ok()) return http->fail(patched.status());
+      for (std::string& e : strict.errors) call->warnings.push_back(std::move(e));
+      ops.update(call, std::move(*patched), [this, http, call](Result<api::ObjectPtr> u) {
+        http->onLoop([this, http, call, u = std::move(u)] { answerObject(http, call, 200, u); });
+      });
+    });
+  });
+}
+
+void ResourceHandlers::get(HttpCallPtr http, CallPtr call) {
+  if (!negotiateInto(http, true)) return;
+  if (Status s = readListOptions(http->query, *call); !s.ok()) return http->fail(s);
+  operations_.get(call, [this, http, call](Result<api::ObjectPtr> r) {
+    http->onLoop([this, http, call, r = std::move(r)] { answerObject(http, call, 200, r); });
+  });
+}
+
+void ResourceHandlers::list(HttpCallPtr http, CallPtr call) {
+  if (!negotiateInto(http, true)) return;
+  if (Status s = readListOptions(http->query, *call); !s.ok()) return http->fail(s);
+  operations_.list(call, [this, http, call](Result<ListResult> r) {
+    http->onLoop([this, http, call, r = std::move(r)]() mutable {
+      if (!r.ok()) return http->fail(r.status());
+      View v = view(*http, *call);
+      if (call->served->converts() && v.format.transform == OutputFormat::Transform::kNone) {
+        for (api::ObjectPtr& o : r->items) {
+          auto converted = operations_.toServed(*call, o);
+          if (!converted.ok()) return http->fail(converted.status());
+          o = std::move(*converted);
+        }
+      }
+      auto body = renderList(*r, v);
+      if (!body.ok()) return http->fail(body.status());
+      http->answer(200, std::move(*body), http->format.contentType());
+    });
+  });
+}
+
+void ResourceHandlers::watch(HttpCallPtr http, CallPtr call) {
+  if (!negotiateInto(http, true)) return;
+  if (http->format.encoding == Encoding::kYaml) {
+    return http->fail(errors::notAcceptable("only the following media types are accepted: application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch"));
+  }
+  if (Status s = readListOptions(http->query, *call); !s.ok()) return http->fail(s);
+  startWatchStream(operations_, http, call, view(*http, *call));
+}
+
+void ResourceHandlers::create(HttpCallPtr http, CallPtr call) {
+  if (!negotiateInto(http, true)) return;
+  if (Status s = readWriteOptions(http->query, "CreateOptions", *call); !s.ok()) return http->fail(s);
+  auto o = body(http, *call, *call->served->resource->type);
+  if (!o.ok()) return http->fail(o.status());
+  if (!call->served->converts()) call->served->registry->strategy().setDefaults(**o);
+  operations_.create(call, std::move(*o), [this, http, call](Result<api::ObjectPtr> r) {
+    http->onLoop([this, http, call, r = std::move(r)] { answerObject(http, call, 201, r); });
+  });
+}
+
+void ResourceHandlers::update(HttpCallPtr http, CallPtr call) {
+  if (!negotiateInto(http, true)) return;
+  if (Status s = readWriteOptions(http->query, "UpdateOptions", *call); !s.ok()) return http->fail(s);
+  auto o = body(http, *call, *call->served->resource->type);
+  if (!o.ok()) return http->fail(o.status());
+  if (!call->served->converts()) call->served->registry->strategy().setDefaults(**o);
+  operations_.update(call, std::move(*o), [this, http, call](Result<registry::UpdateResult> r) {
+    http->onLoop([this, http, call, r = std::move(r)] {
+      if (!r.ok()) return answerObject(http, call, 200, r.status());
+      answerObject(http, call, r->created ? 201 : 200, r->object);
+    });
+  });
+}
+
+void ResourceHandlers::patch(HttpCallPtr http, CallPtr call) {
+  if (!negotiateInto(http, true)) return;
+  auto kind = patchKind(http->request().headers.get("content-type"));
+  if (!kind.ok()) return http->fail(kind.status());
+  if (Status s = readWriteOptions(http->query, "PatchOptions", *call); !s.ok()) return http->fail(s);
+  api::FieldErrors bad;
+  if (*kind == PatchKind::kApply) {
+    if (call->fieldManager.empty()) bad.required(api::Path("fieldManager"), "is required for apply patch");
+  } else if (call->force) {
+    bad.forbidden(api::Path("force"), "may not be specified for non-apply patch");
+  }
+  if (Status s = bad.toStatus("meta.k8s.io", "PatchOptions", ""); !s.ok()) return http->fail(s);
+  operations_.patch(call, *kind, http->request().body, [this, http, call](Result<registry::UpdateResult> r) {
+    http->onLoop([this, http, call, r = std::move(r)] {
+      if (!r.ok()) return answerObject(http, call, 200, r.status());
+      answerObject(http, call, r->created ? 201 : 200, r->object);
+    });
+  });
+}
+
+void ResourceHandlers::remove(HttpCallPtr http, CallPtr call) {
+  if (!negotiateInto(http, true)) return;
+  auto encoding = bodyEncoding(http->request().headers.get("content-type"));
+  if (!http->request().body.empty() && !encoding.ok()) return http->fail(encoding.status());
+  auto options = readDeleteOptions(http->request().body, encoding.ok() ? *encoding : Encoding::kJson, http->query, *call);
+  if (!options.ok()) return http->fail(options.status());
+  registry::DeleteOptions wanted = *options;
+  operations_.remove(call, std::move(*options), [this, http, call, wanted](Result<registry::Deleted> r) {
+    http->onLoop([this, http, call, wanted, r = std::move(r)] {
+      if (!r.ok()) return answerObject(http, call, 200, r.status());
+      bool withObject = !r->immediately || call->served->registry->strategy().returnsDeletedObject();
+      int code = !r->immediately && wanted.orphanDependents && !*wanted.orphanDependents ? 202 : 200;
+      if (withObject) return answerObject(http, call, code, r->object);
+      for (std::string& w : call->warnings) http->warnings.push_back(std::move(w));
+      http->answer(code, renderSuccess(*r->object, *call->served->resource, http->format), http->format.contentType());
+    });
+  });
+}
+
+void ResourceHandlers::removeCollection(HttpCallPtr http, CallPtr call) {
+  if (!negotiateInto(http, true)) return;
+  if (Status s = readListOptions(http->query, *call); !s.ok()) return http->fail(s);
+  auto encoding = bodyEncoding(http->request().headers.get("content-type"));
+  if (!http->request().body.empty() && !encoding.ok()) return http->fail(encoding.status());
+  auto options = readDeleteOptions(http->request().body, encoding.ok() ? *encoding : Encoding::kJson, http->query, *call);
+  if (!options.ok()) return http->fail(options.status());
+  operations_.removeCollection(call, std::move(*options), [this, http, call](Result<ListResult> r) {
+    http->onLoop([this, http, call, r = std::move(r)]() mutable {
+      if (!r.ok()) return http->fail(r.status());
+      if (call->served->converts()) {
+        for (api::ObjectPtr& o : r->items) {
+          auto converted = operations_.toServed(*call, o);
+          if (!converted.ok()) return http->fail(converted.status());
+          o = std::move(*converted);
+        }
+      }
+      auto body = renderList(*r, view(*http, *call));
+      if (!body.ok()) return http->fail(body.status());
+      http->answer(200, std::move(*body), http->format.contentType());
+    });
+  });
+}
+
+}  // namespace km::apiserver

@@ -1,0 +1,253 @@
+#include "apiserver/server.h"
+
+#include <fmt/format.h>
+
+#include <condition_variable>
+#include <mutex>
+
+#include "admission/plugins.h"
+#include "api/types/core_v1.h"
+#include "apiserver/bootstrap.h"
+#include "apiserver/discovery.h"
+#include "apiserver/local_client.h"
+#include "apiserver/node_authorizer.h"
+#include "apiserver/special_subresources.h"
+#include "base/log.h"
+#include "base/rand.h"
+
+namespace km::apiserver {
+namespace {
+
+// The first address of a range: the Service "kubernetes".
+std::string firstAddress(std::string_view cidr) {
+  std::string base(cidr.substr(0, cidr.find('/')));
+  size_t dot = base.rfind('.');
+  if (dot == std::string::npos) return base + "1";
+  return fmt::format("{}.{}", base.substr(0, dot), std::atoi(base.c_str() + dot + 1) + 1);
+}
+
+}  // namespace
+
+// Whether what a service-account token is bound to still exists.
+class ApiServer::Lookup : public authn::ServiceAccountLookup {
+ public:
+  explicit Lookup(const Resources& resources) : resources_(resources) {}
+  std::optional<std::string> serviceAccount(std::string_view ns, std::string_view name) const override { return uid("serviceaccounts", ns, name); }
+  std::optional<std::string> pod(std::string_view ns, std::string_view name) const override { return uid("pods", ns, name); }
+  std::optional<std::string> secret(std::string_view ns, std::string_view name) const override { return uid("secrets", ns, name); }
+  std::optional<std::string> node(std::string_view name) const override { return uid("nodes", "", name); }
+
+ private:
+  std::optional<std::string> uid(std::string_view resource, std::string_view ns, std::string_view name) const {
+    api::ObjectPtr o = resources_.cache("", resource).get(ns, name);
+    if (!o) return std::nullopt;
+    return o->meta().uid.str();
+  }
+  const Resources& resources_;
+};
+
+// system:masters may do anything; then nodes by what runs on them; then RBAC.
+class ApiServer::SystemAuthorizer : public authz::Authorizer {
+ public:
+  SystemAuthorizer(const Resources& resources, const authz::Rbac& rbac) : node_(resources), rbac_(rbac) {}
+  authz::Answer authorize(const authz::Attributes& a) const override {
+    if (a.user->in(authn::kMasters)) return {authz::Decision::kAllow, ""};
+    authz::Answer byNode = node_.authorize(a);
+    if (byNode.decision == authz::Decision::kAllow) return byNode;
+    authz::Answer answer = rbac_.authorize(a);
+    if (answer.decision == authz::Decision::kNoOpinion) answer.reason = byNode.reason;
+    return answer;
+  }
+
+ private:
+  NodeAuthorizer node_;
+  const authz::Rbac& rbac_;
+};
+
+ApiServer::ApiServer(ServerOptions options, store::Store& store, async::LoopGroup& loops, client::WorkerPool& pool, Clock& clock)
+    : options_([&] {
+        if (options.apiAudiences.empty() && !options.serviceAccountIssuers.empty()) options.apiAudiences = {options.serviceAccountIssuers[0]};
+        return std::move(options);
+      }()),
+      store_(store),
+      loops_(loops),
+      pool_(pool),
+      clock_(clock),
+      resources_(store, clock, [&pool](std::function<void()> f) { pool.post(std::move(f)); }) {
+  operations_ = std::make_unique<Operations>(resources_, store, admission_, clock, loops.at(0),
+                                             [&pool](std::function<void()> f) { pool.post(std::move(f)); });
+  handlers_ = std::make_unique<ResourceHandlers>(*operations_);
+  lookup_ = std::make_unique<Lookup>(resources_);
+  rbac_ = std::make_unique<authz::Rbac>([this] {
+    auto all = [this](std::string_view r) { return resources_.cache("rbac.authorization.k8s.io", r).list().objects; };
+    return authz::RbacObjects{all("roles"), all("rolebindings"), all("clusterroles"), all("clusterrolebindings")};
+  });
+  authorizer_ = std::make_unique<SystemAuthorizer>(resources_, *rbac_);
+}
+
+ApiServer::~ApiServer() { http_.reset(); }
+
+Status ApiServer::setUpAuthentication() {
+  authenticator_.allowAnonymous(options_.anonymousAuth);
+  auto local = std::make_unique<authn::StaticTokens>();
+  localTokens_ = local.get();
+  authenticator_.add(std::move(local));
+  if (!options_.tokenAuthFile.empty()) {
+    KM_ASSIGN(auto file, authn::TokenFile::load(options_.tokenAuthFile));
+    authenticator_.add(std::move(file));
+  }
+  if (!options_.serviceAccountKeys.empty()) {
+    jwks_ = pki::jwks(options_.serviceAccountKeys);
+    authenticator_.add(std::make_unique<authn::ServiceAccountTokens>(pki::TokenVerifier(options_.serviceAccountKeys), options_.serviceAccountIssuers,
+                                                                     options_.apiAudiences, *lookup_, clock_));
+  }
+  return {};
+}
+
+void ApiServer::setUpAdmission() {
+  admission::PluginContext context;
+  context.get = [this](std::string_view group, std::string_view resource, std::string_view ns, std::string_view name) {
+    return resources_.cache(group, resource).get(ns, name);
+  };
+  context.list = [this](std::string_view group, std::string_view resource, std::string_view ns) {
+    return resources_.cache(group, resource).list(ns).objects;
+  };
+  admission::addPlugins(admission_, context, options_.enableAdmissionPlugins, options_.disableAdmissionPlugins);
+}
+
+// Addresses and node ports of services.
+Status ApiServer::setUpServices() {
+  registry::ServiceAllocator::Options o;
+  std::string_view ranges = options_.serviceClusterIpRange;
+  while (!ranges.empty()) {
+    size_t comma = ranges.find(',');
+    auto cidr = registry::Cidr::parseSloppy(ranges.substr(0, comma));
+    if (!cidr) return errors::badRequest(fmt::format("--service-cluster-ip-range: invalid CIDR address: {}", ranges.substr(0, comma)));
+    o.ranges.push_back(*cidr);
+    ranges.remove_prefix(comma == std::string_view::npos ? ranges.size() : comma + 1);
+  }
+  if (std::sscanf(options_.nodePortRange.c_str(), "%d-%d", &o.firstPort, &o.lastPort) != 2) {
+    return errors::badRequest(fmt::format("--service-node-port-range: {} is not a port range", options_.nodePortRange));
+  }
+  services_ = std::make_unique<registry::ServiceAllocator>(std::move(o));
+  registry::Registry& r = *resources_.registry("", "services");
+  services_->reset(*r.cache().list().objects);
+  registry::Hooks hooks;
+  hooks.begin = [this](api::Object& s, const api::Object* old) -> Result<std::function<void(bool)>> {
+    KM_ASSIGN(auto change, old == nullptr ? services_->beginCreate(s) : services_->beginUpdate(s, *old));
+    return std::function<void(bool)>([this, change](bool stored) { stored ? services_->commit(change) : services_->revert(change); });
+  };
+  hooks.deleted = [this](const api::Object& s) { services_->release(s); };
+  r.setHooks(std::move(hooks));
+  return {};
+}
+
+Status ApiServer::start() {
+  KM_TRY(resources_.start());
+  KM_TRY(setUpServices());
+  KM_TRY(setUpAuthentication());
+  setUpAdmission();
+  setUpSubresources();
+  KM_ASSIGN(tls_, async::TlsContext::server(options_.tls));
+  http_ = std::make_unique<http::Server>(loops_, std::shared_ptr<http::Handler>(std::shared_ptr<void>(), this));
+  KM_ASSIGN(port_, http_->listen(options_.bindAddress, options_.securePort, tls_));
+  discovery_ = std::make_unique<Discovery>(resources_, fmt::format("{}:{}", options_.advertiseAddress.empty() ? options_.bindAddress : options_.advertiseAddress, port_));
+  BootstrapOptions b;
+  b.advertiseAddress = options_.advertiseAddress;
+  b.securePort = port_;
+  b.serviceIp = firstAddress(options_.serviceClusterIpRange);
+  KM_TRY(bootstrap(*operations_, b));
+  ready_ = true;
+  return {};
+}
+
+void ApiServer::stop(Duration grace) {
+  stopping_ = true;
+  if (!http_) return;
+  std::mutex mutex;
+  std::condition_variable done;
+  bool ended = false;
+  http_->shutdown(grace, [&] {
+    std::lock_guard lock(mutex);
+    ended = true;
+    done.notify_all();
+  });
+  std::unique_lock lock(mutex);
+  done.wait(lock, [&] { return ended; });
+  lock.unlock();
+  http_.reset();
+}
+
+std::unique_ptr<client::Client> ApiServer::localClient(authn::UserInfo user, std::string userAgent) {
+  if (!user.in(authn::kAllAuthenticated)) user.groups.emplace_back(authn::kAllAuthenticated);
+  return makeLocalClient(*operations_, subresources_, *authorizer_, pool_, std::move(user), std::move(userAgent));
+}
+
+std::string ApiServer::issueLocalToken(authn::UserInfo user) {
+  std::string token = randomUuid() + randomUuid();
+  localTokens_->add(token, std::move(user));
+  return token;
+}
+
+// --- requests -----------------------------------------------------------------------------------------
+
+size_t ApiServer::bodyLimit(const http::Request& request) { return 3 << 20; }
+
+void ApiServer::tooLarge(std::shared_ptr<http::Exchange> exchange) {
+  auto http = std::make_shared<HttpCall>();
+  http->exchange = std::move(exchange);
+  http->auditId = randomUuid();
+  http->fail(errors::requestEntityTooLarge("limit is 3145728"));
+}
+
+void ApiServer::handle(std::shared_ptr<http::Exchange> exchange) {
+  auto http = std::make_shared<HttpCall>();
+  http->exchange = std::move(exchange);
+  const http::Request& request = http->request();
+  http->started = clock_.monotonic();
+  std::string_view given = request.headers.get("audit-id");
+  http->auditId = given.empty() ? randomUuid() : std::string(given.substr(0, 64));
+  http->query = Query(request.query);
+  http->info = readRequestInfo(request.method, request.path, http->query);
+  // Errors before a handler negotiates are JSON unless the client only takes something else.
+  if (auto f = negotiate(request.headers.get("accept"), http->query.get("pretty"), http->query.has("pretty"), request.headers.get("user-agent"), false); f.ok()) {
+    http->format = *f;
+  }
+  auto user = authenticator_.authenticate(request);
+  if (!user.ok()) return http->fail(user.status());
+  http->user = std::move(*user);
+  if (!authorize(http)) return;
+  route(http);
+}
+
+bool ApiServer::authorize(const HttpCallPtr& http) {
+  const RequestInfo& i = http->info;
+  authz::Attributes a;
+  a.user = &http->user;
+  a.verb = i.verb;
+  a.isResource = i.isResource;
+  if (i.isResource) {
+    a.group = i.group;
+    a.version = i.version;
+    a.resource = i.resource;
+    a.subresource = i.subresource;
+    a.ns = i.ns;
+    a.name = i.name;
+  } else {
+    a.path = i.path;
+  }
+  authz::Answer answer = authorizer_->authorize(a);
+  if (answer.decision == authz::Decision::kAllow) return true;
+  http->fail(forbiddenBy(a, answer.reason));
+  return false;
+}
+
+void ApiServer::route(const HttpCallPtr& http) {
+  if (!http->info.isResource) return routeNonResource(http);
+  if (!resources_.hasGroupVersion(http->info.group, http->info.version) || (http->info.prefix == "api") != http->info.group.empty()) {
+    return http->answerText(404, "404 page not found\n");
+  }
+  handlers_->handle(http);
+}
+
+}  // namespace km::apiserver

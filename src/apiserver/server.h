@@ -1,0 +1,122 @@
+// ApiServer: store, caches, registries, filters and listener of one API server, composed. See docs/architecture.md, "life of a
+// write".
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "admission/plugin.h"
+#include "apiserver/operations.h"
+#include "apiserver/resource_handlers.h"
+#include "apiserver/resources.h"
+#include "apiserver/subresources.h"
+#include "async/loop.h"
+#include "authn/authenticator.h"
+#include "authz/rbac.h"
+#include "base/metrics.h"
+#include "client/client.h"
+#include "client/worker_pool.h"
+#include "http/server.h"
+#include "pki/key.h"
+#include "registry/core/service_allocator.h"
+#include "store/store.h"
+
+namespace km::apiserver {
+
+class Discovery;
+
+struct ServerOptions {
+  std::string bindAddress = "127.0.0.1";
+  int securePort = 6443;
+  std::string advertiseAddress;                          // empty: the bind address
+  async::TlsServerOptions tls;
+  std::vector<pki::Key> serviceAccountKeys;              // verify; the first one signs
+  std::vector<std::string> serviceAccountIssuers = {"https://kubernetes.default.svc.cluster.local"};
+  std::vector<std::string> apiAudiences;                 // empty: the first issuer
+  std::string tokenAuthFile;
+  bool anonymousAuth = true;
+  std::string serviceClusterIpRange = "10.96.0.0/16";
+  std::string nodePortRange = "30000-32767";
+  std::vector<std::string> enableAdmissionPlugins, disableAdmissionPlugins;
+  int maxRequestsInflight = 400;
+  int maxMutatingRequestsInflight = 200;
+  bool enableAggregatorRouting = false;
+};
+
+class ApiServer : public http::Handler, public std::enable_shared_from_this<ApiServer> {
+ public:
+  // All must outlive the server. `loops` carry the connections, `pool` what may block.
+  ApiServer(ServerOptions options, store::Store& store, async::LoopGroup& loops, client::WorkerPool& pool, Clock& clock);
+  ~ApiServer() override;
+
+  // Reads the store, listens, and makes the objects every cluster has. Blocks.
+  Status start();
+  int port() const { return port_; }
+  // Says no to new requests after readiness has gone, lets running ones end, closes. Blocks, at most `grace`.
+  void stop(Duration grace);
+
+  // A client for a part of this process, as that user.
+  std::unique_ptr<client::Client> localClient(authn::UserInfo user, std::string userAgent);
+  // A bearer token that the HTTPS side takes for the user; for clients of this process that need HTTP.
+  std::string issueLocalToken(authn::UserInfo user);
+
+  Operations& operations() { return *operations_; }
+  Subresources& subresources() { return subresources_; }
+  ResourceHandlers& handlers() { return *handlers_; }
+  const authz::Authorizer& authorizer() const { return *authorizer_; }
+  const authn::Authenticator& authenticator() const { return authenticator_; }
+  const authz::Rbac& rbac() const { return *rbac_; }
+  const ServerOptions& options() const { return options_; }
+  store::Store& store() { return store_; }
+
+  // http::Handler
+  size_t bodyLimit(const http::Request& request) override;
+  void handle(std::shared_ptr<http::Exchange> exchange) override;
+  void tooLarge(std::shared_ptr<http::Exchange> exchange) override;
+
+ private:
+  class Lookup;
+  class SystemAuthorizer;
+
+  Status setUpAuthentication();
+  Status setUpServices();
+  void setUpAdmission();
+  void setUpSubresources();
+  void route(const HttpCallPtr& http);
+  void routeNonResource(const HttpCallPtr& http);
+  void answerHealth(const HttpCallPtr& http, std::string_view path);
+  bool answerOpenApi(const HttpCallPtr& http, std::string_view path);
+  void answerVersion(const HttpCallPtr& http);
+  void answerRoot(const HttpCallPtr& http);
+  bool authorize(const HttpCallPtr& http);
+  bool admitInflight(const HttpCallPtr& http);
+
+  const ServerOptions options_;
+  store::Store& store_;
+  async::LoopGroup& loops_;
+  client::WorkerPool& pool_;
+  Clock& clock_;
+  Resources resources_;
+  admission::Chain admission_;
+  std::unique_ptr<Operations> operations_;
+  std::unique_ptr<ResourceHandlers> handlers_;
+  Subresources subresources_;
+  std::unique_ptr<Discovery> discovery_;
+  std::unique_ptr<Lookup> lookup_;
+  authn::Authenticator authenticator_;
+  authn::StaticTokens* localTokens_ = nullptr;  // owned by authenticator_
+  std::unique_ptr<authz::Rbac> rbac_;
+  std::unique_ptr<authz::Authorizer> authorizer_;
+  std::shared_ptr<async::TlsContext> tls_;
+  std::unique_ptr<http::Server> http_;
+  int port_ = 0;
+  std::atomic<bool> ready_{false}, stopping_{false};
+  std::atomic<int> mutating_{0}, reading_{0};
+  std::unique_ptr<registry::ServiceAllocator> services_;
+  std::string jwks_;
+};
+
+}  // namespace km::apiserver

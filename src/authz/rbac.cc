@@ -1,0 +1,230 @@
+#include "authz/rbac.h"
+
+#include <fmt/format.h>
+
+#include <unordered_map>
+
+#include "api/types/rbac_v1.h"
+
+namespace km::authz {
+namespace {
+
+using api::rbac_v1::PolicyRule;
+using Rules = codec::List<PolicyRule>;
+
+bool has(const codec::List<codec::String>& list, std::string_view s) {
+  for (const auto& e : list) {
+    if (e == s || e == "*") return true;
+  }
+  return false;
+}
+
+bool exact(const codec::List<codec::String>& list, std::string_view s) {
+  for (const auto& e : list) {
+    if (e == s) return true;
+  }
+  return false;
+}
+
+bool resourceMatches(const PolicyRule& rule, std::string_view resource, std::string_view subresource) {
+  for (const auto& r : rule.resources) {
+    std::string_view v = r;
+    if (v == "*") return true;
+    if (subresource.empty()) {
+      if (v == resource) return true;
+      continue;
+    }
+    // "pods/log", or "*/log" for that subresource of everything.
+    size_t slash = v.find('/');
+    if (slash == std::string_view::npos) continue;
+    std::string_view left = v.substr(0, slash);
+    if (v.substr(slash + 1) == subresource && (left == resource || left == "*")) return true;
+  }
+  return false;
+}
+
+bool urlMatches(const PolicyRule& rule, std::string_view path) {
+  for (const auto& u : rule.nonResourceURLs) {
+    std::string_view v = u;
+    if (v == "*" || v == path) return true;
+    if (!v.empty() && v.back() == '*') {
+      v.remove_suffix(1);
+      if (path.starts_with(v)) return true;
+    }
+  }
+  return false;
+}
+
+bool allows(const PolicyRule& rule, const Attributes& a) {
+  if (!has(rule.verbs, a.verb)) return false;
+  if (!a.isResource) return urlMatches(rule, a.path);
+  return has(rule.apiGroups, a.group) && resourceMatches(rule, a.resource, a.subresource) &&
+         (rule.resourceNames.empty() || exact(rule.resourceNames, a.name));
+}
+
+}  // namespace
+
+// Grants of a subject: rules in one namespace, or everywhere.
+struct Rbac::Index {
+  struct Grant {
+    std::string ns;  // "" everywhere
+    const Rules* rules;
+    std::string why;
+  };
+  RbacObjects objects;  // what the pointers point into
+  std::unordered_map<std::string, std::vector<Grant>> bySubject;
+
+  template <typename F>
+  bool visit(const authn::UserInfo& user, std::string_view ns, F f) const {
+    auto look = [&](const std::string& subject) {
+      auto it = bySubject.find(subject);
+      if (it == bySubject.end()) return false;
+      for (const Grant& g : it->second) {
+        if (!g.ns.empty() && g.ns != ns) continue;
+        if (f(g)) return true;
+      }
+      return false;
+    };
+    if (look("u:" + user.name)) return true;
+    for (const std::string& g : user.groups) {
+      if (look("g:" + g)) return true;
+    }
+    return false;
+  }
+};
+
+Rbac::Rbac(std::function<RbacObjects()> source) : source_(std::move(source)) {}
+Rbac::~Rbac() = default;
+
+std::shared_ptr<const Rbac::Index> Rbac::index() const {
+  RbacObjects now = source_();
+  std::lock_guard lock(mutex_);
+  if (index_ && index_->objects.roles == now.roles && index_->objects.roleBindings == now.roleBindings &&
+      index_->objects.clusterRoles == now.clusterRoles && index_->objects.clusterRoleBindings == now.clusterRoleBindings) {
+    return index_;
+  }
+  auto fresh = std::make_shared<Index>();
+  fresh->objects = now;
+  std::unordered_map<std::string, const Rules*> clusterRoles, roles;
+  for (const auto& o : *now.clusterRoles) clusterRoles[std::string(o->name())] = &o->as<api::rbac_v1::ClusterRole>().rules;
+  for (const auto& o : *now.roles) roles[o->key()] = &o->as<api::rbac_v1::Role>().rules;
+  auto add = [&](const auto& subjects, std::string_view ns, const Rules* rules, const std::string& why) {
+    if (rules == nullptr) return;
+    for (const auto& s : subjects) {
+      std::string subject;
+      if (s.kind == "User") {
+        subject = "u:" + s.name.str();
+      } else if (s.kind == "Group") {
+        subject = "g:" + s.name.str();
+      } else if (s.kind == "ServiceAccount") {
+        std::string saNs = s.namespace_.empty() ? std::string(ns) : s.namespace_.str();
+        subject = fmt::format("u:{}{}:{}", authn::kServiceAccountPrefix, saNs, s.name);
+      } else {
+        continue;
+      }
+      fresh->bySubject[subject].push_back({std::string(ns), rules, why});
+    }
+  };
+  auto findIn = [](const auto& map, const std::string& key) -> const Rules* {
+    auto it = map.find(key);
+    return it == map.end() ? nullptr : it->second;
+  };
+  for (const auto& o : *now.clusterRoleBindings) {
+    const auto& b = o->as<api::rbac_v1::ClusterRoleBinding>();
+    add(b.subjects, "", findIn(clusterRoles, b.roleRef.name.str()),
+        fmt::format("RBAC: allowed by ClusterRoleBinding \"{}\" of {} \"{}\"", o->name(), b.roleRef.kind, b.roleRef.name));
+  }
+  for (const auto& o : *now.roleBindings) {
+    const auto& b = o->as<api::rbac_v1::RoleBinding>();
+    const Rules* rules = b.roleRef.kind == "ClusterRole" ? findIn(clusterRoles, b.roleRef.name.str())
+                                                         : findIn(roles, fmt::format("{}/{}", o->ns(), b.roleRef.name));
+    add(b.subjects, o->ns(), rules,
+        fmt::format("RBAC: allowed by RoleBinding \"{}/{}\" of {} \"{}\"", o->name(), o->ns(), b.roleRef.kind, b.roleRef.name));
+  }
+  index_ = fresh;
+  return fresh;
+}
+
+Answer Rbac::authorize(const Attributes& a) const {
+  Answer answer;
+  auto i = index();
+  i->visit(*a.user, a.ns, [&](const Index::Grant& g) {
+    for (const PolicyRule& rule : *g.rules) {
+      if (allows(rule, a)) {
+        answer.decision = Decision::kAllow;
+        answer.reason = g.why;
+        return true;
+      }
+    }
+    return false;
+  });
+  return answer;
+}
+
+std::string Rbac::missingRules(const authn::UserInfo& user, std::string_view ns, const Rules& rules) const {
+  auto i = index();
+  // Each rule, taken apart into single permissions, must be covered by some rule that the user holds.
+  auto covered = [&](const Attributes& a) {
+    return i->visit(user, ns, [&](const Index::Grant& g) {
+      for (const PolicyRule& have : *g.rules) {
+        bool star = a.verb != "*" || exact(have.verbs, "*");
+        if (star && allows(have, a)) return true;
+      }
+      return false;
+    });
+  };
+  std::string missing;
+  for (const PolicyRule& rule : rules) {
+    bool ok = true;
+    for (const auto& verb : rule.verbs) {
+      for (const auto& url : rule.nonResourceURLs) {
+        Attributes a{.user = &user, .verb = verb, .path = url};
+        ok = ok && covered(a);
+      }
+      for (const auto& group : rule.apiGroups) {
+        for (const auto& resource : rule.resources) {
+          std::string_view r = resource;
+          size_t slash = r.find('/');
+          Attributes a{.user = &user, .verb = verb, .isResource = true, .group = group, .resource = r.substr(0, slash), .ns = ns};
+          if (slash != std::string_view::npos) a.subresource = r.substr(slash + 1);
+          if (rule.resourceNames.empty()) {
+            ok = ok && covered(a);
+          }
+          for (const auto& name : rule.resourceNames) {
+            a.name = name;
+            ok = ok && covered(a);
+          }
+        }
+      }
+    }
+    if (ok) continue;
+    auto list = [](const codec::List<codec::String>& values) {
+      std::string out;
+      for (const auto& v : values) out += fmt::format("{}\"{}\"", out.empty() ? "" : ", ", v);
+      return out;
+    };
+    missing += "\n{";
+    if (!rule.nonResourceURLs.empty()) {
+      missing += fmt::format("NonResourceURLs:[{}], Verbs:[{}]", list(rule.nonResourceURLs), list(rule.verbs));
+    } else {
+      missing += fmt::format("APIGroups:[{}], Resources:[{}]", list(rule.apiGroups), list(rule.resources));
+      if (!rule.resourceNames.empty()) missing += fmt::format(", ResourceNames:[{}]", list(rule.resourceNames));
+      missing += fmt::format(", Verbs:[{}]", list(rule.verbs));
+    }
+    missing += "}";
+  }
+  return missing;
+}
+
+std::vector<const PolicyRule*> Rbac::rulesFor(const authn::UserInfo& user, std::string_view ns, ObjectList& keep) const {
+  auto i = index();
+  keep = i->objects.clusterRoles;
+  std::vector<const PolicyRule*> out;
+  i->visit(user, ns, [&](const Index::Grant& g) {
+    for (const PolicyRule& rule : *g.rules) out.push_back(&rule);
+    return false;
+  });
+  return out;
+}
+
+}  // namespace km::authz

@@ -1,0 +1,11 @@
+// What the rows of servers.cc run.
+#pragma once
+
+#include "km/server_table.h"
+
+namespace km {
+
+int runApiServer(ServerCall& call);
+int runServer(ServerCall& call);
+
+}  // namespace km

@@ -1,0 +1,214 @@
+#include "km/control_plane.h"
+
+#include <fmt/format.h>
+#include <arpa/inet.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <future>
+#include <thread>
+
+#include "base/files.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "store/compactor.h"
+#include "store/embedded.h"
+
+namespace km {
+namespace {
+
+constexpr auto kStopGrace = std::chrono::seconds(10);
+
+std::string firstServiceIp(std::string_view cidr) {
+  std::string base(cidr.substr(0, cidr.find('/')));
+  size_t dot = base.rfind('.');
+  return dot == std::string::npos ? base : fmt::format("{}.{}", base.substr(0, dot), std::atoi(base.c_str() + dot + 1) + 1);
+}
+
+// The first address of this machine that others can reach, or "": what is advertised where the bind address says nothing.
+std::string hostAddress() {
+  ifaddrs* all = nullptr;
+  if (::getifaddrs(&all) != 0) return "";
+  std::string found;
+  for (ifaddrs* i = all; i != nullptr && found.empty(); i = i->ifa_next) {
+    if (i->ifa_addr == nullptr || i->ifa_addr->sa_family != AF_INET || (i->ifa_flags & IFF_LOOPBACK) != 0 || (i->ifa_flags & IFF_UP) == 0) continue;
+    char text[INET_ADDRSTRLEN] = {};
+    ::inet_ntop(AF_INET, &reinterpret_cast<sockaddr_in*>(i->ifa_addr)->sin_addr, text, sizeof text);
+    found = text;
+  }
+  ::freeifaddrs(all);
+  return found;
+}
+
+bool saysNothing(const std::string& address) { return address.empty() || address == "0.0.0.0" || address.starts_with("127."); }
+
+}  // namespace
+
+void ControlPlaneOptions::addTo(FlagSet& flags) {
+  flags.add(&dataDir, "data-dir", "The `directory` for the store, certificates and everything else that is kept.");
+  flags.add(&bindAddress, "bind-address", "The IP `address` on which to listen.");
+  flags.add(&advertiseAddress, "advertise-address", "The IP `address` on which to advertise the apiserver to members of the cluster. If blank, --bind-address will be used.");
+  flags.add(&securePort, "secure-port", "The `port` on which to serve HTTPS with authentication and authorization.");
+  flags.add(&tokenAuthFile, "token-auth-file", "If set, the `file` that will be used to secure the secure port of the API server via token authentication.");
+  flags.add(&serviceClusterIpRange, "service-cluster-ip-range", "A CIDR notation IP `range` from which to assign service cluster IPs.");
+  flags.add(&nodePortRange, "service-node-port-range", "A port `range` to reserve for services with NodePort visibility.");
+  flags.add(&writeKubeconfig, "write-kubeconfig", "Write the administrator's kubeconfig to this `file` (mode 0600).");
+  flags.add(&clientCaFile, "client-ca-file", "If set, any request presenting a client certificate signed by one of the authorities in the `file` is authenticated with an identity corresponding to the CommonName of the client certificate.");
+  flags.add(&tlsCertFile, "tls-cert-file", "`File` containing the default x509 certificate for HTTPS. Made in the data directory if not given.");
+  flags.add(&tlsPrivateKeyFile, "tls-private-key-file", "`File` containing the default x509 private key matching --tls-cert-file.");
+  flags.add(&serviceAccountIssuers, "service-account-issuer", "Identifier of the service account token issuer.");
+  flags.add(&serviceAccountKeyFiles, "service-account-key-file", "`File` containing PEM-encoded x509 RSA or ECDSA private or public keys, used to verify ServiceAccount tokens.");
+  flags.add(&serviceAccountSigningKeyFile, "service-account-signing-key-file", "Path to the `file` that contains the current private key of the service account token issuer.");
+  flags.add(&apiAudiences, "api-audiences", "Identifiers of the API.");
+  flags.add(&enableAdmissionPlugins, "enable-admission-plugins", "admission `plugins` that should be enabled in addition to default enabled ones.");
+  flags.add(&disableAdmissionPlugins, "disable-admission-plugins", "admission `plugins` that should be disabled although they are in the default enabled plugins list.");
+  flags.add(&authorizationMode, "authorization-mode", "Ordered list of plug-ins to do authorization on secure port: Node and RBAC.");
+  flags.add(&anonymousAuth, "anonymous-auth", "Enables anonymous requests to the secure port of the API server.");
+  flags.add(&allowPrivileged, "allow-privileged", "If true, allow privileged containers.");
+  flags.add(&maxRequestsInflight, "max-requests-inflight", "The `number` of non-mutating requests that may be under way at a time.");
+  flags.add(&maxMutatingRequestsInflight, "max-mutating-requests-inflight", "The `number` of mutating requests that may be under way at a time.");
+  flags.add(&eventTtl, "event-ttl", "Amount of `time` to retain events.");
+}
+
+// Forgets the store's old history, once an interval.
+struct ControlPlane::Compaction : std::enable_shared_from_this<Compaction> {
+  Compaction(async::Loop& loop, store::Store& store, client::WorkerPool& pool) : timer(loop), store(store), pool(pool) {}
+  void schedule() {
+    timer.start(store::Compactor::kInterval, [self = shared_from_this()] {
+      self->pool.post([self] {
+        auto now = self->store.currentRevision();
+        if (!now.ok()) return;
+        if (auto target = self->compactor.at(Clock::system().monotonic(), *now)) {
+          self->store.compact(*target, [](Status s) {
+            if (!s.ok() && !s.is("Expired")) KM_LOG(WARNING, "compaction failed: {}", s.message());
+          });
+        }
+      });
+      self->schedule();
+    });
+  }
+  async::Timer timer;
+  store::Store& store;
+  client::WorkerPool& pool;
+  store::Compactor compactor;
+};
+
+Result<std::unique_ptr<ControlPlane>> ControlPlane::start(ControlPlaneOptions options) {
+  std::unique_ptr<ControlPlane> plane(new ControlPlane(std::move(options)));
+  if (Status s = plane->open(); !s.ok()) return s;
+  return plane;
+}
+
+std::string ControlPlane::serverUrl() const {
+  return fmt::format("https://{}:{}", options_.bindAddress == "0.0.0.0" ? "127.0.0.1" : options_.bindAddress, api_ ? api_->port() : options_.securePort);
+}
+
+Status ControlPlane::open() {
+  if (options_.advertiseAddress.empty()) {
+    options_.advertiseAddress = saysNothing(options_.bindAddress) ? hostAddress() : options_.bindAddress;
+  }
+  KM_TRY(makeDirs(options_.dataDir, 0700));
+  store::EmbeddedOptions storeOptions;
+  storeOptions.directory = options_.dataDir + "/store";
+  KM_ASSIGN(store_, store::openEmbedded(storeOptions));
+
+  pki::ClusterPkiOptions p;
+  p.directory = options_.dataDir + "/pki";
+  p.server = serverUrl();
+  p.nodeName = options_.nodeName;
+  p.nodeIps = options_.nodeIps;
+  p.serviceIp = firstServiceIp(options_.serviceClusterIpRange);
+  p.apiserverNames = {options_.bindAddress};
+  if (!options_.advertiseAddress.empty()) p.apiserverNames.push_back(options_.advertiseAddress);
+  KM_ASSIGN(pki_, pki::ClusterPki::ensure(p, Clock::system()));
+
+  apiserver::ServerOptions o;
+  o.bindAddress = options_.bindAddress;
+  o.securePort = options_.securePort;
+  o.advertiseAddress = options_.advertiseAddress;
+  o.tls.certificateFile = options_.tlsCertFile.empty() ? pki_->certificatePath("apiserver") : options_.tlsCertFile;
+  o.tls.keyFile = options_.tlsPrivateKeyFile.empty() ? pki_->keyPath("apiserver") : options_.tlsPrivateKeyFile;
+  o.tls.clientCaFile = options_.clientCaFile.empty() ? pki_->certificatePath("ca") : options_.clientCaFile;
+  auto readKey = [&](const std::string& path) -> Status {
+    KM_ASSIGN(std::string pem, readFile(path));
+    KM_ASSIGN(pki::Key key, pki::Key::fromPem(pem));
+    o.serviceAccountKeys.push_back(std::move(key));
+    return {};
+  };
+  if (options_.serviceAccountSigningKeyFile.empty()) {
+    o.serviceAccountKeys.push_back(pki_->serviceAccountKey());
+  } else {
+    KM_TRY(readKey(options_.serviceAccountSigningKeyFile));
+  }
+  for (const std::string& path : options_.serviceAccountKeyFiles) KM_TRY(readKey(path));
+  if (!options_.serviceAccountIssuers.empty()) o.serviceAccountIssuers = options_.serviceAccountIssuers;
+  o.apiAudiences = options_.apiAudiences;
+  o.tokenAuthFile = options_.tokenAuthFile;
+  o.anonymousAuth = options_.anonymousAuth;
+  o.serviceClusterIpRange = options_.serviceClusterIpRange;
+  o.nodePortRange = options_.nodePortRange;
+  o.enableAdmissionPlugins = options_.enableAdmissionPlugins;
+  o.disableAdmissionPlugins = options_.disableAdmissionPlugins;
+  o.maxRequestsInflight = options_.maxRequestsInflight;
+  o.maxMutatingRequestsInflight = options_.maxMutatingRequestsInflight;
+
+  MetricRegistry::process().addProcessMetrics();
+  loops_ = std::make_unique<async::LoopGroup>(2, "km-io");
+  pool_ = std::make_unique<client::WorkerPool>(6, "km-work");
+  api_ = std::make_shared<apiserver::ApiServer>(std::move(o), *store_, *loops_, *pool_, Clock::system());
+  KM_TRY(api_->start());
+  KM_TRY(writeKubeconfig());
+  loops_->at(0).post([this] {
+    compaction_ = std::make_shared<Compaction>(loops_->at(0), *store_, *pool_);
+    compaction_->schedule();
+  });
+  logInfo("Serving securely", {{"address", fmt::format("{}:{}", options_.bindAddress, api_->port())}});
+  return {};
+}
+
+Status ControlPlane::writeKubeconfig() {
+  if (options_.writeKubeconfig.empty()) return {};
+  KM_ASSIGN(std::string text, readFile(pki_->confPath("admin")));
+  return writeFileAtomic(options_.writeKubeconfig, text, 0600);
+}
+
+void ControlPlane::stop() {
+  if (std::exchange(stopped_, true)) return;
+  if (api_) api_->stop(kStopGrace);
+  if (loops_) {
+    std::promise<void> cleared;
+    loops_->at(0).post([&] {
+      if (compaction_) compaction_->timer.cancel();
+      compaction_.reset();
+      cleared.set_value();
+    });
+    cleared.get_future().wait();
+  }
+  if (pool_) pool_->stop();
+}
+
+ControlPlane::~ControlPlane() {
+  stop();
+  api_.reset();
+  if (loops_) loops_->stop();
+  store_.reset();
+}
+
+void waitForEnd(async::Loop& loop) {
+  auto ended = std::make_shared<std::promise<void>>();
+  auto signals = std::make_shared<std::unique_ptr<async::Signals>>();
+  auto count = std::make_shared<int>(0);
+  loop.post([&loop, ended, signals, count] {
+    *signals = std::make_unique<async::Signals>(loop, std::vector<int>{SIGTERM, SIGINT}, [ended, count](int) {
+      if (++*count > 1) ::_exit(1);
+      ended->set_value();
+    });
+  });
+  ended->get_future().wait();
+  // The watch stays: the second signal ends the process at once.
+  static auto keep = signals;
+}
+
+}  // namespace km

@@ -1,0 +1,81 @@
+// ControlPlane: the API server of this process with all that it stands on: data directory, certificates, store, loops, workers.
+// `km apiserver`, `km server` and `km up` are made from it.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "apiserver/server.h"
+#include "base/clock.h"
+#include "base/flags.h"
+#include "client/worker_pool.h"
+#include "pki/cluster_pki.h"
+#include "store/store.h"
+
+namespace km {
+
+struct ControlPlaneOptions {
+  std::string dataDir = "/var/lib/km";
+  std::string bindAddress = "127.0.0.1";
+  std::string advertiseAddress;
+  int32_t securePort = 6443;
+  std::string tokenAuthFile;
+  std::string serviceClusterIpRange = "10.96.0.0/16";
+  std::string nodePortRange = "30000-32767";
+  std::string writeKubeconfig;
+  std::string clientCaFile, tlsCertFile, tlsPrivateKeyFile;
+  std::vector<std::string> serviceAccountIssuers;
+  std::vector<std::string> serviceAccountKeyFiles;
+  std::string serviceAccountSigningKeyFile;
+  std::vector<std::string> apiAudiences;
+  std::vector<std::string> enableAdmissionPlugins, disableAdmissionPlugins;
+  std::vector<std::string> authorizationMode = {"Node", "RBAC"};
+  bool anonymousAuth = true;
+  bool allowPrivileged = true;
+  int32_t maxRequestsInflight = 400, maxMutatingRequestsInflight = 200;
+  Duration eventTtl = std::chrono::hours(1);
+  // Of the certificates that this process makes.
+  std::string nodeName;
+  std::vector<std::string> nodeIps;
+
+  // Upstream's names.
+  void addTo(FlagSet& flags);
+};
+
+class ControlPlane {
+ public:
+  // Opens everything and starts to serve. An error says what an operator can do about it.
+  static Result<std::unique_ptr<ControlPlane>> start(ControlPlaneOptions options);
+  // Serves what is under way to its end, then closes. Blocks.
+  ~ControlPlane();
+
+  apiserver::ApiServer& api() { return *api_; }
+  client::WorkerPool& pool() { return *pool_; }
+  async::LoopGroup& loops() { return *loops_; }
+  const pki::ClusterPki& pki() const { return *pki_; }
+  const ControlPlaneOptions& options() const { return options_; }
+  std::string serverUrl() const;
+  void stop();
+
+ private:
+  explicit ControlPlane(ControlPlaneOptions options) : options_(std::move(options)) {}
+  Status open();
+  Status writeKubeconfig();
+  void compactRegularly();
+
+  ControlPlaneOptions options_;
+  std::optional<pki::ClusterPki> pki_;
+  std::unique_ptr<store::Store> store_;
+  std::unique_ptr<async::LoopGroup> loops_;
+  std::unique_ptr<client::WorkerPool> pool_;
+  std::shared_ptr<apiserver::ApiServer> api_;
+  struct Compaction;
+  std::shared_ptr<Compaction> compaction_;
+  bool stopped_ = false;
+};
+
+// Blocks until SIGTERM or SIGINT; a second one ends the process at once.
+void waitForEnd(async::Loop& loop);
+
+}  // namespace km
