@@ -68,8 +68,8 @@ void FieldErrors::required(const Path& p, std::string_view detail) {
 void FieldErrors::invalid(const Path& p, const BadValue& value, std::string_view detail) {
   put("FieldValueInvalid", p, withDetail("Invalid value: " + value.text, detail));
 }
-void FieldErrors::notSupported(const Path& p, const BadValue& value, std::vector<std::string_view> supported) {
-  std::sort(supported.begin(), supported.end());
+void FieldErrors::notSupported(const Path& p, const BadValue& value,
+                               const std::vector<std::string_view>& supported) {
   std::string list;
   for (std::string_view s : supported) list += (list.empty() ? "" : ", ") + goQuote(s);
   put("FieldValueNotSupported", p,

@@ -51,7 +51,7 @@ class FieldErrors {
  public:
   void required(const Path& p, std::string_view detail);
   void invalid(const Path& p, const BadValue& value, std::string_view detail);
-  void notSupported(const Path& p, const BadValue& value, std::vector<std::string_view> supported);  // sorted here
+  void notSupported(const Path& p, const BadValue& value, const std::vector<std::string_view>& supported);  // in this order
   void forbidden(const Path& p, std::string_view detail);
   void duplicate(const Path& p, const BadValue& value);
   void notFound(const Path& p, const BadValue& value);

@@ -29,7 +29,9 @@ std::string regexError(std::string_view message, std::string_view format, std::i
   return out + fmt::format("regex used for validation is '{}')", format);
 }
 
-std::string maxLength(int n) { return fmt::format("must be no more than {} bytes", n); }
+// Upstream's newer checks (qualified names, label values) count bytes, the older ones say characters.
+std::string maxLength(int n) { return fmt::format("must be no more than {} characters", n); }
+std::string maxBytes(int n) { return fmt::format("must be no more than {} bytes", n); }
 
 bool matchesQualifiedName(std::string_view s) {
   return !s.empty() && alnum(s.front()) && alnum(s.back()) &&
@@ -110,20 +112,21 @@ Messages isQualifiedName(std::string_view s) {
     std::string_view prefix = s.substr(0, slash);
     name = s.substr(slash + 1);
     if (name.find('/') != std::string_view::npos) {
-      out.push_back(fmt::format("a qualified name {} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')",
+      out.push_back(fmt::format("a valid label key {} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')",
                                 regexError(kMessage, kQualifiedName, {"MyName", "my.name", "123-abc"})));
       return out;
     }
     if (prefix.empty()) {
       out.emplace_back("prefix part must be non-empty");
     } else {
-      for (const std::string& m : isDns1123Subdomain(prefix)) out.push_back("prefix part " + m);
+      if (prefix.size() > 253) out.push_back("prefix part " + maxBytes(253));
+      for (const std::string& m : isDns1123Subdomain(prefix.substr(0, 253))) out.push_back("prefix part " + m);
     }
   }
   if (name.empty()) {
     out.emplace_back("name part must be non-empty");
   } else if (name.size() > 63) {
-    out.push_back("name part " + maxLength(63));
+    out.push_back("name part " + maxBytes(63));
   }
   if (!matchesQualifiedName(name)) {
     out.push_back("name part " + regexError(kMessage, kQualifiedName, {"MyName", "my.name", "123-abc"}));
@@ -133,7 +136,7 @@ Messages isQualifiedName(std::string_view s) {
 
 Messages isValidLabelValue(std::string_view s) {
   Messages out;
-  if (s.size() > 63) out.push_back(maxLength(63));
+  if (s.size() > 63) out.push_back(maxBytes(63));
   if (!s.empty() && !matchesQualifiedName(s)) {
     out.push_back(regexError(
         "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character",

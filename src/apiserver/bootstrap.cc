@@ -182,6 +182,7 @@ void ensureKubernetesService(Operations& operations, Writer& w, const BootstrapO
     registry::copyPart(*next, *o, "ports");
     w.update(std::move(next));
   };
+  if (options.advertiseAddress.empty()) return;  // nobody else can reach this server
   place(api::Object::of(std::move(e)), "", "endpoints", "subsets");
   place(api::Object::of(std::move(slice)), "discovery.k8s.io", "endpointslices", "endpoints");
 }

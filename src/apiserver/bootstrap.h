@@ -9,7 +9,7 @@
 namespace km::apiserver {
 
 struct BootstrapOptions {
-  std::string advertiseAddress;  // of the endpoints of the Service "kubernetes"
+  std::string advertiseAddress;  // of the endpoints of the Service "kubernetes"; empty: they are left alone
   int securePort = 6443;
   std::string serviceIp;         // the first address of the service range
 };

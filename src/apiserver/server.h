@@ -21,6 +21,7 @@
 #include "client/worker_pool.h"
 #include "http/server.h"
 #include "pki/key.h"
+#include "registry/core/service_allocator.h"
 #include "store/store.h"
 
 namespace km::apiserver {
@@ -81,6 +82,7 @@ class ApiServer : public http::Handler, public std::enable_shared_from_this<ApiS
   class SystemAuthorizer;
 
   Status setUpAuthentication();
+  Status setUpServices();
   void setUpAdmission();
   void setUpSubresources();
   void route(const HttpCallPtr& http);
@@ -113,6 +115,7 @@ class ApiServer : public http::Handler, public std::enable_shared_from_this<ApiS
   int port_ = 0;
   std::atomic<bool> ready_{false}, stopping_{false};
   std::atomic<int> mutating_{0}, reading_{0};
+  std::unique_ptr<registry::ServiceAllocator> services_;
   std::string jwks_;
 };
 

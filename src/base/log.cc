@@ -175,7 +175,8 @@ void writeStructured(Severity severity, const LogWhere& where, const Status* err
 
 }  // namespace
 
-LogValue::LogValue(const Status& status) : kind_(kText), text_(status.ok() ? "<nil>" : status.message()) {}
+LogValue::LogValue(const Status& status)
+    : kind_(kText), text_(status.ok() ? std::string_view("<nil>") : std::string_view(status.message())) {}
 
 void LogValue::appendTo(std::string& out, bool quoted) const {
   switch (kind_) {

@@ -205,13 +205,5 @@ contexts:
   EXPECT_EQ(bad.status().message(), "context \"nobody\" does not exist");
 }
 
-TEST(YamlTest, ScalarsAsGoYamlReadsThem) {
-  auto j = yamlToJson("a: 1\nb: '1'\nc: yes\nd: 0x10\ne: ~\nf: 1.5\ng: [x, {y: z}]\nh: 2024-01-01\ni: 1e3\nj: |\n  two\n  lines\n");
-  ASSERT_TRUE(j.ok());
-  EXPECT_EQ(*j, "{\"a\":1,\"b\":\"1\",\"c\":true,\"d\":16,\"e\":null,\"f\":1.5,\"g\":[\"x\",{\"y\":\"z\"}],\"h\":\"2024-01-01\","
-                "\"i\":1000,\"j\":\"two\\nlines\\n\"}");
-  EXPECT_FALSE(yamlToJson("a: [1").ok());
-}
-
 }  // namespace
 }  // namespace km::client

@@ -5,6 +5,7 @@
 #include "api/types/kubeconfig_v1.h"
 #include "base/files.h"
 #include "codec/json.h"
+#include "codec/yaml.h"
 
 namespace km::client {
 namespace {
@@ -28,7 +29,7 @@ std::string resolved(const codec::String& path, const std::string& folder) {
 
 Result<RestConfig> parseKubeconfig(std::string_view text, const std::string& folder, const KubeconfigOverrides& o,
                                    std::string* ns) {
-  KM_ASSIGN(auto json, yamlToJson(text));
+  KM_ASSIGN(auto json, codec::yamlToJson(text));
   Config config;
   KM_TRY(codec::decodeJson(json, &config, Config::kType));
   std::string contextName = o.context.empty() ? config.currentContext.str() : o.context;

@@ -27,8 +27,4 @@ Result<RestConfig> parseKubeconfig(std::string_view text, const std::string& fol
 // Inside a pod: KUBERNETES_SERVICE_HOST and _PORT, and the service account's mounted token and CA.
 Result<RestConfig> inClusterConfig();
 
-// YAML 1.1 text as JSON, with go-yaml's scalar rules, as far as configuration files need: one document, anchors, no tags of
-// one's own.
-Result<std::string> yamlToJson(std::string_view text);
-
 }  // namespace km::client

@@ -82,12 +82,14 @@ struct Lane::State : std::enable_shared_from_this<Lane::State> {
   std::vector<std::thread::id> runners;  // threads of the turns that run
   bool closed = false;
 
-  // A place among the `limit`: given back when the turn ends, or when the pool drops it.
+  // A place among the `limit`: given back at the end of the turn, or when the pool drops it.
   struct Turn {
     std::shared_ptr<State> state;
+    bool ended = false;
     explicit Turn(std::shared_ptr<State> s) : state(std::move(s)) {}
     Turn(const Turn&) = delete;
     ~Turn() {
+      if (ended) return;
       std::lock_guard lock(state->mutex);
       state->turns--;
       state->idle.notify_all();
@@ -97,10 +99,10 @@ struct Lane::State : std::enable_shared_from_this<Lane::State> {
   // With a turn counted in already.
   void beginTurn() {
     auto turn = std::make_shared<Turn>(shared_from_this());
-    pool->post([turn] { turn->state->runTurn(); });
+    pool->post([turn] { turn->state->runTurn(*turn); });
   }
 
-  void runTurn() {
+  void runTurn(Turn& turn) {
     std::unique_lock lock(mutex);
     auto self = std::this_thread::get_id();
     runners.push_back(self);
@@ -113,10 +115,11 @@ struct Lane::State : std::enable_shared_from_this<Lane::State> {
       lock.lock();
     }
     std::erase(runners, self);
-    idle.notify_all();
+    // In one step with the look at the queue: a task that is posted afterwards begins a turn of its own.
     bool more = !tasks.empty() && !closed;
-    // A new turn is counted before this one is given back, so that nobody sees the lane idle in between.
-    if (more) turns++;
+    if (!more) turns--;
+    turn.ended = true;
+    idle.notify_all();
     lock.unlock();
     if (more) beginTurn();
   }

@@ -71,7 +71,7 @@ inline api::core_v1::PodTemplateSpec podTemplate(std::string_view image) {
   return t;
 }
 
-inline api::apps_v1::Deployment deployment(int replicas, std::string_view image) {
+inline api::apps_v1::Deployment makeDeployment(int replicas, std::string_view image) {
   api::apps_v1::Deployment d;
   d.metadata.name = "web";
   d.metadata.namespace_ = "ns";

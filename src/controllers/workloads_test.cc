@@ -82,7 +82,7 @@ TEST_F(ControllerTest, AReplicaSetTellsThatPodsAreRefused) {
 
 TEST_F(ControllerTest, ADeploymentRollsOut) {
   run({"replicaset", "deployment"});
-  client.put(deployment(4, "v1"));
+  client.put(makeDeployment(4, "v1"));
   auto becomeReady = [&] {
     for (const PodPtr& p : client.all<Pod>()) {
       if (!isPodReady(*p) && !p->metadata.deletionTimestamp) makeReady(*p);
@@ -132,7 +132,7 @@ TEST_F(ControllerTest, ADeploymentRollsOut) {
 
 TEST_F(ControllerTest, ARecreateDeploymentEndsTheOldPodsFirst) {
   run({"replicaset", "deployment"});
-  Deployment d = deployment(2, "v1");
+  Deployment d = makeDeployment(2, "v1");
   d.spec.strategy.type = "Recreate";
   d.spec.strategy.rollingUpdate.reset();
   client.put(d);
@@ -204,7 +204,7 @@ TEST(ReplicaSetCoreTest, AvailabilityWaitsForMinReadySeconds) {
 }
 
 TEST(DeploymentCoreTest, ProportionalScaling) {
-  Deployment d = deployment(20, "i");
+  Deployment d = makeDeployment(20, "i");
   d.spec.strategy.rollingUpdate->maxSurge = codec::IntOrString(3);
   auto set = [](std::string_view name, int n, int64_t created) {
     auto rs = std::make_shared<ReplicaSet>();
@@ -222,17 +222,17 @@ TEST(DeploymentCoreTest, ProportionalScaling) {
 }
 
 TEST(DeploymentCoreTest, FencepostsNeverBothZero) {
-  Deployment d = deployment(1, "i");
+  Deployment d = makeDeployment(1, "i");
   d.spec.strategy.rollingUpdate->maxSurge = codec::IntOrString(0);
   EXPECT_EQ(deployment::maxSurge(d), 0);
   EXPECT_EQ(deployment::maxUnavailable(d), 1);
-  d = deployment(10, "i");
+  d = makeDeployment(10, "i");
   EXPECT_EQ(deployment::maxSurge(d), 3);
   EXPECT_EQ(deployment::maxUnavailable(d), 2);
 }
 
 TEST(DeploymentCoreTest, ProgressDeadline) {
-  Deployment d = deployment(1, "i");
+  Deployment d = makeDeployment(1, "i");
   d.spec.progressDeadlineSeconds = 10;
   deployment::setCondition(d.status, deployment::makeCondition("Progressing", "True", "ReplicaSetUpdated", "", {1000, 0}));
   auto s = deployment::rolloutStatus(d, {}, nullptr, {1009, 0});

@@ -7,5 +7,6 @@ namespace km {
 
 int runApiServer(ServerCall& call);
 int runKubelet(ServerCall& call);
+int runServer(ServerCall& call);
 
 }  // namespace km

@@ -1,6 +1,9 @@
 #include "km/control_plane.h"
 
 #include <fmt/format.h>
+#include <arpa/inet.h>
+#include <ifaddrs.h>
+#include <net/if.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -23,6 +26,23 @@ std::string firstServiceIp(std::string_view cidr) {
   size_t dot = base.rfind('.');
   return dot == std::string::npos ? base : fmt::format("{}.{}", base.substr(0, dot), std::atoi(base.c_str() + dot + 1) + 1);
 }
+
+// The first address of this machine that others can reach, or "": what is advertised where the bind address says nothing.
+std::string hostAddress() {
+  ifaddrs* all = nullptr;
+  if (::getifaddrs(&all) != 0) return "";
+  std::string found;
+  for (ifaddrs* i = all; i != nullptr && found.empty(); i = i->ifa_next) {
+    if (i->ifa_addr == nullptr || i->ifa_addr->sa_family != AF_INET || (i->ifa_flags & IFF_LOOPBACK) != 0 || (i->ifa_flags & IFF_UP) == 0) continue;
+    char text[INET_ADDRSTRLEN] = {};
+    ::inet_ntop(AF_INET, &reinterpret_cast<sockaddr_in*>(i->ifa_addr)->sin_addr, text, sizeof text);
+    found = text;
+  }
+  ::freeifaddrs(all);
+  return found;
+}
+
+bool saysNothing(const std::string& address) { return address.empty() || address == "0.0.0.0" || address.starts_with("127."); }
 
 }  // namespace
 
@@ -86,6 +106,9 @@ std::string ControlPlane::serverUrl() const {
 }
 
 Status ControlPlane::open() {
+  if (options_.advertiseAddress.empty()) {
+    options_.advertiseAddress = saysNothing(options_.bindAddress) ? hostAddress() : options_.bindAddress;
+  }
   KM_TRY(makeDirs(options_.dataDir, 0700));
   store::EmbeddedOptions storeOptions;
   storeOptions.directory = options_.dataDir + "/store";

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "registry/kinds.h"
+#include "registry/other_columns.h"
 
 namespace km::registry {
 namespace {
@@ -21,8 +22,19 @@ constexpr Row kRows[] = {
     {"", "events", makeEvent},
     {"", "namespaces", makeNamespace},
     {"", "nodes", makeNode},
+    {"", "pods", makePod},
+    {"", "podtemplates", makePodTemplate},
+    {"", "replicationcontrollers", makeReplicationController},
     {"", "secrets", makeSecret},
     {"", "serviceaccounts", makeServiceAccount},
+    {"", "services", makeService},
+    {"apps", "controllerrevisions", makeControllerRevision},
+    {"apps", "daemonsets", makeDaemonSet},
+    {"apps", "deployments", makeDeployment},
+    {"apps", "replicasets", makeReplicaSet},
+    {"apps", "statefulsets", makeStatefulSet},
+    {"batch", "cronjobs", makeCronJob},
+    {"batch", "jobs", makeJob},
     {"coordination.k8s.io", "leases", makeLease},
     {"discovery.k8s.io", "endpointslices", makeEndpointSlice},
     {"rbac.authorization.k8s.io", "clusterrolebindings", makeClusterRoleBinding},
@@ -63,6 +75,7 @@ std::unique_ptr<Strategy> makeStrategy(const api::Resource& r) {
   for (const Row& row : kRows) {
     if (row.group == r.group && row.resource == r.name) s = row.make();
   }
+  if (!s) s = makeColumnStrategy(r);
   if (!s) s = std::make_unique<Strategy>();
   s->describe(r);
   return s;

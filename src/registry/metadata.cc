@@ -17,17 +17,6 @@ using api::Path;
 
 constexpr int kMaxAnnotationBytes = 256 * 1024;
 
-void validateAnnotations(const codec::Map<codec::String>& annotations, const Path& path, FieldErrors& errors) {
-  size_t total = 0;
-  for (const auto& [key, value] : annotations) {
-    std::string lower = key.str();
-    std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return std::tolower(c); });
-    errors.each(path, key.view(), api::isQualifiedName(lower));
-    total += key.size() + value.size();
-  }
-  if (total > kMaxAnnotationBytes) errors.tooLong(path, kMaxAnnotationBytes);
-}
-
 void validateOwners(const codec::List<api::meta_v1::OwnerReference>& owners, const Path& path, FieldErrors& errors) {
   std::string controller;
   for (const auto& o : owners) {
@@ -86,6 +75,17 @@ void fillSystemFields(api::meta_v1::ObjectMeta& meta, WallTime now) {
   meta.creationTimestamp = codec::Time(now);
   meta.uid = randomUuid();
   if (!meta.generateName.empty() && meta.name.empty()) meta.name = generateName(meta.generateName);
+}
+
+void validateAnnotations(const codec::Map<codec::String>& annotations, const Path& path, FieldErrors& errors) {
+  size_t total = 0;
+  for (const auto& [key, value] : annotations) {
+    std::string lower = key.str();
+    std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return std::tolower(c); });
+    errors.each(path, key.view(), api::isQualifiedName(lower));
+    total += key.size() + value.size();
+  }
+  if (total > kMaxAnnotationBytes) errors.tooLong(path, kMaxAnnotationBytes);
 }
 
 void validateLabels(const codec::Map<codec::String>& labels, const Path& path, FieldErrors& errors) {

@@ -89,13 +89,11 @@ class NamespaceController : public Controller {
     std::stable_partition(all.begin(), all.end(), isPods);
     bool podsLeft = false;
     for (const api::Resource* r : all) {
-      auto rest = removeAll(*r, ns, findings);
-      if (rest.ok()) {
-        estimate = std::max(estimate, rest->estimate);
-      } else {
-        findings.errors.push_back(rest.status().message());
-      }
-      if (isPods(r) && rest.ok() && rest->remaining > 0) {
+      Rest rest;
+      Status s = removeAll(*r, ns, findings, rest);
+      if (!s.ok()) findings.errors.push_back(s.message());
+      estimate = std::max(estimate, rest.estimate);
+      if (isPods(r) && rest.remaining > 0) {
         podsLeft = true;  // they may need what is deleted after them
         break;
       }
@@ -108,11 +106,12 @@ class NamespaceController : public Controller {
     return errors::failed(findings.errors.front());
   }
 
-  Result<Rest> removeAll(const api::Resource& r, const Namespace& ns, Findings& findings) {
+  // `rest` is filled in also where the answer is an error.
+  Status removeAll(const api::Resource& r, const Namespace& ns, Findings& findings, Rest& rest) {
     client::Target t{&r, ns.metadata.name.str(), "", ""};
     auto listed = context_.client.list(t);
-    if (!listed.ok()) return isUnsupported(listed.status()) ? Result<Rest>(Rest{}) : listed.status();
-    if (listed->items.empty()) return Rest{};
+    if (!listed.ok()) return isUnsupported(listed.status()) ? Status() : listed.status();
+    if (listed->items.empty()) return {};
     int64_t grace = graceOf(listed->items, ns);
     client::DeleteOptions options{.propagationPolicy = "Background"};
     if (hasVerb(r, "deletecollection")) {
@@ -127,8 +126,8 @@ class NamespaceController : public Controller {
       t.name.clear();
     }
     KM_ASSIGN(auto left, context_.client.list(t));
-    if (left.items.empty()) return Rest{};
-    Rest rest{grace, static_cast<int>(left.items.size())};
+    if (left.items.empty()) return {};
+    rest = {grace, static_cast<int>(left.items.size())};
     std::string name = std::string(r.name) + "." + std::string(r.group);
     findings.remaining[name] = rest.remaining;
     bool finalizers = false;
@@ -138,10 +137,10 @@ class NamespaceController : public Controller {
         finalizers = true;
       }
     }
-    if (rest.estimate != 0) return rest;
+    if (rest.estimate != 0) return {};
     if (finalizers) {
       rest.estimate = kFinalizerEstimate;
-      return rest;
+      return {};
     }
     return errors::failed("unexpected items still remain in namespace: " + ns.metadata.name.str() + " for gvr: " +
                           std::string(r.group) + "/" + std::string(r.version) + ", Resource=" + std::string(r.name));

@@ -26,7 +26,7 @@ void validatePort(const api::core_v1::EndpointPort& port, bool needsName, const 
     dnsLabel(port.name, p.child("name"), errors);
   }
   errors.each(p.child("port"), port.port, api::isValidPortNum(port.port));
-  oneOf(port.protocol, {"TCP", "UDP", "SCTP"}, p.child("protocol"), errors);
+  oneOf(port.protocol, {"SCTP", "TCP", "UDP"}, p.child("protocol"), errors);
   if (port.appProtocol) qualifiedName(*port.appProtocol, p.child("appProtocol"), errors);
 }
 

@@ -89,8 +89,9 @@ class BindingStrategy : public RbacStrategy {
     const auto& b = o.as<Binding>();
     if (b.roleRef.apiGroup != kGroup) errors.notSupported(Path("roleRef.apiGroup"), b.roleRef.apiGroup.view(), {kGroup});
     if (b.roleRef.kind != "ClusterRole" && !(kNamespaced && b.roleRef.kind == "Role")) {
-      std::vector<std::string_view> kinds = {"ClusterRole"};
+      std::vector<std::string_view> kinds;
       if (kNamespaced) kinds.emplace_back("Role");
+      kinds.emplace_back("ClusterRole");
       errors.notSupported(Path("roleRef.kind"), b.roleRef.kind.view(), kinds);
     }
     Path name("roleRef.name");
