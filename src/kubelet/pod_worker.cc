@@ -82,6 +82,49 @@ std::string PodWorker::sandboxId() const {
   return view_.sandbox() && view_.sandbox()->ready() ? view_.sandbox()->id : "";
 }
 
+bool PodWorker::isRunning(std::string_view id) const {
+  std::lock_guard lock(mutex_);
+  for (const auto& c : view_.containers) {
+    if (c.id == id) return c.running();
+  }
+  return false;
+}
+
+bool PodWorker::hasTty(std::string_view name) const {
+  PodPtr pod = this->pod();
+  bool tty = false;
+  if (pod) eachContainer(*pod, [&](const v1::Container& c, ContainerKind) { tty |= c.name == name && c.tty; });
+  return tty;
+}
+
+Result<PodWorker::Log> PodWorker::logOf(std::string_view name, bool previous) const {
+  std::lock_guard lock(mutex_);
+  if (!latest_) return errors::notFound({"", "pods"}, uid_);
+  const auto& m = latest_->metadata;
+  bool exists = false;
+  eachContainer(*latest_, [&](const v1::Container& c, ContainerKind) { exists |= c.name == name; });
+  if (!exists) return errors::badRequest(fmt::format("container \"{}\" in pod \"{}\" is not available", name, m.name.view()));
+  const ContainerRecord* r = previous ? view_.previous(name) : view_.latest(name);
+  if (!r && previous) return errors::badRequest(fmt::format("previous terminated container \"{}\" in pod \"{}\" not found", name, m.name.view()));
+  if (!r || r->created()) {
+    std::string why = "ContainerCreating";
+    for (const auto* list : {&shown_.containerStatuses, &shown_.initContainerStatuses, &shown_.ephemeralContainerStatuses}) {
+      for (const auto& s : *list) {
+        if (s.name != name || !s.state.waiting) continue;
+        why = s.state.waiting->reason.str();
+        if (why == "ErrImagePull" || why == "ImagePullBackOff") {
+          return errors::badRequest(fmt::format("container \"{}\" in pod \"{}\" is waiting to start: {}", name, m.name.view(),
+                                                why == "ErrImagePull" ? "image can't be pulled" : "trying and failing to pull image"));
+        }
+      }
+    }
+    return errors::badRequest(fmt::format("container \"{}\" in pod \"{}\" is waiting to start: {}", name, m.name.view(), why));
+  }
+  std::string path = r->status.logPath.str();
+  if (path.empty()) path = fmt::format("{}/{}/{}/{}.log", node_.options.podLogsDir, podLogDirectory(*latest_), name, r->restartCount);
+  return Log{r->id, std::move(path)};
+}
+
 void PodWorker::schedule() {
   std::lock_guard lock(mutex_);
   if (stopped_) return;
@@ -102,9 +145,22 @@ void PodWorker::run() {
       again_ = false;
     }
     step();
+    publish();
+  }
+}
+
+// What readers see. Those that follow a log of what has ended are told.
+void PodWorker::publish() {
+  std::vector<std::string> ended;
+  {
     std::lock_guard lock(mutex_);
+    for (const auto& c : view_.containers) {
+      ContainerRecord* now = runtime_.byId(c.id);
+      if (c.running() && (!now || !now->running())) ended.push_back(c.id);
+    }
     view_ = runtime_;
   }
+  for (const auto& id : ended) node_.ended(id);
 }
 
 // One timer: the earliest wish counts.

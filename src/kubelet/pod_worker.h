@@ -34,17 +34,22 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   // "" if there is none. The newest container of that name, or the one before.
   std::string containerId(std::string_view name, bool previous) const;
   std::string sandboxId() const;
+  bool isRunning(std::string_view id) const;
+  bool hasTty(std::string_view name) const;
+  struct Log {
+    std::string id, path;
+  };
+  // Where the container logs. An error is worded for the user.
+  Result<Log> logOf(std::string_view name, bool previous) const;
 
  private:
   struct Kill {
     Duration deadline;
   };
-  struct Step;  // one run
-
   void schedule();
   void run();
   void step();
-  void takeNews(RuntimePod** replaced);
+  void publish();
   void refresh(const std::string& id);
   void readTerminationMessages();
   void syncRunning();
