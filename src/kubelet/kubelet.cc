@@ -252,8 +252,13 @@ void Kubelet::Core::relist() {
           if (!known.contains(uid)) w->podRemoved();
           continue;
         }
-        for (const auto& s : pod.sandboxes) w->runtimeEvent(s.id);
-        for (const auto& c : pod.containers) w->runtimeEvent(c.id);
+        // Those that the worker holds for running, and are not.
+        for (const auto& s : pod.sandboxes) {
+          if (!s.ready()) w->runtimeEvent(s.id);
+        }
+        for (const auto& c : pod.containers) {
+          if (!c.running()) w->runtimeEvent(c.id);
+        }
       }
       removeOrphans();
     }

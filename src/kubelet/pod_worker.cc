@@ -16,6 +16,7 @@ namespace km::kubelet {
 namespace {
 constexpr auto kRetry = std::chrono::seconds(1);
 constexpr auto kMaxRetry = std::chrono::seconds(60);
+constexpr Duration kFirstLook = std::chrono::milliseconds(10), kLastLook = std::chrono::seconds(2);
 }  // namespace
 
 PodWorker::PodWorker(NodeContext& node, std::string uid) : node_(node), uid_(std::move(uid)), startTime_(node.clock().now()) {}
@@ -200,7 +201,7 @@ void PodWorker::step() {
       relisted_.reset();
     }
   }
-  for (const auto& id : news) refresh(id);
+  for (const auto& id : news) refresh(id) ? lookAgain(id) : static_cast<void>(looks_.erase(id));
   readTerminationMessages();
   if (!pod_) {
     // Containers without a pod: a leftover of a pod that was deleted while no kubelet ran.
@@ -233,26 +234,46 @@ std::optional<Duration> PodWorker::deadline() const {
   return node_.clock().monotonic() + left;
 }
 
-void PodWorker::refresh(const std::string& id) {
+// Whether it still runs, after the runtime told of its end.
+bool PodWorker::refresh(const std::string& id) {
   for (auto& s : runtime_.sandboxes) {
     if (s.id != id) continue;
     auto status = node_.runtime->podSandboxStatus(id);
     if (status.ok()) {
       s = recordOf(std::move(*status));
-    } else if (status.status().code() == 404) {
-      std::erase_if(runtime_.sandboxes, [&](const auto& e) { return e.id == id; });
+      return s.ready();
     }
-    return;
+    if (status.status().code() == 404) std::erase_if(runtime_.sandboxes, [&](const auto& e) { return e.id == id; });
+    return false;
   }
   ContainerRecord* r = runtime_.byId(id);
-  if (!r) return;
+  if (!r) return false;
   auto status = node_.runtime->containerStatus(id);
   if (status.ok()) {
-    std::string sandbox = r->sandboxId;
-    *r = recordOf(std::move(*status), sandbox);
-  } else if (status.status().code() == 404) {
-    std::erase_if(runtime_.containers, [&](const auto& e) { return e.id == id; });
+    ContainerRecord now = recordOf(std::move(*status), r->sandboxId);
+    if (r->messageRead) {
+      now.terminationMessage = std::move(r->terminationMessage);
+      now.messageRead = true;
+    }
+    *r = std::move(now);
+    return r->running();
   }
+  if (status.status().code() == 404) std::erase_if(runtime_.containers, [&](const auto& e) { return e.id == id; });
+  return false;
+}
+
+// containerd tells us and its CRI service of an end at once: the service may answer us before it knows. After two seconds
+// it is taken at its word.
+void PodWorker::lookAgain(const std::string& id) {
+  Duration& wait = looks_[id];
+  wait = wait == Duration(0) ? kFirstLook : wait * 2;
+  if (wait > kLastLook) {
+    looks_.erase(id);
+    return;
+  }
+  node_.timers->after(wait, [weak = weak_from_this(), id] {
+    if (auto self = weak.lock()) self->runtimeEvent(id);
+  });
 }
 
 void PodWorker::readTerminationMessages() {

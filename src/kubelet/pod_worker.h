@@ -50,7 +50,8 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   void run();
   void step();
   void publish();
-  void refresh(const std::string& id);
+  bool refresh(const std::string& id);
+  void lookAgain(const std::string& id);
   void readTerminationMessages();
   void syncRunning();
   void syncEnding();
@@ -84,6 +85,7 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   PodPtr latest_;
   bool removed_ = false, stopped_ = false, running_ = false, again_ = false;
   std::set<std::string> news_;
+  std::map<std::string, Duration> looks_;  // of the step: containers that are said to have ended, and the next wait
   std::optional<RuntimePod> relisted_;
   client::Timers::Id timer_ = 0;
   Duration timerAt_{0};

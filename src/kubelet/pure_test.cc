@@ -34,14 +34,14 @@ class Objects : public ObjectSource {
 };
 
 TEST(Environment, IsMadeInOrder) {
-  v1::Pod pod = of<v1::Pod>(R"({"metadata":{"name":"p","namespace":"n","labels":{"a":"b"}},"spec":{"containers":[{"name":"c",
+  v1::Pod pod = of<v1::Pod>(R"json({"metadata":{"name":"p","namespace":"n","labels":{"a":"b"}},"spec":{"containers":[{"name":"c",
     "resources":{"limits":{"cpu":"1500m"}},
     "envFrom":[{"prefix":"P_","configMapRef":{"name":"m"}},{"secretRef":{"name":"none","optional":true}}],
     "env":[{"name":"A","value":"1"},{"name":"B","value":"$(A)-$(P_k)-$(DB_SERVICE_PORT)-$$(A)-$(NONE)"},
            {"name":"L","valueFrom":{"fieldRef":{"fieldPath":"metadata.labels['a']"}}},
            {"name":"IP","valueFrom":{"fieldRef":{"fieldPath":"status.podIP"}}},
            {"name":"CPU","valueFrom":{"resourceFieldRef":{"resource":"limits.cpu"}}},
-           {"name":"K","valueFrom":{"configMapKeyRef":{"name":"m","key":"k"}}}]}]}})");
+           {"name":"K","valueFrom":{"configMapKeyRef":{"name":"m","key":"k"}}}]}]}})json");
   auto service = std::make_shared<const v1::Service>(of<v1::Service>(R"({"metadata":{"name":"db","namespace":"n"},"spec":{"clusterIP":"10.96.0.7","ports":[{"name":"pg","port":5432,"protocol":"TCP"}]}})"));
   Objects objects;
   DownwardContext context{&pod, {"10.0.0.1"}, {"192.0.2.1"}, {}};

@@ -51,7 +51,7 @@ struct Case {
 
 std::string condition(const v1::PodStatus& s, std::string_view type) {
   for (const auto& c : s.conditions) {
-    if (c.type == type) return c.status + (c.reason.empty() ? "" : " " + c.reason.str()) + (c.message.empty() ? "" : ": " + c.message.str());
+    if (c.type == type) return c.status.str() + (c.reason.empty() ? "" : " " + c.reason.str()) + (c.message.empty() ? "" : ": " + c.message.str());
   }
   return "absent";
 }
