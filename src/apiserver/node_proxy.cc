@@ -2,9 +2,11 @@
 
 #include <fmt/format.h>
 
+#include "base/base64.h"
 #include "base/strings.h"
 #include "http/forward.h"
 #include "http/spdy_connection.h"
+#include "http/text.h"
 #include "http/websocket.h"
 
 namespace km::apiserver {
@@ -56,6 +58,68 @@ std::string names(const auto& containers) {
   std::string out;
   for (const auto& c : containers) out += (out.empty() ? "" : " ") + c.name.str();
   return out;
+}
+
+constexpr size_t kMaxQueued = 256 << 10;
+Status refused(int status, std::string body);
+
+bool offersChannels(const http::Request& request) {
+  std::vector<std::string_view> offered = http::splitList(request.headers.get("sec-websocket-protocol"));
+  if (offered.empty()) return true;
+  for (std::string_view p : offered) {
+    if (p == "channel.k8s.io" || p == "base64.channel.k8s.io" || p == "v4.channel.k8s.io" || p == "v4.base64.channel.k8s.io" || p == "portforward.k8s.io") return true;
+  }
+  return false;
+}
+
+// A log as the messages of a WebSocket: "binary.k8s.io", or base64 in texts.
+struct LogSocket : http::WebSocketHandler {
+  std::shared_ptr<http::WebSocket> socket;
+  std::shared_ptr<http::Call> call;
+  bool base64 = false;
+
+  void onMessage(bool, std::string_view) override {}
+  void onDrained() override {
+    if (call) call->resumeReading();
+  }
+  void onClosed(uint16_t, std::string_view) override {
+    socket.reset();
+    if (call) call->cancel();
+    call.reset();
+  }
+  void send(std::string_view bytes) {
+    if (!socket) return;
+    base64 ? socket->send(false, base64Encode(bytes)) : socket->send(true, bytes);
+    if (socket->queued() > kMaxQueued && call) call->pauseReading();
+  }
+  void end() {
+    if (socket) socket->close(1000, "");
+    call.reset();
+  }
+};
+
+void sendLogBySocket(http::Client& client, const http::Endpoint& endpoint, http::CallOptions options, HttpCallPtr http) {
+  auto log = std::make_shared<LogSocket>();
+  auto refusal = std::make_shared<std::string>();
+  auto status = std::make_shared<int>(0);
+  http::CallHandler h;
+  h.onHead = [log, http, status](int code, const http::Headers&) {
+    *status = code;
+    if (code != 200) return;
+    auto socket = http::acceptWebSocket(*http->exchange, {"binary.k8s.io", "base64.binary.k8s.io"});
+    if (!socket.ok()) {
+      http->fail(socket.status());
+      if (log->call) log->call->cancel();
+      return;
+    }
+    log->base64 = (*socket)->protocol() == "base64.binary.k8s.io";
+    log->socket = *socket;
+    log->socket->setHandler(log);
+  };
+  h.onData = [log, refusal, status](std::string_view bytes) { *status == 200 ? log->send(bytes) : static_cast<void>(refusal->append(bytes.substr(0, 4096))); };
+  h.onEnd = [log, http, refusal, status](const http::Headers&) { *status == 200 ? log->end() : http->fail(refused(*status, *refusal)); };
+  h.onError = [log, http, status](const Status& why) { *status == 200 ? log->end() : http->fail(errors::internal(why.message())); };
+  log->call = client.send(endpoint, std::move(options), std::move(h));
 }
 
 // What a kubelet said no with, as the API's client sees it.
@@ -155,7 +219,14 @@ Result<NodeProxy::Way> NodeProxy::wayTo(const HttpCall& http, const Call& call) 
   if (sub == "log") way.target = "/containerLogs" + at + "/" + escape(container) + logQuery(http.query);
   if (sub == "exec") way.target = "/exec" + at + "/" + escape(container) + streamQuery(http.query, true, true, false);
   if (sub == "attach") way.target = "/attach" + at + "/" + escape(container) + streamQuery(http.query, false, true, true);
-  if (sub == "portforward") way.target = "/portForward" + at;
+  if (sub == "portforward") {
+    way.target = "/portForward" + at;
+    std::string ports;
+    for (std::string_view p : http.query.all("ports")) ports += (ports.empty() ? "" : ",") + std::string(p);
+    std::string query;
+    if (!ports.empty()) add(query, "port", ports);
+    way.target += query;
+  }
   return way;
 }
 
@@ -169,6 +240,7 @@ void NodeProxy::logs(const HttpCallPtr& http, const CallPtr& call) {
   if (way->target.empty()) return http->answer(200, {}, "text/plain");
   http::CallOptions options;
   options.target = way->target;
+  if (http::isWebSocketUpgrade(http->request())) return sendLogBySocket(clientOn(http->exchange->loop()), way->endpoint, std::move(options), http);
   http::forwardAnswer(clientOn(http->exchange->loop()), way->endpoint, std::move(options), http->exchange, [http](const auto&, int status, std::string body) {
     // As upstream: kubectl understands the words.
     http->fail(status == 502 ? errors::internal("dial the kubelet: " + body) : refused(status, std::move(body)));
@@ -178,14 +250,15 @@ void NodeProxy::logs(const HttpCallPtr& http, const CallPtr& call) {
 void NodeProxy::stream(const HttpCallPtr& http, const CallPtr& call) {
   if (call->verb != "create" && call->verb != "get") return http->fail(Status(405, "MethodNotAllowed", "the server does not allow this method on the requested resource"));
   const http::Request& request = http->request();
-  if (!http::isSpdyUpgrade(request)) {
-    // kubectl tries WebSocket first and takes this as the sign to speak SPDY.
-    return http->fail(errors::badRequest(http::isWebSocketUpgrade(request) ? "unable to upgrade: WebSocket is not spoken here, use SPDY/3.1" : "Upgrade request required"));
-  }
+  bool webSocket = http::isWebSocketUpgrade(request);
+  if (!webSocket && !http::isSpdyUpgrade(request)) return http->fail(errors::badRequest("Upgrade request required"));
+  // The runtime speaks WebSocket up to version 4 of the channels. kubectl asks for more first, and takes a refusal as the
+  // sign to speak SPDY.
+  if (webSocket && !offersChannels(request)) return http->fail(errors::badRequest("unable to upgrade: unable to negotiate protocol, use SPDY/3.1"));
   auto way = wayTo(*http, *call);
   if (!way.ok()) return http->fail(way.status());
   http::CallOptions options;
-  options.method = "POST";
+  options.method = webSocket ? "GET" : "POST";
   options.target = way->target;
   http::forwardUpgrade(clientOn(http->exchange->loop()), way->endpoint, std::move(options), http->exchange, [http](const auto&, int status, std::string body) {
     http->fail(status == 502 ? errors::internal("error dialing backend: " + body) : refused(status, std::move(body)));

@@ -4,6 +4,8 @@ namespace km::http {
 namespace {
 
 constexpr size_t kHighWatermark = 256 << 10;
+constexpr std::string_view kAsked[] = {"upgrade", "x-stream-protocol-version", "sec-websocket-key", "sec-websocket-version", "sec-websocket-protocol", "origin"};
+constexpr std::string_view kAnswered[] = {"upgrade", "x-stream-protocol-version", "sec-websocket-accept", "sec-websocket-protocol"};
 constexpr size_t kMaxRefusal = 64 << 10;
 
 // One direction and a half: writes what it gets to its peer, and holds itself back while the peer is slow.
@@ -91,14 +93,14 @@ void forwardAnswer(Client& client, const Endpoint& endpoint, CallOptions options
 
 void forwardUpgrade(Client& client, const Endpoint& endpoint, CallOptions options, std::shared_ptr<Exchange> exchange, Refusal refuse) {
   const Headers& asked = exchange->request().headers;
-  for (std::string_view name : {"upgrade", "x-stream-protocol-version"}) {
+  for (std::string_view name : kAsked) {
     for (std::string_view v : asked.all(name)) options.headers.add(name, v);
   }
   client.upgrade(endpoint, std::move(options), [exchange, refuse = std::move(refuse)](Result<Upgraded> r) {
     if (!r.ok()) return refuse(exchange, 502, r.status().message());
     if (!r->stream) return refuse(exchange, r->status, std::move(r->body));
     Headers out;
-    for (std::string_view name : {"upgrade", "x-stream-protocol-version"}) {
+    for (std::string_view name : kAnswered) {
       if (r->headers.has(name)) out.add(name, r->headers.get(name));
     }
     auto ours = exchange->upgrade(std::move(out));

@@ -20,8 +20,8 @@ using Refusal = std::function<void(const std::shared_ptr<Exchange>& exchange, in
 // The client must live on the exchange's loop. Loop's thread only.
 void forwardAnswer(Client& client, const Endpoint& endpoint, CallOptions options, std::shared_ptr<Exchange> exchange, Refusal refuse);
 
-// Asks the endpoint to change the protocol as the exchange's client asks (upgrade, x-stream-protocol-version go along) and
-// joins the two. The client must live on the exchange's loop. Loop's thread only.
+// Asks the endpoint to change the protocol as the exchange's client asks (SPDY or WebSocket; the headers that negotiate it
+// go along) and joins the two. The client must live on the exchange's loop. Loop's thread only.
 void forwardUpgrade(Client& client, const Endpoint& endpoint, CallOptions options, std::shared_ptr<Exchange> exchange, Refusal refuse);
 
 }  // namespace km::http

@@ -478,8 +478,10 @@ void PodWorker::writeStatus(bool terminal, bool gone) {
   in.startTime = startTime_;
   in.terminal = terminal;
   in.gone = gone;
-  in.endReason = endReason_;
-  in.endMessage = endMessage_;
+  if (terminal) {  // the phase is Failed once nothing runs
+    in.endReason = endReason_;
+    in.endMessage = endMessage_;
+  }
   for (int attempt = 0; attempt < 5; attempt++) {
     in.pod = pod_.get();
     v1::PodStatus status = makeStatus(in);

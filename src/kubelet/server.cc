@@ -10,6 +10,7 @@
 #include "http/forward.h"
 #include "http/spdy_connection.h"
 #include "http/text.h"
+#include "http/websocket.h"
 #include "kubelet/node_stats.h"
 #include "kubelet/pod_worker.h"
 
@@ -222,10 +223,12 @@ void KubeletServer::logs(const RequestPtr& r) {
 
 // Asks the runtime for a URL, and joins the client with it.
 void KubeletServer::stream(const RequestPtr& r, std::function<Result<std::string>()> url) {
-  if (!http::isSpdyUpgrade(r->exchange->request())) return r->text(400, "unable to upgrade: only SPDY/3.1 is spoken here");
-  pool_.post([self = shared_from_this(), r, url = std::move(url)] {
+  const http::Request& request = r->exchange->request();
+  bool webSocket = http::isWebSocketUpgrade(request);
+  if (!webSocket && !http::isSpdyUpgrade(request)) return r->text(400, "Upgrade request required");
+  pool_.post([self = shared_from_this(), r, webSocket, url = std::move(url)] {
     auto target = url();
-    r->exchange->loop().post([self, r, target = std::move(target)] {
+    r->exchange->loop().post([self, r, webSocket, target = std::move(target)] {
       if (!target.ok()) return r->text(target.status().code() == 404 ? 404 : 500, target.status().message());
       auto parsed = http::parseUrl(*target);
       if (!parsed.ok()) return r->text(500, parsed.status().message());
@@ -234,7 +237,7 @@ void KubeletServer::stream(const RequestPtr& r, std::function<Result<std::string
       endpoint.port = parsed->port;
       endpoint.speak = http::Endpoint::Speak::kHttp1;
       http::CallOptions options;
-      options.method = "POST";
+      options.method = webSocket ? "GET" : "POST";
       options.target = parsed->target;
       http::forwardUpgrade(*self->http_, endpoint, std::move(options), r->exchange, [r](const auto&, int status, std::string body) { r->text(status == 502 ? 500 : status, body); });
     });
@@ -280,6 +283,9 @@ void KubeletServer::portForward(const RequestPtr& r) {
   if (id.empty()) return r->text(404, "pod does not exist or has no sandbox");
   cri::PortForwardRequest p;
   p.podSandboxId = id;
+  for (std::string_view port : split(r->get("port"), ',')) {
+    if (auto n = parseInt64(port)) p.port.push_back(static_cast<int32_t>(*n));  // WebSocket names them at the start
+  }
   stream(r, [this, p] { return runtime_.portForward(p); });
 }
 
