@@ -6,6 +6,7 @@
 namespace km {
 
 int runApiServer(ServerCall& call);
+int runKubelet(ServerCall& call);
 int runServer(ServerCall& call);
 
 }  // namespace km

@@ -24,6 +24,11 @@ std::span<const Server> allServers() {
        .help = "The main API entrypoint and interface to the storage system. The API server is also the focal point for all "
                "authorization decisions.",
        .run = runApiServer},
+      {.name = "kubelet",
+       .aliases = {},
+       .oneLine = "Run the pods of a node",
+       .help = "The primary node agent: it registers the node with the API server and runs the pods bound to it by a container runtime.",
+       .run = runKubelet},
       {.name = "server",
        .aliases = {},
        .oneLine = "Run the control plane: API server, controllers and scheduler",
