@@ -37,6 +37,7 @@ constexpr Row kRows[] = {
     {"batch", "jobs", makeJob},
     {"coordination.k8s.io", "leases", makeLease},
     {"discovery.k8s.io", "endpointslices", makeEndpointSlice},
+    {"policy", "poddisruptionbudgets", makeDisruptionBudget},
     {"rbac.authorization.k8s.io", "clusterrolebindings", makeClusterRoleBinding},
     {"rbac.authorization.k8s.io", "clusterroles", makeClusterRole},
     {"rbac.authorization.k8s.io", "rolebindings", makeRoleBinding},

@@ -14,7 +14,7 @@ MakeStrategy makeConfigMap, makeEndpoints, makeEvent, makeNamespace, makeNode, m
 MakeStrategy makeReplicationController;
 // apps
 MakeStrategy makeDeployment, makeReplicaSet, makeStatefulSet, makeDaemonSet, makeControllerRevision;
-MakeStrategy makeJob, makeCronJob;
+MakeStrategy makeJob, makeCronJob, makeDisruptionBudget;
 // coordination, discovery, rbac, scheduling
 MakeStrategy makeLease, makeEndpointSlice, makePriorityClass;
 MakeStrategy makeRole, makeClusterRole, makeRoleBinding, makeClusterRoleBinding;

@@ -13,7 +13,6 @@
 #include "api/types/meta_v1.h"
 #include "api/types/networking_v1.h"
 #include "api/types/node_v1.h"
-#include "api/types/policy_v1.h"
 #include "api/types/resource_v1.h"
 #include "api/types/storage_v1.h"
 #include "base/strings.h"
@@ -179,13 +178,6 @@ Cells volumeAttachment(const api::Object& o, WallTime now) {
 
 Cells attributesClass(const api::Object& o, WallTime now) {
   return {textCell(o.name()), textCell(o.as<storage::VolumeAttributesClass>().driverName), ageCell(o, now)};
-}
-
-Cells disruptionBudget(const api::Object& o, WallTime now) {
-  const auto& b = o.as<api::policy_v1::PodDisruptionBudget>();
-  auto text = [](const std::optional<codec::IntOrString>& v) { return textCell(v ? v->str() : "N/A"); };
-  return {textCell(o.name()), text(b.spec.minAvailable), text(b.spec.maxUnavailable), numberCell(b.status.disruptionsAllowed),
-          ageCell(o, now)};
 }
 
 Cells runtimeClass(const api::Object& o, WallTime now) {
@@ -384,7 +376,6 @@ constexpr Row kRows[] = {
     {"networking.k8s.io", "networkpolicies", networkPolicy},
     {"networking.k8s.io", "servicecidrs", serviceCidr},
     {"node.k8s.io", "runtimeclasses", runtimeClass},
-    {"policy", "poddisruptionbudgets", disruptionBudget},
     {"resource.k8s.io", "resourceclaims", resourceClaim},
     {"resource.k8s.io", "resourceslices", resourceSlice},
     {"storage.k8s.io", "csidrivers", csiDriver},

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "api/types/meta_v1.h"
 #include "codec/json.h"
 #include "codec/ops.h"
@@ -10,9 +12,30 @@
 
 namespace km::registry {
 
+namespace {
+
+// Resources whose objects count their generations (upstream's strategies that set it). Sorted.
+constexpr std::string_view kGenerations[] = {
+    "cronjobs", "customresourcedefinitions", "daemonsets", "deployments", "deviceclasses", "devicetaintrules", "flowschemas",
+    "ingressclasses", "ingresses", "jobs", "mutatingadmissionpolicies", "mutatingadmissionpolicybindings",
+    "mutatingwebhookconfigurations", "networkpolicies", "poddisruptionbudgets", "podtemplates", "prioritylevelconfigurations",
+    "replicasets", "replicationcontrollers", "resourceslices", "statefulsets", "validatingadmissionpolicies",
+    "validatingadmissionpolicybindings", "validatingwebhookconfigurations"};
+
+// Whether anything but metadata and status differs.
+bool contentChanged(const api::Object& o, const api::Object& old) {
+  for (const codec::Field& f : o.type()) {
+    if (f.name == "metadata" || f.name == "status") continue;
+    if (!codec::equalField(o.data(), old.data(), f)) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
 void Strategy::describe(const api::Resource& r) {
   for (const api::Subresource& s : r.subresources) hasStatus_ = hasStatus_ || s.name == "status";
-  hasGeneration_ = hasStatus_ && r.type->find("spec") != nullptr;
+  hasGeneration_ = std::binary_search(std::begin(kGenerations), std::end(kGenerations), r.name);
 }
 
 void Strategy::setDefaults(api::Object& o) const { applyDefaults(o); }
@@ -40,7 +63,7 @@ void Strategy::prepareForUpdate(const Context& c, api::Object& o, const api::Obj
     return;
   }
   if (hasStatus()) copyPart(o, old, "status");
-  if (hasGeneration() && !samePart(o, old, "spec")) o.meta().generation = old.meta().generation + 1;
+  if (hasGeneration() && contentChanged(o, old)) o.meta().generation = old.meta().generation + 1;
 }
 
 api::Messages Strategy::validateName(std::string_view name, bool prefix) const {
