@@ -10,7 +10,8 @@ namespace km::registry {
 using MakeStrategy = std::unique_ptr<Strategy>();
 
 // core
-MakeStrategy makeConfigMap, makeEndpoints, makeEvent, makeNamespace, makeNode, makePod, makePodTemplate, makeSecret, makeService, makeServiceAccount;
+MakeStrategy makeConfigMap, makeEndpoints, makeEvent, makeNamespace, makeNode, makePod, makePodTemplate,
+    makeSecret, makeService, makeServiceAccount;
 MakeStrategy makeReplicationController;
 // apps
 MakeStrategy makeDeployment, makeReplicaSet, makeStatefulSet, makeDaemonSet, makeControllerRevision;

@@ -23,7 +23,9 @@ api::MutableObject service(std::string_view type, std::string_view ip = "", int 
   return api::Object::of(std::move(s));
 }
 
-ServiceAllocator::Options options() { return {{*Cidr::parseSloppy("10.96.0.0/16")}, 30000, 32767}; }
+ServiceAllocator::Options options() {
+  return {{*Cidr::parseSloppy("10.96.0.0/16")}, 30000, 32767};
+}
 
 TEST(ServiceAllocatorTest, GivesAnAddressFromTheRangeAndSaysTheFamily) {
   ServiceAllocator a(options());
@@ -43,10 +45,13 @@ TEST(ServiceAllocatorTest, RefusesWhatIsTakenOrOutside) {
   ASSERT_TRUE(a.beginCreate(*first).ok());
   auto second = service("ClusterIP", "10.96.0.10");
   EXPECT_EQ(a.beginCreate(*second).status().message(),
-            "Service \"s\" is invalid: spec.clusterIPs: Invalid value: [\"10.96.0.10\"]: failed to allocate IP 10.96.0.10: provided IP is "
+            "Service \"s\" is invalid: spec.clusterIPs: Invalid value: [\"10.96.0.10\"]: failed to allocate "
+            "IP 10.96.0.10: provided IP is "
             "already allocated");
   auto outside = service("ClusterIP", "10.97.0.1");
-  EXPECT_NE(a.beginCreate(*outside).status().message().find("the provided network does not match the current range"), std::string::npos);
+  EXPECT_NE(a.beginCreate(*outside).status().message().find(
+                "the provided network does not match the current range"),
+            std::string::npos);
 }
 
 TEST(ServiceAllocatorTest, RevertGivesBackAllThatTheCreateTook) {
@@ -63,7 +68,8 @@ TEST(ServiceAllocatorTest, RevertGivesBackAllThatTheCreateTook) {
 TEST(ServiceAllocatorTest, AFailedCreateTakesNothing) {
   ServiceAllocator a(options());
   auto s = service("NodePort", "10.96.0.12", 80);
-  EXPECT_NE(a.beginCreate(*s).status().message().find("The range of valid ports is 30000-32767"), std::string::npos);
+  EXPECT_NE(a.beginCreate(*s).status().message().find("The range of valid ports is 30000-32767"),
+            std::string::npos);
   EXPECT_FALSE(a.isTaken(*Ip::parseSloppy("10.96.0.12")));
 }
 

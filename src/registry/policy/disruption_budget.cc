@@ -25,14 +25,18 @@ class DisruptionBudgetStrategy : public Strategy {
     check(s.minAvailable, "minAvailable");
     check(s.maxUnavailable, "maxUnavailable");
     if (s.selector) validateLabelSelector(*s.selector, p.child("selector"), errors);
-    if (s.unhealthyPodEvictionPolicy && !isIn(*s.unhealthyPodEvictionPolicy, {"AlwaysAllow", "IfHealthyBudget"})) {
-      errors.notSupported(p.child("unhealthyPodEvictionPolicy"), s.unhealthyPodEvictionPolicy->view(), {"AlwaysAllow", "IfHealthyBudget"});
+    if (s.unhealthyPodEvictionPolicy &&
+        !isIn(*s.unhealthyPodEvictionPolicy, {"AlwaysAllow", "IfHealthyBudget"})) {
+      errors.notSupported(p.child("unhealthyPodEvictionPolicy"), s.unhealthyPodEvictionPolicy->view(),
+                          {"AlwaysAllow", "IfHealthyBudget"});
     }
   }
-  void validateUpdate(const Context& c, const api::Object& o, const api::Object&, FieldErrors& errors) const override {
+  void validateUpdate(const Context& c, const api::Object& o, const api::Object&,
+                      FieldErrors& errors) const override {
     validateCreate(c, o, errors);
   }
-  void validateStatusUpdate(const Context&, const api::Object& o, const api::Object&, FieldErrors& errors) const override {
+  void validateStatusUpdate(const Context&, const api::Object& o, const api::Object&,
+                            FieldErrors& errors) const override {
     const auto& s = o.as<PodDisruptionBudget>().status;
     Path p("status");
     validateConditions(s.conditions, p.child("conditions"), errors);
@@ -46,13 +50,15 @@ class DisruptionBudgetStrategy : public Strategy {
   std::vector<std::string> cells(const api::Resource&, const api::Object& o, WallTime now) const override {
     const auto& b = o.as<PodDisruptionBudget>();
     auto text = [](const std::optional<codec::IntOrString>& v) { return textCell(v ? v->str() : "N/A"); };
-    return {textCell(o.name()), text(b.spec.minAvailable), text(b.spec.maxUnavailable), numberCell(b.status.disruptionsAllowed),
-            ageCell(o, now)};
+    return {textCell(o.name()), text(b.spec.minAvailable), text(b.spec.maxUnavailable),
+            numberCell(b.status.disruptionsAllowed), ageCell(o, now)};
   }
 };
 
 }  // namespace
 
-std::unique_ptr<Strategy> makeDisruptionBudget() { return std::make_unique<DisruptionBudgetStrategy>(); }
+std::unique_ptr<Strategy> makeDisruptionBudget() {
+  return std::make_unique<DisruptionBudgetStrategy>();
+}
 
 }  // namespace km::registry
