@@ -175,6 +175,7 @@ struct Registry::UpdateCall {
 };
 
 Status Registry::prepareUpdate(const Context& c, api::Object& o, const api::Object& old) const {
+  if (c.raw) return {};
   const api::Resource& r = resource();
   auto& meta = o.meta();
   const auto& oldMeta = old.meta();
