@@ -118,7 +118,7 @@ Service service(std::string_view name, std::string_view clusterIp, int nodePort 
   s.spec.type = nodePort ? "NodePort" : "ClusterIP";
   s.spec.clusterIP = clusterIp;
   s.spec.clusterIPs.push_back(clusterIp);
-  auto& port = s.spec.ports.emplace_back();
+  auto& port = s.spec.ports.add();
   port.protocol = "TCP";
   port.port = 80;
   port.nodePort = nodePort;
@@ -131,12 +131,12 @@ EndpointSlice slice(std::string_view service, std::vector<const char*> addresses
   s.metadata.namespace_ = "default";
   s.metadata.labels["kubernetes.io/service-name"] = service;
   s.addressType = "IPv4";
-  auto& port = s.ports.emplace_back();
+  auto& port = s.ports.add();
   port.name = codec::String("");
   port.protocol = codec::String("TCP");
   port.port = 8080;
   for (const char* a : addresses) {
-    auto& e = s.endpoints.emplace_back();
+    auto& e = s.endpoints.add();
     e.addresses.push_back(a);
     e.conditions.ready = true;
     e.nodeName = codec::String("node-1");
