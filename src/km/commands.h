@@ -8,5 +8,9 @@ namespace km {
 int runApiServer(ServerCall& call);
 int runKubelet(ServerCall& call);
 int runServer(ServerCall& call);
+int runUp(ServerCall& call);
+int runDown(ServerCall& call);
+int runReset(ServerCall& call);
+int runStatus(ServerCall& call);
 
 }  // namespace km
