@@ -112,6 +112,25 @@ Status ensureBridge(const std::string& name, const std::string& address, int pre
   return setUp(name);
 }
 
+Status ensureRoute(const std::string& link, const std::string& range, int prefixLength) {
+  Request r(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE);
+  rtmsg m{};
+  m.rtm_family = AF_INET;
+  m.rtm_dst_len = static_cast<uint8_t>(prefixLength);
+  m.rtm_table = RT_TABLE_MAIN;
+  m.rtm_protocol = RTPROT_STATIC;
+  m.rtm_scope = RT_SCOPE_LINK;
+  m.rtm_type = RTN_UNICAST;
+  r.body(m);
+  in_addr ip{};
+  if (::inet_pton(AF_INET, range.c_str(), &ip) != 1) return errors::failed(fmt::format("{} is no address", range));
+  auto index = static_cast<uint32_t>(::if_nametoindex(link.c_str()));
+  r.attribute(RTA_DST, &ip, sizeof ip);
+  r.attribute(RTA_OIF, &index, sizeof index);
+  if (int e = r.run(); e != 0) return errors::fromErrno(fmt::format("no route to {}/{} by {}", range, prefixLength, link), e);
+  return {};
+}
+
 Status removeLink(const std::string& name) {
   unsigned index = ::if_nametoindex(name.c_str());
   if (index == 0) return {};

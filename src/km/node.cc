@@ -70,8 +70,11 @@ std::string NodeOptions::address() const {
 
 std::string NodeOptions::tableName() const { return "km-" + bridge; }
 
-Status prepareNetwork(const NodeOptions& o) {
+Status prepareNetwork(const NodeOptions& o, const std::string& serviceRange) {
   KM_TRY(ensureBridge(o.bridge, o.address(), kNodePrefix));
+  size_t slash = serviceRange.find('/');
+  if (slash == std::string::npos) return errors::badRequest(fmt::format("--service-cluster-ip-range: invalid CIDR address: {}", serviceRange));
+  KM_TRY(ensureRoute(o.bridge, serviceRange.substr(0, slash), std::atoi(serviceRange.c_str() + slash + 1)));
   proxy::CniConfig cni;
   cni.name = "km";
   cni.bridge = o.bridge;
@@ -135,6 +138,7 @@ Status Node::publishDns() {
     sp.protocol = codec::String(protocol);
   }
   for (api::MutableObject o : {api::Object::of(std::move(s)), api::Object::of(std::move(slice))}) {
+    if (client->get(client::target(o->type(), "kube-system", o->name())).ok()) continue;  // from an earlier start
     auto r = client->create(client::target(o->type(), "kube-system"), o);
     if (!r.ok() && !r.status().is("AlreadyExists")) return r.status();
   }

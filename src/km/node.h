@@ -33,8 +33,8 @@ struct NodeOptions {
   std::string tableName() const;               // of nftables: one a bridge, so that clusters side by side do not mix
 };
 
-// The bridge, and the CNI configuration that uses it.
-Status prepareNetwork(const NodeOptions& options);
+// The bridge with a route to the services ("10.96.0.0/16"), and the CNI configuration that uses it.
+Status prepareNetwork(const NodeOptions& options, const std::string& serviceRange);
 
 class Node {
  public:

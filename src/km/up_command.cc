@@ -83,7 +83,7 @@ Status up(ServerCall& call, ControlPlaneOptions options, ManagersOptions manager
   managers.clusterCidr = node.clusterCidr;
 
   progress.begin("network");
-  KM_TRY(prepareNetwork(node));
+  KM_TRY(prepareNetwork(node, options.serviceClusterIpRange));
   progress.done("network", fmt::format("bridge {} {}", node.bridge, node.address()));
   progress.begin("api server");
   KM_ASSIGN(auto plane, ControlPlane::start(std::move(options)));
