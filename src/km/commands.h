@@ -6,5 +6,7 @@
 namespace km {
 
 int runApiServer(ServerCall& call);
+int runProxy(ServerCall& call);
+int runDns(ServerCall& call);
 
 }  // namespace km

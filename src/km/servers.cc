@@ -24,6 +24,17 @@ std::span<const Server> allServers() {
        .help = "The main API entrypoint and interface to the storage system. The API server is also the focal point for all "
                "authorization decisions.",
        .run = runApiServer},
+      {.name = "proxy",
+       .aliases = {"kube-proxy"},
+       .oneLine = "Send the traffic of services to their endpoints on this node",
+       .help = "The network proxy runs on each node. It reflects services as defined in the Kubernetes API on each node, by "
+               "rules of the kernel's nftables.",
+       .run = runProxy},
+      {.name = "dns",
+       .aliases = {},
+       .oneLine = "Answer the names of services",
+       .help = "The name server of the cluster: answers for services and their endpoints, and sends everything else on.",
+       .run = runDns},
       {.name = "version",
        .aliases = {},
        .oneLine = "Print the version",

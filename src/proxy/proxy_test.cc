@@ -16,6 +16,7 @@
 #include "api/types/core_v1.h"
 #include "api/types/discovery_v1.h"
 #include "async/socket.h"
+#include "base/log.h"
 #include "client/testing/fake_client.h"
 #include "proxy/cni_config.h"
 #include "proxy/nft.h"
@@ -252,7 +253,11 @@ TEST(Proxy, ServesRealConnections) {
   bool nft = false;
   node.in([&] { nft = runNft("add table ip probe\ndelete table ip probe").ok(); });
   if (!nft) GTEST_SKIP() << "no nftables in this kernel";
+  setLogSink([&](Severity severity, std::string_view line) {
+    if (severity >= Severity::ERROR) ADD_FAILURE() << line;  // each difference is accepted at once
+  });
   node.in([&] { proxyOnNode(a, b); });
+  setLogSink(nullptr);
 }
 
 TEST(CniConfig, IsOnePluginListWithTheNodesRange) {
