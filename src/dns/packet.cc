@@ -146,6 +146,25 @@ std::string writeError(std::string_view p, Rcode rcode) {
   return out;
 }
 
+std::vector<ParsedRecord> parseAnswers(std::string_view p) {
+  std::vector<ParsedRecord> out;
+  if (p.size() < kHeader) return out;
+  size_t at = kHeader;
+  for (size_t i = get16(p, 4); i > 0; --i) {
+    if (!skipName(p, at)) return out;
+    at += 4;
+  }
+  for (size_t i = get16(p, 6); i > 0; --i) {
+    if (!skipName(p, at) || at + 10 > p.size()) return out;
+    size_t length = get16(p, at + 8);
+    if (at + 10 + length > p.size()) return out;
+    uint32_t ttl = uint32_t{get16(p, at + 4)} << 16 | get16(p, at + 6);
+    out.push_back({get16(p, at), ttl, std::string(p.substr(at + 10, length))});
+    at += 10 + length;
+  }
+  return out;
+}
+
 std::string wireName(std::string_view name) {
   std::string out;
   if (!name.empty()) {

@@ -45,6 +45,14 @@ std::string writeAnswer(const Question& question, const Answer& answer, size_t l
 // An answer without records to a packet that holds at least a header; "" if it doesn't or is no query.
 std::string writeError(std::string_view packet, Rcode rcode);
 
+struct ParsedRecord {
+  uint16_t type = 0;
+  uint32_t ttl = 0;
+  std::string data;  // as in the packet: names in it may be compressed
+};
+// The answer section of a response; what is broken ends it.
+std::vector<ParsedRecord> parseAnswers(std::string_view packet);
+
 // The wire form of a dotted name without escapes; labels over 63 bytes or names over 255 give "".
 std::string wireName(std::string_view name);
 std::string addressData(std::string_view address, uint16_t type);  // of kA, kAaaa; "" if it is none

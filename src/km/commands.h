@@ -12,5 +12,7 @@ int runUp(ServerCall& call);
 int runDown(ServerCall& call);
 int runReset(ServerCall& call);
 int runStatus(ServerCall& call);
+int runProxy(ServerCall& call);
+int runDns(ServerCall& call);
 
 }  // namespace km

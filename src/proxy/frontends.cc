@@ -127,7 +127,10 @@ std::vector<ServicePortView> servicePorts(const Snapshot& snapshot, const RuleOp
   for (const auto& s : snapshot.services) {
     if (!isServed(*s)) continue;
     const auto& slices = byService[s->metadata.namespace_.str() + "/" + s->metadata.name.str()];
-    for (const auto& port : s->spec.ports) out.push_back(view(*s, port, slices, options, family));
+    for (const auto& port : s->spec.ports) {
+      ServicePortView v = view(*s, port, slices, options, family);
+      if (!v.clusterIps.empty()) out.push_back(std::move(v));  // else the service is not of this family
+    }
   }
   return out;
 }

@@ -16,9 +16,11 @@
 #include "api/types/core_v1.h"
 #include "api/types/discovery_v1.h"
 #include "async/socket.h"
+#include "base/log.h"
 #include "client/testing/fake_client.h"
 #include "proxy/cni_config.h"
 #include "proxy/nft.h"
+#include "proxy/rules.h"
 
 namespace km::proxy {
 namespace {
@@ -252,7 +254,116 @@ TEST(Proxy, ServesRealConnections) {
   bool nft = false;
   node.in([&] { nft = runNft("add table ip probe\ndelete table ip probe").ok(); });
   if (!nft) GTEST_SKIP() << "no nftables in this kernel";
+  setLogSink([&](Severity severity, std::string_view line) {
+    if (severity >= Severity::ERROR) ADD_FAILURE() << line;  // each difference is accepted at once
+  });
   node.in([&] { proxyOnNode(a, b); });
+  setLogSink(nullptr);
+}
+
+template <typename T>
+std::shared_ptr<const T> share(T value) {
+  return std::make_shared<const T>(std::move(value));
+}
+
+std::string elements(const Table& t, const std::string& set) {
+  std::string out;
+  for (const auto& [key, value] : t.sets.at(set).elements) {
+    out += key + (value.empty() ? "" : " : " + value) + "\n";
+  }
+  return out;
+}
+
+TEST(Rules, PutFrontendsAndEndpointsIntoMaps) {
+  Snapshot s;
+  s.services = {share(service("web", "10.96.0.10", 30080)), share(service("none", "10.96.0.11"))};
+  EndpointSlice e = slice("web", {"10.1.0.1", "10.1.0.2", "10.1.0.3"});
+  e.endpoints[1].nodeName = codec::String("node-2");
+  e.endpoints[2].conditions.ready = false;
+  s.slices = {share(e)};
+  RuleOptions o{.nodeName = "node-1", .nodeIps = {"192.168.0.1"}, .clusterCidrs = {"10.1.0.0/16"}};
+  Table t = makeTable(s, o, Family::kIpv4);
+  EXPECT_EQ(elements(t, "services"), "10.96.0.10 . tcp . 80 : goto endpoints-o-2\n");
+  EXPECT_EQ(elements(t, "endpoints"),
+            "10.96.0.10 . tcp . 80 . 0 : 10.1.0.1 . 8080\n10.96.0.10 . tcp . 80 . 1 : 10.1.0.2 . 8080\n");
+  EXPECT_EQ(elements(t, "no-endpoints"), "10.96.0.11 . tcp . 80 : goto reject-all\n");
+  EXPECT_EQ(elements(t, "nodeports"), "tcp . 30080 : goto node-endpoints-a-2\n");
+  EXPECT_EQ(elements(t, "hairpins"), "10.1.0.1 . 10.1.0.1\n");
+  EXPECT_TRUE(makeTable(s, o, Family::kIpv6).chains.empty());
+
+  Service local = service("web", "10.96.0.10", 30080);
+  local.spec.externalTrafficPolicy = "Local";
+  s.services = {share(local)};
+  t = makeTable(s, o, Family::kIpv4);
+  EXPECT_EQ(elements(t, "nodeports"), "tcp . 30080 : goto node-endpoints-n-1\n");
+  EXPECT_EQ(elements(t, "nodeports-from-pods"), "tcp . 30080 : goto node-endpoints-from-pods-n-2\n");
+  o.nodeName = "node-3";
+  t = makeTable(s, o, Family::kIpv4);
+  EXPECT_EQ(elements(t, "no-endpoints-nodeports"), "tcp . 30080 : goto drop-all\n");
+
+  for (auto& x : e.endpoints) x.conditions.ready = false;  // none is ready: those that serve while they end
+  e.endpoints[1].conditions.serving = e.endpoints[1].conditions.terminating = true;
+  s.slices = {share(e)};
+  t = makeTable(s, o, Family::kIpv4);
+  EXPECT_EQ(elements(t, "endpoints"), "10.96.0.10 . tcp . 80 . 0 : 10.1.0.2 . 8080\n");
+}
+
+TEST(Rules, DifferencesHoldOnlyWhatChanged) {
+  Snapshot s;
+  s.services = {share(service("web", "10.96.0.10"))};
+  s.slices = {share(slice("web", {"10.1.0.1", "10.1.0.2"}))};
+  RuleOptions o{.nodeName = "node-2"};
+  Table before = makeTable(s, o, Family::kIpv4);
+  EXPECT_EQ(difference("ip t", &before, before), "");
+  s.slices = {share(slice("web", {"10.1.0.1", "10.1.0.3"}))};
+  for (auto& e : const_cast<EndpointSlice&>(*s.slices[0]).endpoints) e.nodeName.reset();
+  Table after = makeTable(s, o, Family::kIpv4);
+  EXPECT_EQ(difference("ip t", &before, after),
+            "add table ip t\n"
+            "delete element ip t endpoints { 10.96.0.10 . tcp . 80 . 1 : 10.1.0.2 . 8080 }\n"
+            "add element ip t endpoints { 10.96.0.10 . tcp . 80 . 1 : 10.1.0.3 . 8080 }\n");
+}
+
+// Every shape of rule, in both families, is what the kernel takes, and can be changed and emptied.
+TEST(Rules, AreAcceptedByTheKernel) {
+  if (geteuid() != 0) GTEST_SKIP() << "needs root";
+  Pod node;
+  bool nft = false;
+  if (node.tid() > 0) node.in([&] { nft = runNft("add table ip probe\ndelete table ip probe").ok(); });
+  if (!nft) GTEST_SKIP() << "no nftables here";
+  for (Family family : {Family::kIpv4, Family::kIpv6}) {
+    bool v4 = family == Family::kIpv4;
+    Snapshot s;
+    EndpointSlice e = slice("web", {v4 ? "10.1.0.1" : "fd01::1", v4 ? "10.1.0.2" : "fd01::2"});
+    e.addressType = v4 ? "IPv4" : "IPv6";
+    s.slices = {share(e)};
+    Service web = service("web", v4 ? "10.96.0.10" : "fd96::10", 30080);
+    RuleOptions o{.nodeName = "node-1", .nodeIps = {}, .clusterCidrs = {v4 ? "10.1.0.0/16" : "fd01::/64"}, .masqueradeLocal = true};
+    std::string name = v4 ? "ip km-proxy" : "ip6 km-proxy";
+    std::optional<Table> have;
+    auto apply = [&](Service service) {
+      s.services = {share(std::move(service))};
+      Table wanted = makeTable(s, o, family);
+      std::string commands = difference(name, have ? &*have : nullptr, wanted);
+      Status done;
+      node.in([&] { done = runNft(commands); });
+      EXPECT_TRUE(done.ok()) << done.message() << "\n" << commands;
+      have = wanted;
+    };
+    apply(web);
+    web.spec.sessionAffinity = "ClientIP";
+    apply(web);
+    web.spec.externalTrafficPolicy = "Local";
+    apply(web);
+    web.spec.sessionAffinity = "None";
+    web.spec.externalIPs.push_back(v4 ? "192.0.2.1" : "2001:db8::1");
+    web.spec.ports[0].protocol = "UDP";
+    apply(web);
+    o.nodeIps = {v4 ? "192.168.0.1" : "fd02::1"};
+    apply(web);
+    s.slices.clear();
+    apply(web);
+  }
 }
 
 TEST(CniConfig, IsOnePluginListWithTheNodesRange) {

@@ -44,7 +44,8 @@ class Maker {
 
   void declareSets() {
     std::string a = addrType(), key = a + " . inet_proto . inet_service", nodeKey = "inet_proto . inet_service";
-    std::string typedKey = ip() + " daddr . meta l4proto . th dport", to = " : " + ip() + " daddr . th dport;";
+    std::string typedKey = ip() + " daddr . meta l4proto . th dport", to;
+    to = " : " + ip() + " daddr . tcp dport;";  // a type of port: with "th dport" nft cannot read the map back
     for (const char* name : {"services", "services-from-pods", "no-endpoints"}) set(name, "type " + key + " : verdict;", true);
     for (const char* name : {"nodeports", "nodeports-from-pods", "no-endpoints-nodeports"}) {
       set(name, "type " + nodeKey + " : verdict;", true);
