@@ -11,6 +11,7 @@
 #include "apiserver/discovery.h"
 #include "apiserver/local_client.h"
 #include "apiserver/node_authorizer.h"
+#include "apiserver/node_proxy.h"
 #include "apiserver/special_subresources.h"
 #include "base/log.h"
 #include "base/rand.h"
@@ -142,12 +143,22 @@ Status ApiServer::setUpServices() {
   return {};
 }
 
+Status ApiServer::setUpNodeProxy() {
+  if (options_.kubeletClientCertificateFile.empty()) return {};
+  nodeProxy_ = std::make_unique<NodeProxy>(
+      resources_, NodeProxyOptions{options_.kubeletClientCertificateFile, options_.kubeletClientKeyFile, options_.kubeletCertificateAuthorityFile});
+  KM_TRY(nodeProxy_->start());
+  nodeProxy_->registerWith(*handlers_);
+  return {};
+}
+
 Status ApiServer::start() {
   KM_TRY(resources_.start());
   KM_TRY(setUpServices());
   KM_TRY(setUpAuthentication());
   setUpAdmission();
   setUpSubresources();
+  KM_TRY(setUpNodeProxy());
   KM_ASSIGN(tls_, async::TlsContext::server(options_.tls));
   http_ = std::make_unique<http::Server>(loops_, std::shared_ptr<http::Handler>(std::shared_ptr<void>(), this));
   KM_ASSIGN(port_, http_->listen(options_.bindAddress, options_.securePort, tls_));

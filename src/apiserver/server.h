@@ -27,6 +27,7 @@
 namespace km::apiserver {
 
 class Discovery;
+class NodeProxy;
 
 struct ServerOptions {
   std::string bindAddress = "127.0.0.1";
@@ -42,6 +43,8 @@ struct ServerOptions {
   std::string serviceClusterIpRange = "10.96.0.0/16";
   std::string nodePortRange = "30000-32767";
   std::vector<std::string> enableAdmissionPlugins, disableAdmissionPlugins;
+  // How kubelets are spoken to, for logs and streams of pods. Without a client certificate there are none of these.
+  std::string kubeletClientCertificateFile, kubeletClientKeyFile, kubeletCertificateAuthorityFile;
   int maxRequestsInflight = 400;
   int maxMutatingRequestsInflight = 200;
   bool enableAggregatorRouting = false;
@@ -86,6 +89,7 @@ class ApiServer : public http::Handler, public std::enable_shared_from_this<ApiS
   Status setUpServices();
   void setUpAdmission();
   void setUpSubresources();
+  Status setUpNodeProxy();
   void route(const HttpCallPtr& http);
   void routeNonResource(const HttpCallPtr& http);
   void answerHealth(const HttpCallPtr& http, std::string_view path);
@@ -104,6 +108,7 @@ class ApiServer : public http::Handler, public std::enable_shared_from_this<ApiS
   admission::Chain admission_;
   std::unique_ptr<Operations> operations_;
   std::unique_ptr<ResourceHandlers> handlers_;
+  std::unique_ptr<NodeProxy> nodeProxy_;
   Subresources subresources_;
   std::unique_ptr<Discovery> discovery_;
   std::unique_ptr<Lookup> lookup_;

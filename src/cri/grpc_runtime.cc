@@ -94,13 +94,14 @@ class EventStream : public Runtime::Subscription, public std::enable_shared_from
     if (stopped()) return;
     if (native) {
       auto e = codec::fromProto<ContainerEventResponse>(bytes);
-      if (e.ok()) onEvent_(e->containerId.str());
+      bool over = e.ok() && (e->containerEventType == ContainerEventType::kCONTAINER_STOPPED_EVENT || e->containerEventType == ContainerEventType::kCONTAINER_DELETED_EVENT);
+      if (over) onEvent_(e->containerId.str());
       return;
     }
     auto envelope = codec::fromProto<api::containerd_events_v1::Envelope>(bytes);
     if (!envelope.ok() || !envelope->event) return;
     std::string_view topic = envelope->topic;
-    if (topic != "/tasks/exit" && topic != "/tasks/start" && topic != "/tasks/oom") return;
+    if (topic != "/tasks/exit" && topic != "/tasks/oom") return;
     auto e = codec::fromProto<api::containerd_events_v1::TaskEvent>(envelope->event->value);
     if (e.ok()) onEvent_(e->containerId.str());
   }

@@ -53,8 +53,8 @@ class Runtime {
   virtual Result<std::string> pullImage(const std::string& image, const AuthConfig* auth, const PodSandboxConfig& sandbox) = 0;
   virtual Status removeImage(const std::string& image) = 0;
 
-  // Calls `onEvent` with the id of each container or sandbox whose task started or ended, on a transport thread, until the
-  // returned object is destroyed. `onGap` after each (re)connection: events may have been missed, so look at everything.
+  // Calls `onEvent` with the id of each container or sandbox whose task ended, on a transport thread, until the returned
+  // object is destroyed. The runtime's own status may follow a moment later, so who still finds it running looks again. `onGap` after each (re)connection: events may have been missed, so look at everything.
   class Subscription {
    public:
     virtual ~Subscription() = default;

@@ -67,6 +67,9 @@ void ControlPlaneOptions::addTo(FlagSet& flags) {
   flags.add(&authorizationMode, "authorization-mode", "Ordered list of plug-ins to do authorization on secure port: Node and RBAC.");
   flags.add(&anonymousAuth, "anonymous-auth", "Enables anonymous requests to the secure port of the API server.");
   flags.add(&allowPrivileged, "allow-privileged", "If true, allow privileged containers.");
+  flags.add(&kubeletClientCertificate, "kubelet-client-certificate", "Path to a client cert `file` for TLS to kubelets. Made in the data directory if not given.");
+  flags.add(&kubeletClientKey, "kubelet-client-key", "Path to a client key `file` for TLS to kubelets.");
+  flags.add(&kubeletCertificateAuthority, "kubelet-certificate-authority", "Path to a cert `file` for the certificate authority that kubelets' serving certificates are verified against.");
   flags.add(&maxRequestsInflight, "max-requests-inflight", "The `number` of non-mutating requests that may be under way at a time.");
   flags.add(&maxMutatingRequestsInflight, "max-mutating-requests-inflight", "The `number` of mutating requests that may be under way at a time.");
   flags.add(&eventTtl, "event-ttl", "Amount of `time` to retain events.");
@@ -127,6 +130,9 @@ Status ControlPlane::open() {
 
   apiserver::ServerOptions o;
   o.bindAddress = options_.bindAddress;
+  o.kubeletClientCertificateFile = options_.kubeletClientCertificate.empty() ? pki_->certificatePath("apiserver-kubelet-client") : options_.kubeletClientCertificate;
+  o.kubeletClientKeyFile = options_.kubeletClientKey.empty() ? pki_->keyPath("apiserver-kubelet-client") : options_.kubeletClientKey;
+  o.kubeletCertificateAuthorityFile = options_.kubeletCertificateAuthority;
   o.securePort = options_.securePort;
   o.extraBindAddress = options_.extraBindAddress;
   o.advertiseAddress = options_.advertiseAddress;

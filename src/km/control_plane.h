@@ -31,6 +31,7 @@ struct ControlPlaneOptions {
   std::vector<std::string> apiAudiences;
   std::vector<std::string> enableAdmissionPlugins, disableAdmissionPlugins;
   std::vector<std::string> authorizationMode = {"Node", "RBAC"};
+  std::string kubeletClientCertificate, kubeletClientKey, kubeletCertificateAuthority;
   bool anonymousAuth = true;
   bool allowPrivileged = true;
   int32_t maxRequestsInflight = 400, maxMutatingRequestsInflight = 200;

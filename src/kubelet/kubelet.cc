@@ -13,6 +13,7 @@
 #include "kubelet/object_cache.h"
 #include "kubelet/pod_worker.h"
 #include "kubelet/probes.h"
+#include "kubelet/server.h"
 
 namespace km::kubelet {
 namespace {
@@ -26,7 +27,10 @@ struct Kubelet::Core : std::enable_shared_from_this<Kubelet::Core> {
   }
 
   Status start();
+  Status serve();
   void stop();
+  std::vector<std::shared_ptr<PodWorker>> allWorkers();
+  std::vector<PodPtr> allPods();
   void watchPods();
   void onPod(const api::ObjectPtr& o);
   void onPodGone(const api::ObjectPtr& o);
@@ -53,6 +57,7 @@ struct Kubelet::Core : std::enable_shared_from_this<Kubelet::Core> {
   std::unique_ptr<client::SharedInformer> pods, services;
   std::unique_ptr<client::Registration> podHandler;
   std::unique_ptr<cri::Runtime::Subscription> events;
+  std::shared_ptr<KubeletServer> server;
   int port = 0;
 
   std::mutex mutex;
@@ -92,11 +97,15 @@ Status Kubelet::Core::start() {
     return out;
   };
   node.own = [this](const std::string& id, const std::string& uid) { ownership(id, uid); };
+  node.ended = [this](const std::string& id) {
+    if (server) server->containerEnded(id);
+  };
   node.done = [this](const std::string& uid) {
     std::lock_guard lock(mutex);
     byUid.erase(uid);
   };
 
+  KM_TRY(serve());
   services = std::make_unique<client::SharedInformer>(client, workers, timers, client::SharedInformer::What{client::target(v1::Service::kType).resource, "", "", ""});
   services->start();
   reporter = std::make_unique<NodeReporter>(node.options, machine, client, runtime, pool, timers, recorder, [this] { return port; });
@@ -109,6 +118,44 @@ Status Kubelet::Core::start() {
   relistLater();
   watchPods();
   return {};
+}
+
+Status Kubelet::Core::serve() {
+  const Options& o = node.options;
+  if (o.port < 0 || o.tlsCertFile.empty()) return {};
+  ServerHost host;
+  host.pods = [this] { return allPods(); };
+  host.worker = [this](std::string_view ns, std::string_view name) -> std::shared_ptr<PodWorker> {
+    std::shared_ptr<PodWorker> found;
+    for (const auto& w : allWorkers()) {
+      PodPtr pod = w->pod();
+      // Of two with one name the one that stays.
+      if (pod && pod->metadata.namespace_ == ns && pod->metadata.name == name && (!found || !pod->metadata.deletionTimestamp)) found = w;
+    }
+    return found;
+  };
+  server = std::make_shared<KubeletServer>(o, std::move(host), client, runtime, pool, loop);
+  KM_ASSIGN(port, server->start());
+  return {};
+}
+
+std::vector<std::shared_ptr<PodWorker>> Kubelet::Core::allWorkers() {
+  std::lock_guard lock(mutex);
+  std::vector<std::shared_ptr<PodWorker>> out;
+  for (const auto& [uid, w] : byUid) out.push_back(w);
+  return out;
+}
+
+std::vector<PodPtr> Kubelet::Core::allPods() {
+  std::vector<PodPtr> out;
+  for (const auto& w : allWorkers()) {
+    PodPtr pod = w->pod();
+    if (!pod) continue;
+    auto copy = std::make_shared<v1::Pod>(*pod);
+    copy->status = w->status();
+    out.push_back(std::move(copy));
+  }
+  return out;
 }
 
 // Workers begin when both sides are known, so that nothing is made twice.
@@ -205,8 +252,13 @@ void Kubelet::Core::relist() {
           if (!known.contains(uid)) w->podRemoved();
           continue;
         }
-        for (const auto& s : pod.sandboxes) w->runtimeEvent(s.id);
-        for (const auto& c : pod.containers) w->runtimeEvent(c.id);
+        // Those that the worker holds for running, and are not.
+        for (const auto& s : pod.sandboxes) {
+          if (!s.ready()) w->runtimeEvent(s.id);
+        }
+        for (const auto& c : pod.containers) {
+          if (!c.running()) w->runtimeEvent(c.id);
+        }
       }
       removeOrphans();
     }
@@ -255,6 +307,7 @@ void Kubelet::Core::stop() {
   for (auto& [uid, w] : workersNow) w->stop();
   if (reporter) reporter->stop();
   if (probes) probes->stop();
+  if (server) server->stop();
   pool.stop();
   if (services) services->stop();
   if (objects) objects->stop();
@@ -272,21 +325,6 @@ void Kubelet::stop() { core_->stop(); }
 
 int Kubelet::port() const { return core_->port; }
 
-std::vector<PodPtr> Kubelet::pods() const {
-  std::vector<std::shared_ptr<PodWorker>> workers;
-  {
-    std::lock_guard lock(core_->mutex);
-    for (const auto& [uid, w] : core_->byUid) workers.push_back(w);
-  }
-  std::vector<PodPtr> out;
-  for (const auto& w : workers) {
-    PodPtr pod = w->pod();
-    if (!pod) continue;
-    auto copy = std::make_shared<v1::Pod>(*pod);
-    copy->status = w->status();
-    out.push_back(std::move(copy));
-  }
-  return out;
-}
+std::vector<PodPtr> Kubelet::pods() const { return core_->allPods(); }
 
 }  // namespace km::kubelet

@@ -38,6 +38,8 @@ struct NodeContext {
   int64_t memoryCapacity = 0;
   // Which pod a container or sandbox belongs to, for events; "" forgets it.
   std::function<void(const std::string& id, const std::string& uid)> own;
+  // A container that ran does not any more.
+  std::function<void(const std::string& id)> ended;
   // The pod is gone from the API and the node: the worker may be dropped.
   std::function<void(const std::string& uid)> done;
 

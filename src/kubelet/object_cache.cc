@@ -107,7 +107,7 @@ Result<api::ObjectPtr> ObjectCache::get(const Key& key) {
     return errors::failed(fmt::format("failed to sync {} cache: timed out waiting for the condition", isSecret ? "secret" : "configmap"));
   }
   api::ObjectPtr o = e->informer->store().get(ns + "/" + name);
-  if (!o) return errors::notFound({"", isSecret ? "secrets" : "configmaps"}, name);
+  if (!o) return errors::notFound({"", isSecret ? "secret" : "configmap"}, name);
   return o;
 }
 

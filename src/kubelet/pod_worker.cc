@@ -16,6 +16,7 @@ namespace km::kubelet {
 namespace {
 constexpr auto kRetry = std::chrono::seconds(1);
 constexpr auto kMaxRetry = std::chrono::seconds(60);
+constexpr Duration kFirstLook = std::chrono::milliseconds(10), kLastLook = std::chrono::seconds(2);
 }  // namespace
 
 PodWorker::PodWorker(NodeContext& node, std::string uid) : node_(node), uid_(std::move(uid)), startTime_(node.clock().now()) {}
@@ -82,6 +83,49 @@ std::string PodWorker::sandboxId() const {
   return view_.sandbox() && view_.sandbox()->ready() ? view_.sandbox()->id : "";
 }
 
+bool PodWorker::isRunning(std::string_view id) const {
+  std::lock_guard lock(mutex_);
+  for (const auto& c : view_.containers) {
+    if (c.id == id) return c.running();
+  }
+  return false;
+}
+
+bool PodWorker::hasTty(std::string_view name) const {
+  PodPtr pod = this->pod();
+  bool tty = false;
+  if (pod) eachContainer(*pod, [&](const v1::Container& c, ContainerKind) { tty |= c.name == name && c.tty; });
+  return tty;
+}
+
+Result<PodWorker::Log> PodWorker::logOf(std::string_view name, bool previous) const {
+  std::lock_guard lock(mutex_);
+  if (!latest_) return errors::notFound({"", "pods"}, uid_);
+  const auto& m = latest_->metadata;
+  bool exists = false;
+  eachContainer(*latest_, [&](const v1::Container& c, ContainerKind) { exists |= c.name == name; });
+  if (!exists) return errors::badRequest(fmt::format("container \"{}\" in pod \"{}\" is not available", name, m.name.view()));
+  const ContainerRecord* r = previous ? view_.previous(name) : view_.latest(name);
+  if (!r && previous) return errors::badRequest(fmt::format("previous terminated container \"{}\" in pod \"{}\" not found", name, m.name.view()));
+  if (!r || r->created()) {
+    std::string why = "ContainerCreating";
+    for (const auto* list : {&shown_.containerStatuses, &shown_.initContainerStatuses, &shown_.ephemeralContainerStatuses}) {
+      for (const auto& s : *list) {
+        if (s.name != name || !s.state.waiting) continue;
+        why = s.state.waiting->reason.str();
+        if (why == "ErrImagePull" || why == "ImagePullBackOff") {
+          return errors::badRequest(fmt::format("container \"{}\" in pod \"{}\" is waiting to start: {}", name, m.name.view(),
+                                                why == "ErrImagePull" ? "image can't be pulled" : "trying and failing to pull image"));
+        }
+      }
+    }
+    return errors::badRequest(fmt::format("container \"{}\" in pod \"{}\" is waiting to start: {}", name, m.name.view(), why));
+  }
+  std::string path = r->status.logPath.str();
+  if (path.empty()) path = fmt::format("{}/{}/{}/{}.log", node_.options.podLogsDir, podLogDirectory(*latest_), name, r->restartCount);
+  return Log{r->id, std::move(path)};
+}
+
 void PodWorker::schedule() {
   std::lock_guard lock(mutex_);
   if (stopped_) return;
@@ -102,9 +146,22 @@ void PodWorker::run() {
       again_ = false;
     }
     step();
+    publish();
+  }
+}
+
+// What readers see. Those that follow a log of what has ended are told.
+void PodWorker::publish() {
+  std::vector<std::string> ended;
+  {
     std::lock_guard lock(mutex_);
+    for (const auto& c : view_.containers) {
+      ContainerRecord* now = runtime_.byId(c.id);
+      if (c.running() && (!now || !now->running())) ended.push_back(c.id);
+    }
     view_ = runtime_;
   }
+  for (const auto& id : ended) node_.ended(id);
 }
 
 // One timer: the earliest wish counts.
@@ -144,7 +201,7 @@ void PodWorker::step() {
       relisted_.reset();
     }
   }
-  for (const auto& id : news) refresh(id);
+  for (const auto& id : news) refresh(id) ? lookAgain(id) : static_cast<void>(looks_.erase(id));
   readTerminationMessages();
   if (!pod_) {
     // Containers without a pod: a leftover of a pod that was deleted while no kubelet ran.
@@ -177,26 +234,46 @@ std::optional<Duration> PodWorker::deadline() const {
   return node_.clock().monotonic() + left;
 }
 
-void PodWorker::refresh(const std::string& id) {
+// Whether it still runs, after the runtime told of its end.
+bool PodWorker::refresh(const std::string& id) {
   for (auto& s : runtime_.sandboxes) {
     if (s.id != id) continue;
     auto status = node_.runtime->podSandboxStatus(id);
     if (status.ok()) {
       s = recordOf(std::move(*status));
-    } else if (status.status().code() == 404) {
-      std::erase_if(runtime_.sandboxes, [&](const auto& e) { return e.id == id; });
+      return s.ready();
     }
-    return;
+    if (status.status().code() == 404) std::erase_if(runtime_.sandboxes, [&](const auto& e) { return e.id == id; });
+    return false;
   }
   ContainerRecord* r = runtime_.byId(id);
-  if (!r) return;
+  if (!r) return false;
   auto status = node_.runtime->containerStatus(id);
   if (status.ok()) {
-    std::string sandbox = r->sandboxId;
-    *r = recordOf(std::move(*status), sandbox);
-  } else if (status.status().code() == 404) {
-    std::erase_if(runtime_.containers, [&](const auto& e) { return e.id == id; });
+    ContainerRecord now = recordOf(std::move(*status), r->sandboxId);
+    if (r->messageRead) {
+      now.terminationMessage = std::move(r->terminationMessage);
+      now.messageRead = true;
+    }
+    *r = std::move(now);
+    return r->running();
   }
+  if (status.status().code() == 404) std::erase_if(runtime_.containers, [&](const auto& e) { return e.id == id; });
+  return false;
+}
+
+// containerd tells us and its CRI service of an end at once: the service may answer us before it knows. After two seconds
+// it is taken at its word.
+void PodWorker::lookAgain(const std::string& id) {
+  Duration& wait = looks_[id];
+  wait = wait == Duration(0) ? kFirstLook : wait * 2;
+  if (wait > kLastLook) {
+    looks_.erase(id);
+    return;
+  }
+  node_.timers->after(wait, [weak = weak_from_this(), id] {
+    if (auto self = weak.lock()) self->runtimeEvent(id);
+  });
 }
 
 void PodWorker::readTerminationMessages() {

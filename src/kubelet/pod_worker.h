@@ -34,18 +34,24 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   // "" if there is none. The newest container of that name, or the one before.
   std::string containerId(std::string_view name, bool previous) const;
   std::string sandboxId() const;
+  bool isRunning(std::string_view id) const;
+  bool hasTty(std::string_view name) const;
+  struct Log {
+    std::string id, path;
+  };
+  // Where the container logs. An error is worded for the user.
+  Result<Log> logOf(std::string_view name, bool previous) const;
 
  private:
   struct Kill {
     Duration deadline;
   };
-  struct Step;  // one run
-
   void schedule();
   void run();
   void step();
-  void takeNews(RuntimePod** replaced);
-  void refresh(const std::string& id);
+  void publish();
+  bool refresh(const std::string& id);
+  void lookAgain(const std::string& id);
   void readTerminationMessages();
   void syncRunning();
   void syncEnding();
@@ -79,6 +85,7 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   PodPtr latest_;
   bool removed_ = false, stopped_ = false, running_ = false, again_ = false;
   std::set<std::string> news_;
+  std::map<std::string, Duration> looks_;  // of the step: containers that are said to have ended, and the next wait
   std::optional<RuntimePod> relisted_;
   client::Timers::Id timer_ = 0;
   Duration timerAt_{0};

@@ -1,0 +1,195 @@
+#include "apiserver/node_proxy.h"
+
+#include <fmt/format.h>
+
+#include "base/strings.h"
+#include "http/forward.h"
+#include "http/spdy_connection.h"
+#include "http/websocket.h"
+
+namespace km::apiserver {
+namespace {
+
+using api::core_v1::Node;
+using api::core_v1::Pod;
+
+std::string escape(std::string_view text) {
+  std::string out;
+  for (unsigned char c : text) {
+    bool plain = std::isalnum(c) || c == '-' || c == '_' || c == '.' || c == '~';
+    out += plain ? std::string(1, static_cast<char>(c)) : fmt::format("%{:02X}", c);
+  }
+  return out;
+}
+
+void add(std::string& query, std::string_view key, std::string_view value) {
+  query += query.empty() ? '?' : '&';
+  query += escape(key) + "=" + escape(value);
+}
+
+bool truth(std::string_view v) { return v == "1" || v == "true" || v == "t" || v == "T" || v == "TRUE" || v == "True"; }
+
+std::string logQuery(const Query& q) {
+  std::string out;
+  for (std::string_view flag : {"follow", "previous", "timestamps"}) {
+    if (truth(q.get(flag))) add(out, flag, "true");
+  }
+  for (std::string_view key : {"sinceSeconds", "sinceTime", "tailLines", "limitBytes", "stream"}) {
+    if (!q.get(key).empty()) add(out, key, q.get(key));
+  }
+  return out;
+}
+
+std::string streamQuery(const Query& q, bool command, bool tty, bool stdoutDefault) {
+  std::string out;
+  if (truth(q.get("stdin"))) add(out, "input", "1");
+  if (q.has("stdout") ? truth(q.get("stdout")) : stdoutDefault) add(out, "output", "1");
+  if (q.has("stderr") ? truth(q.get("stderr")) : stdoutDefault) add(out, "error", "1");
+  if (tty && truth(q.get("tty"))) add(out, "tty", "1");
+  if (command) {
+    for (std::string_view c : q.all("command")) add(out, "command", c);
+  }
+  return out;
+}
+
+std::string names(const auto& containers) {
+  std::string out;
+  for (const auto& c : containers) out += (out.empty() ? "" : " ") + c.name.str();
+  return out;
+}
+
+// What a kubelet said no with, as the API's client sees it.
+Status refused(int status, std::string body) {
+  while (!body.empty() && body.back() == '\n') body.pop_back();
+  if (status == 400) return errors::badRequest(body);
+  if (status == 404) return Status(404, "NotFound", body.empty() ? "the server could not find the requested resource" : body);
+  if (status == 403) return Status(403, "Forbidden", body);
+  if (status == 422) return Status(422, "Invalid", body);
+  return errors::internal(body.empty() ? fmt::format("the kubelet answered with status {}", status) : body);
+}
+
+}  // namespace
+
+Result<http::Endpoint> kubeletEndpoint(const Node& node) {
+  http::Endpoint e;
+  for (std::string_view type : {"InternalIP", "ExternalIP", "Hostname"}) {
+    for (const auto& a : node.status.addresses) {
+      if (a.type == type && e.host.empty()) e.host = a.address.str();
+    }
+  }
+  if (e.host.empty()) return errors::internal(fmt::format("no preferred addresses found; known addresses: [] of node {}", node.metadata.name.view()));
+  e.port = node.status.daemonEndpoints.kubeletEndpoint.Port;
+  if (e.port == 0) e.port = 10250;
+  e.speak = http::Endpoint::Speak::kHttp1;
+  return e;
+}
+
+Result<std::string> chooseContainer(const Pod& pod, std::string_view asked) {
+  if (asked.empty()) {
+    if (pod.spec.containers.size() == 1) return pod.spec.containers[0].name.str();
+    std::string message = fmt::format("a container name must be specified for pod {}, choose one of: [{}]", pod.metadata.name.view(), names(pod.spec.containers));
+    if (!pod.spec.initContainers.empty()) message += fmt::format(" or one of the init containers: [{}]", names(pod.spec.initContainers));
+    return errors::badRequest(message);
+  }
+  auto has = [&](const auto& list) {
+    for (const auto& c : list) {
+      if (c.name == asked) return true;
+    }
+    return false;
+  };
+  if (has(pod.spec.containers) || has(pod.spec.initContainers) || has(pod.spec.ephemeralContainers)) return std::string(asked);
+  return errors::badRequest(fmt::format("container {} is not valid for pod {}", asked, pod.metadata.name.view()));
+}
+
+NodeProxy::NodeProxy(const Resources& resources, NodeProxyOptions options) : resources_(resources), options_(std::move(options)) {}
+
+// A client goes on its loop.
+NodeProxy::~NodeProxy() {
+  for (auto& [loop, client] : clients_) loop->post([c = std::shared_ptr<http::Client>(std::move(client))] {});
+}
+
+Status NodeProxy::start() {
+  async::TlsClientOptions tls;
+  tls.certificateFile = options_.clientCertificateFile;
+  tls.keyFile = options_.clientKeyFile;
+  tls.caFile = options_.certificateAuthorityFile;
+  tls.insecure = options_.certificateAuthorityFile.empty();
+  tls.alpn = {"http/1.1"};
+  KM_ASSIGN(tls_, async::TlsContext::client(tls));
+  return {};
+}
+
+void NodeProxy::registerWith(ResourceHandlers& handlers) {
+  handlers.handleSpecially("", "pods", "log", [this](HttpCallPtr http, CallPtr call) { logs(http, call); });
+  for (std::string_view sub : {"exec", "attach", "portforward"}) {
+    handlers.handleSpecially("", "pods", sub, [this](HttpCallPtr http, CallPtr call) { stream(http, call); });
+  }
+}
+
+http::Client& NodeProxy::clientOn(async::Loop& loop) {
+  std::lock_guard lock(mutex_);
+  auto& c = clients_[&loop];
+  if (!c) c = std::make_unique<http::Client>(loop);
+  return *c;
+}
+
+Result<NodeProxy::Way> NodeProxy::wayTo(const HttpCall& http, const Call& call) {
+  api::ObjectPtr o = resources_.cache("", "pods").get(call.ns, call.name);
+  if (!o) return errors::notFound({"", "pods"}, call.name);
+  const Pod& pod = o->as<Pod>();
+  const std::string& sub = call.subresource;
+  std::string container;
+  if (sub != "portforward") {
+    KM_ASSIGN(container, chooseContainer(pod, http.query.get("container")));
+  }
+  if (pod.spec.nodeName.empty()) {
+    if (sub == "log") return Way{};  // nothing was logged yet
+    return errors::badRequest(fmt::format("pod {} does not have a host assigned", call.name));
+  }
+  api::ObjectPtr node = resources_.cache("", "nodes").get("", pod.spec.nodeName);
+  if (!node) return errors::notFound({"", "nodes"}, pod.spec.nodeName);
+  Way way;
+  KM_ASSIGN(way.endpoint, kubeletEndpoint(node->as<Node>()));
+  way.endpoint.tls = tls_;
+  std::string at = fmt::format("/{}/{}", escape(call.ns), escape(call.name));
+  if (sub == "log") way.target = "/containerLogs" + at + "/" + escape(container) + logQuery(http.query);
+  if (sub == "exec") way.target = "/exec" + at + "/" + escape(container) + streamQuery(http.query, true, true, false);
+  if (sub == "attach") way.target = "/attach" + at + "/" + escape(container) + streamQuery(http.query, false, true, true);
+  if (sub == "portforward") way.target = "/portForward" + at;
+  return way;
+}
+
+void NodeProxy::logs(const HttpCallPtr& http, const CallPtr& call) {
+  if (call->verb != "get") return http->fail(Status(405, "MethodNotAllowed", "the server does not allow this method on the requested resource"));
+  if (http->query.has("sinceSeconds") && http->query.has("sinceTime")) {
+    return http->fail(Status(422, "Invalid", "PodLogOptions is invalid: sinceSeconds: Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified"));
+  }
+  auto way = wayTo(*http, *call);
+  if (!way.ok()) return http->fail(way.status());
+  if (way->target.empty()) return http->answer(200, {}, "text/plain");
+  http::CallOptions options;
+  options.target = way->target;
+  http::forwardAnswer(clientOn(http->exchange->loop()), way->endpoint, std::move(options), http->exchange, [http](const auto&, int status, std::string body) {
+    // As upstream: kubectl understands the words.
+    http->fail(status == 502 ? errors::internal("dial the kubelet: " + body) : refused(status, std::move(body)));
+  });
+}
+
+void NodeProxy::stream(const HttpCallPtr& http, const CallPtr& call) {
+  if (call->verb != "create" && call->verb != "get") return http->fail(Status(405, "MethodNotAllowed", "the server does not allow this method on the requested resource"));
+  const http::Request& request = http->request();
+  if (!http::isSpdyUpgrade(request)) {
+    // kubectl tries WebSocket first and takes this as the sign to speak SPDY.
+    return http->fail(errors::badRequest(http::isWebSocketUpgrade(request) ? "unable to upgrade: WebSocket is not spoken here, use SPDY/3.1" : "Upgrade request required"));
+  }
+  auto way = wayTo(*http, *call);
+  if (!way.ok()) return http->fail(way.status());
+  http::CallOptions options;
+  options.method = "POST";
+  options.target = way->target;
+  http::forwardUpgrade(clientOn(http->exchange->loop()), way->endpoint, std::move(options), http->exchange, [http](const auto&, int status, std::string body) {
+    http->fail(status == 502 ? errors::internal("error dialing backend: " + body) : refused(status, std::move(body)));
+  });
+}
+
+}  // namespace km::apiserver

@@ -1,0 +1,321 @@
+#include "kubelet/server.h"
+
+#include <fmt/format.h>
+
+#include "api/types/authorization_v1.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "base/strings.h"
+#include "codec/json.h"
+#include "http/forward.h"
+#include "http/spdy_connection.h"
+#include "http/text.h"
+#include "kubelet/node_stats.h"
+#include "kubelet/pod_worker.h"
+
+namespace km::kubelet {
+namespace {
+
+constexpr auto kAllowedFor = std::chrono::minutes(5);
+
+}  // namespace
+
+struct KubeletServer::Request {
+  std::shared_ptr<http::Exchange> exchange;
+  std::vector<std::string> parts;  // of the path, decoded
+  std::vector<std::pair<std::string, std::string>> query;
+
+  std::string_view get(std::string_view key) const {
+    for (const auto& [k, v] : query) {
+      if (k == key) return v;
+    }
+    return "";
+  }
+  bool has(std::string_view key) const {
+    for (const auto& [k, v] : query) {
+      if (k == key) return true;
+    }
+    return false;
+  }
+  bool flag(std::string_view key) const {
+    std::string_view v = get(key);
+    return v == "1" || v == "true" || v == "t" || v == "T" || v == "TRUE" || v == "True";
+  }
+  void text(int code, std::string_view body) const {
+    http::Headers h;
+    h.add("content-type", "text/plain; charset=utf-8");
+    h.add("x-content-type-options", "nosniff");
+    exchange->respond(code, std::move(h), http::Body(std::string(body) + "\n"));
+  }
+  void json(std::string body) const {
+    http::Headers h;
+    h.add("content-type", "application/json");
+    exchange->respond(200, std::move(h), http::Body(std::move(body)));
+  }
+};
+
+KubeletServer::KubeletServer(const Options& options, ServerHost host, client::Client& client, cri::Runtime& runtime, ElasticPool& pool, async::Loop& loop)
+    : options_(options), host_(std::move(host)), client_(client), runtime_(runtime), pool_(pool), loop_(loop) {}
+
+KubeletServer::~KubeletServer() { stop(); }
+
+Result<int> KubeletServer::start() {
+  async::TlsServerOptions tls;
+  tls.certificateFile = options_.tlsCertFile;
+  tls.keyFile = options_.tlsPrivateKeyFile;
+  tls.clientCaFile = options_.clientCaFile;
+  KM_ASSIGN(auto context, async::TlsContext::server(tls));
+  loops_ = std::make_shared<async::LoopGroup>(1, "kubelet-http");
+  http_ = std::make_shared<http::Client>(loops_->at(0));
+  server_ = std::make_unique<http::Server>(*loops_, shared_from_this());
+  return server_->listen(options_.bindAddress, options_.port, context);
+}
+
+void KubeletServer::stop() {
+  server_.reset();
+  if (loops_) loops_->stop();
+  follows_.clear();
+  http_.reset();
+  loops_.reset();
+}
+
+void KubeletServer::containerEnded(const std::string& id) {
+  if (!loops_) return;
+  loops_->at(0).post([self = shared_from_this(), id] {
+    auto [from, to] = self->follows_.equal_range(id);
+    std::vector<std::shared_ptr<LogStream>> streams;
+    for (auto it = from; it != to; ++it) {
+      if (auto s = it->second.lock()) streams.push_back(std::move(s));
+    }
+    self->follows_.erase(from, to);
+    for (auto& s : streams) {
+      s->poke();
+      if (!s->finished()) self->follows_.emplace(id, s);  // its client is slow
+    }
+  });
+}
+
+void KubeletServer::handle(std::shared_ptr<http::Exchange> exchange) {
+  auto r = std::make_shared<Request>();
+  r->exchange = std::move(exchange);
+  const http::Request& request = r->exchange->request();
+  for (std::string_view part : split(request.path, '/')) {
+    auto decoded = http::percentDecode(part);
+    if (!decoded) return r->text(400, "malformed path");
+    if (!part.empty()) r->parts.push_back(std::move(*decoded));
+  }
+  for (std::string_view pair : split(request.query, '&')) {
+    if (pair.empty()) continue;
+    auto kv = cut(pair, '=').value_or(std::pair<std::string_view, std::string_view>(pair, ""));
+    auto key = http::percentDecode(kv.first, true), value = http::percentDecode(kv.second, true);
+    if (!key || !value) return r->text(400, "malformed query");
+    r->query.emplace_back(std::move(*key), std::move(*value));
+  }
+  const auto& certificates = request.connection->certificates;
+  if (!certificates || !certificates->verified()) return r->text(401, "Unauthorized");
+  authorize(r);
+}
+
+// As upstream's webhook: the API server is asked, and a yes is remembered.
+void KubeletServer::authorize(const RequestPtr& r) {
+  const http::Request& request = r->exchange->request();
+  const auto& leaf = request.connection->certificates->leaf();
+  std::string_view first = r->parts.empty() ? std::string_view() : std::string_view(r->parts[0]);
+  std::string_view sub = first == "stats" ? "stats" : first == "metrics" ? "metrics" : first == "logs" ? "log" : first == "healthz" ? "healthz" : first == "pods" ? "pods" : "proxy";
+  std::string verb = request.method == "POST" ? "create" : request.method == "GET" || request.method == "HEAD" ? "get" : toLower(request.method);
+  for (const auto& o : leaf.organizations) {
+    if (o == "system:masters") return route(r);
+  }
+  std::string key = fmt::format("{}/{}/{}/{}", leaf.commonName, join(leaf.organizations, ","), verb, sub);
+  Duration now = Clock::system().monotonic();
+  {
+    std::lock_guard lock(mutex_);
+    auto it = allowed_.find(key);
+    if (it != allowed_.end() && it->second > now) return route(r);
+  }
+  api::authorization_v1::SubjectAccessReview review;
+  review.spec.user = leaf.commonName;
+  for (const auto& o : leaf.organizations) review.spec.groups.push_back(o);
+  review.spec.groups.push_back("system:authenticated");
+  auto& what = review.spec.resourceAttributes.ensure();
+  what.verb = verb;
+  what.version = "v1";
+  what.resource = "nodes";
+  what.subresource = sub;
+  what.name = options_.nodeName;
+  auto self = shared_from_this();
+  client_.create(client::target(api::authorization_v1::SubjectAccessReview::kType), api::Object::of(std::move(review)), {},
+                 [self, r, key, verb, sub = std::string(sub), user = leaf.commonName](Result<api::ObjectPtr> answer) {
+                   if (!answer.ok()) return r->text(500, "Authorization error: " + answer.status().message());
+                   if (!(*answer)->as<api::authorization_v1::SubjectAccessReview>().status.allowed) {
+                     return r->text(403, fmt::format("Forbidden (user={}, verb={}, resource=nodes, subresource={})", user, verb, sub));
+                   }
+                   {
+                     std::lock_guard lock(self->mutex_);
+                     if (self->allowed_.size() > 1000) self->allowed_.clear();
+                     self->allowed_[key] = Clock::system().monotonic() + kAllowedFor;
+                   }
+                   r->exchange->loop().post([self, r] { self->route(r); });
+                 });
+}
+
+void KubeletServer::route(const RequestPtr& r) {
+  using Method = void (KubeletServer::*)(const RequestPtr&);
+  struct Route {
+    std::string_view first;
+    size_t parts;
+    Method method;
+  };
+  static constexpr Route kRoutes[] = {
+      {"pods", 1, &KubeletServer::listPods},       {"containerLogs", 4, &KubeletServer::logs}, {"exec", 4, &KubeletServer::exec},
+      {"exec", 5, &KubeletServer::exec},           {"attach", 4, &KubeletServer::attach},      {"attach", 5, &KubeletServer::attach},
+      {"portForward", 3, &KubeletServer::portForward}, {"portForward", 4, &KubeletServer::portForward}, {"run", 4, &KubeletServer::run},
+      {"run", 5, &KubeletServer::run},             {"metrics", 1, &KubeletServer::metrics},
+  };
+  if (r->parts.empty()) return r->text(404, "404 page not found");
+  if (r->parts[0] == "healthz") return r->text(200, "ok");
+  if (r->parts.size() == 2 && r->parts[0] == "stats" && r->parts[1] == "summary") return summary(r);
+  for (const Route& route : kRoutes) {
+    if (route.first == r->parts[0] && route.parts == r->parts.size()) return (this->*route.method)(r);
+  }
+  r->text(404, "404 page not found");
+}
+
+// --- logs ------------------------------------------------------------------------------------------------
+
+void KubeletServer::logs(const RequestPtr& r) {
+  const std::string &ns = r->parts[1], &name = r->parts[2], &container = r->parts[3];
+  LogOptions o;
+  o.follow = r->flag("follow");
+  o.previous = r->flag("previous");
+  o.timestamps = r->flag("timestamps");
+  o.stream = std::string(r->get("stream"));
+  auto number = [&](std::string_view key, std::optional<int64_t>& to, int64_t least) {
+    if (!r->has(key) || r->get(key).empty()) return true;
+    to = parseInt64(r->get(key));
+    return to && *to >= least;
+  };
+  if (!number("tailLines", o.tailLines, 0) || !number("limitBytes", o.limitBytes, 1) || !number("sinceSeconds", o.sinceSeconds, 1)) {
+    return r->text(422, "{\"message\": \"invalid log options\"}");
+  }
+  if (std::string_view t = r->get("sinceTime"); !t.empty()) {
+    auto parsed = codec::Time::parse(t);
+    if (!parsed.ok()) return r->text(400, "{\"message\": \"Unable to decode query.\"}");
+    o.sinceTime = *parsed;
+  }
+  auto worker = host_.worker(ns, name);
+  if (!worker) return r->text(404, fmt::format("pod \"{}\" does not exist", name));
+  auto log = worker->logOf(container, o.previous);
+  if (!log.ok()) return r->text(log.status().code() == 404 ? 404 : 400, log.status().message());
+  auto running = [weak = std::weak_ptr(worker), id = log->id] {
+    auto w = weak.lock();
+    return w && w->isRunning(id);
+  };
+  auto stream = LogStream::begin(r->exchange, log->path, o, running);
+  if (!o.follow || stream->finished()) return;
+  std::erase_if(follows_, [](const auto& e) { return e.second.expired(); });
+  follows_.emplace(log->id, stream);
+  stream->poke();  // it may have ended since
+}
+
+// --- streams -----------------------------------------------------------------------------------------------
+
+// Asks the runtime for a URL, and joins the client with it.
+void KubeletServer::stream(const RequestPtr& r, std::function<Result<std::string>()> url) {
+  if (!http::isSpdyUpgrade(r->exchange->request())) return r->text(400, "unable to upgrade: only SPDY/3.1 is spoken here");
+  pool_.post([self = shared_from_this(), r, url = std::move(url)] {
+    auto target = url();
+    r->exchange->loop().post([self, r, target = std::move(target)] {
+      if (!target.ok()) return r->text(target.status().code() == 404 ? 404 : 500, target.status().message());
+      auto parsed = http::parseUrl(*target);
+      if (!parsed.ok()) return r->text(500, parsed.status().message());
+      http::Endpoint endpoint;
+      endpoint.host = parsed->host;
+      endpoint.port = parsed->port;
+      endpoint.speak = http::Endpoint::Speak::kHttp1;
+      http::CallOptions options;
+      options.method = "POST";
+      options.target = parsed->target;
+      http::forwardUpgrade(*self->http_, endpoint, std::move(options), r->exchange, [r](const auto&, int status, std::string body) { r->text(status == 502 ? 500 : status, body); });
+    });
+  });
+}
+
+void KubeletServer::exec(const RequestPtr& r) {
+  auto worker = host_.worker(r->parts[1], r->parts[2]);
+  std::string id = worker ? worker->containerId(r->parts.back(), false) : "";
+  if (!worker) return r->text(404, "pod does not exist");
+  if (id.empty() || !worker->isRunning(id)) return r->text(404, fmt::format("container not found (\"{}\")", r->parts.back()));
+  cri::ExecRequest e;
+  e.containerId = id;
+  for (const auto& [key, value] : r->query) {
+    if (key == "command") e.cmd.push_back(value);
+  }
+  e.stdin = r->flag("input");
+  e.stdout = r->flag("output");
+  e.tty = r->flag("tty");
+  e.stderr = r->flag("error") && !e.tty;
+  if (!e.stdin && !e.stdout && !e.stderr) return r->text(400, "you must specify at least 1 of stdin, stdout, stderr");
+  stream(r, [this, e] { return runtime_.exec(e); });
+}
+
+void KubeletServer::attach(const RequestPtr& r) {
+  auto worker = host_.worker(r->parts[1], r->parts[2]);
+  std::string id = worker ? worker->containerId(r->parts.back(), false) : "";
+  if (!worker) return r->text(404, "pod does not exist");
+  if (id.empty() || !worker->isRunning(id)) return r->text(404, fmt::format("container {} not found in pod {}", r->parts.back(), r->parts[2]));
+  cri::AttachRequest a;
+  a.containerId = id;
+  a.stdin = r->flag("input");
+  a.stdout = r->flag("output");
+  a.tty = worker->hasTty(r->parts.back());  // the container's word counts
+  a.stderr = r->flag("error") && !a.tty;
+  if (!a.stdin && !a.stdout && !a.stderr) return r->text(400, "you must specify at least 1 of stdin, stdout, stderr");
+  stream(r, [this, a] { return runtime_.attach(a); });
+}
+
+void KubeletServer::portForward(const RequestPtr& r) {
+  auto worker = host_.worker(r->parts[1], r->parts[2]);
+  std::string id = worker ? worker->sandboxId() : "";
+  if (id.empty()) return r->text(404, "pod does not exist or has no sandbox");
+  cri::PortForwardRequest p;
+  p.podSandboxId = id;
+  stream(r, [this, p] { return runtime_.portForward(p); });
+}
+
+void KubeletServer::run(const RequestPtr& r) {
+  auto worker = host_.worker(r->parts[1], r->parts[2]);
+  std::string id = worker ? worker->containerId(r->parts.back(), false) : "";
+  if (id.empty()) return r->text(404, "container not found");
+  std::vector<std::string> command;
+  for (std::string_view word : split(r->get("cmd"), ' ')) command.emplace_back(word);
+  pool_.post([self = shared_from_this(), r, id, command] {
+    auto done = self->runtime_.execSync(id, command, 0);
+    if (!done.ok()) return r->text(500, done.status().message());
+    http::Headers h;
+    h.add("content-type", "text/plain");
+    r->exchange->respond(200, std::move(h), http::Body(done->stdout.str() + done->stderr.str()));
+  });
+}
+
+// --- views -------------------------------------------------------------------------------------------------
+
+void KubeletServer::listPods(const RequestPtr& r) {
+  v1::PodList list;
+  for (const auto& pod : host_.pods()) list.items.push_back(*pod);
+  r->json(codec::toJson(list));
+}
+
+void KubeletServer::summary(const RequestPtr& r) {
+  pool_.post([self = shared_from_this(), r] { r->json(statsSummary(self->options_, self->host_.pods())); });
+}
+
+void KubeletServer::metrics(const RequestPtr& r) {
+  std::string out;
+  MetricRegistry::process().writeText(out);
+  http::Headers h;
+  h.add("content-type", kMetricsContentType);
+  r->exchange->respond(200, std::move(h), http::Body(std::move(out)));
+}
+
+}  // namespace km::kubelet
