@@ -180,7 +180,7 @@ class LocalClient : public client::Client {
   }
 
   void list(const client::Target& t, const client::ListOptions& options, client::ListCallback done) override {
-    auto call = prepare(t, "list");
+    auto call = prepare(t, "list", options.fieldSelector);
     if (!call.ok()) return done(call.status());
     fill(**call, options);
     operations_.list(*call, [this, call = *call, done = std::move(done)](Result<ListResult> r) {
@@ -203,7 +203,7 @@ class LocalClient : public client::Client {
 
   std::unique_ptr<client::Watch> watch(const client::Target& t, const client::ListOptions& options,
                                        std::shared_ptr<client::WatchSink> sink) override {
-    auto call = prepare(t, "watch");
+    auto call = prepare(t, "watch", options.fieldSelector);
     if (!call.ok()) {
       pool_.post([sink, s = call.status()] { sink->onEnd(s); });
       return std::make_unique<NoWatch>();
@@ -272,11 +272,19 @@ class LocalClient : public client::Client {
  private:
   class NoWatch : public client::Watch {};
 
-  Result<CallPtr> prepare(const client::Target& t, std::string_view verb) const {
+  // A field selector that names one object makes a list or watch one of that object, for authorization.
+  static std::string_view namedBy(std::string_view fieldSelector) {
+    constexpr std::string_view kName = "metadata.name=";
+    if (!fieldSelector.starts_with(kName) || fieldSelector.find(',') != std::string_view::npos) return {};
+    return fieldSelector.substr(kName.size());
+  }
+
+  Result<CallPtr> prepare(const client::Target& t, std::string_view verb, std::string_view fieldSelector = {}) const {
     if (t.resource == nullptr) return errors::badRequest("no resource is named");
     const api::Resource& r = *t.resource;
     authz::Attributes a{.user = &user_, .verb = verb, .isResource = true, .group = r.group, .version = r.version, .resource = r.name,
                         .subresource = t.subresource, .ns = t.ns, .name = t.name};
+    if (a.name.empty()) a.name = namedBy(fieldSelector);
     authz::Answer answer = authorizer_.authorize(a);
     if (answer.decision != authz::Decision::kAllow) return forbiddenBy(a, answer.reason);
     auto call = std::make_shared<Call>();

@@ -162,6 +162,7 @@ Status ApiServer::start() {
   KM_ASSIGN(tls_, async::TlsContext::server(options_.tls));
   http_ = std::make_unique<http::Server>(loops_, std::shared_ptr<http::Handler>(std::shared_ptr<void>(), this));
   KM_ASSIGN(port_, http_->listen(options_.bindAddress, options_.securePort, tls_));
+  if (!options_.extraBindAddress.empty()) KM_TRY(http_->listen(options_.extraBindAddress, port_, tls_).status());
   discovery_ = std::make_unique<Discovery>(resources_, fmt::format("{}:{}", options_.advertiseAddress.empty() ? options_.bindAddress : options_.advertiseAddress, port_));
   BootstrapOptions b;
   b.advertiseAddress = options_.advertiseAddress;

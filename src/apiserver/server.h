@@ -32,6 +32,7 @@ class NodeProxy;
 struct ServerOptions {
   std::string bindAddress = "127.0.0.1";
   int securePort = 6443;
+  std::string extraBindAddress;                          // a second address to listen on, or empty
   std::string advertiseAddress;                          // empty: the bind address
   async::TlsServerOptions tls;
   std::vector<pki::Key> serviceAccountKeys;              // verify; the first one signs

@@ -37,6 +37,7 @@ constexpr Row kRows[] = {
     {"batch", "jobs", makeJob},
     {"coordination.k8s.io", "leases", makeLease},
     {"discovery.k8s.io", "endpointslices", makeEndpointSlice},
+    {"policy", "poddisruptionbudgets", makeDisruptionBudget},
     {"rbac.authorization.k8s.io", "clusterrolebindings", makeClusterRoleBinding},
     {"rbac.authorization.k8s.io", "clusterroles", makeClusterRole},
     {"rbac.authorization.k8s.io", "rolebindings", makeRoleBinding},
@@ -60,8 +61,8 @@ constexpr Place kPlaces[] = {
 };
 
 struct Move {
-  std::string_view group, version, resource;    // as served
-  std::string_view toGroup, toVersion;          // as stored
+  std::string_view group, version, resource;  // as served
+  std::string_view toGroup, toVersion;        // as stored
 };
 constexpr Move kMoves[] = {
     {"events.k8s.io", "v1", "events", "", "v1"},
@@ -89,7 +90,9 @@ std::string storePrefix(std::string_view group, std::string_view resource) {
 }
 
 bool isStored(const api::Resource& r) {
-  auto has = [&](std::string_view verb) { return std::find(r.verbs.begin(), r.verbs.end(), verb) != r.verbs.end(); };
+  auto has = [&](std::string_view verb) {
+    return std::find(r.verbs.begin(), r.verbs.end(), verb) != r.verbs.end();
+  };
   return has("list") && has("create");
 }
 

@@ -13,7 +13,6 @@
 #include "api/types/meta_v1.h"
 #include "api/types/networking_v1.h"
 #include "api/types/node_v1.h"
-#include "api/types/policy_v1.h"
 #include "api/types/resource_v1.h"
 #include "api/types/storage_v1.h"
 #include "base/strings.h"
@@ -58,8 +57,12 @@ Cells ingress(const api::Object& o, WallTime now) {
       addresses.insert(a.hostname.str());
     }
   }
-  return {textCell(o.name()), orText(i.spec.ingressClassName, "<none>"), textCell(shown),
-          textCell(fmt::format("{}", fmt::join(addresses, ","))), textCell(i.spec.tls.empty() ? "80" : "80, 443"), ageCell(o, now)};
+  return {textCell(o.name()),
+          orText(i.spec.ingressClassName, "<none>"),
+          textCell(shown),
+          textCell(fmt::format("{}", fmt::join(addresses, ","))),
+          textCell(i.spec.tls.empty() ? "80" : "80, 443"),
+          ageCell(o, now)};
 }
 
 Cells ingressClass(const api::Object& o, WallTime now) {
@@ -76,14 +79,16 @@ Cells ingressClass(const api::Object& o, WallTime now) {
 }
 
 Cells networkPolicy(const api::Object& o, WallTime now) {
-  return {textCell(o.name()), textCell(selectorText(o.as<net::NetworkPolicy>().spec.podSelector)), ageCell(o, now)};
+  return {textCell(o.name()), textCell(selectorText(o.as<net::NetworkPolicy>().spec.podSelector)),
+          ageCell(o, now)};
 }
 
 Cells serviceCidr(const api::Object& o, WallTime now) {
-  return {textCell(o.name()), textCell(joined(strings(o.as<net::ServiceCIDR>().spec.cidrs), ",")), ageCell(o, now)};
+  return {textCell(o.name()), textCell(joined(strings(o.as<net::ServiceCIDR>().spec.cidrs), ",")),
+          ageCell(o, now)};
 }
 
-Cells ipAddress(const api::Object& o, WallTime now) {
+Cells ipAddress(const api::Object& o, WallTime) {
   std::string parent = "<none>";
   if (const auto& p = o.as<net::IPAddress>().spec.parentRef) {
     parent = toLower(p->resource);
@@ -91,12 +96,14 @@ Cells ipAddress(const api::Object& o, WallTime now) {
     if (!p->namespace_.empty()) parent += "/" + p->namespace_.str();
     parent += "/" + p->name.str();
   }
-  return {textCell(o.name()), textCell(parent), ageCell(o, now)};
+  return {textCell(o.name()), textCell(parent)};
 }
 
 std::string modesText(const codec::List<codec::String>& modes) {
-  static constexpr std::pair<std::string_view, std::string_view> kShort[] = {
-      {"ReadWriteOnce", "RWO"}, {"ReadOnlyMany", "ROX"}, {"ReadWriteMany", "RWX"}, {"ReadWriteOncePod", "RWOP"}};
+  static constexpr std::pair<std::string_view, std::string_view> kShort[] = {{"ReadWriteOnce", "RWO"},
+                                                                             {"ReadOnlyMany", "ROX"},
+                                                                             {"ReadWriteMany", "RWX"},
+                                                                             {"ReadWriteOncePod", "RWOP"}};
   std::vector<std::string> out;
   for (auto [mode, text] : kShort) {
     for (const auto& m : modes) {
@@ -150,11 +157,16 @@ Cells persistentVolumeClaim(const api::Object& o, WallTime now) {
 Cells storageClass(const api::Object& o, WallTime now) {
   const auto& c = o.as<storage::StorageClass>();
   std::string name(o.name());
-  if (isDefaultClass(o, {"storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class"})) {
+  if (isDefaultClass(o, {"storageclass.kubernetes.io/is-default-class",
+                         "storageclass.beta.kubernetes.io/is-default-class"})) {
     name += " (default)";
   }
-  return {textCell(name), textCell(c.provisioner), orText(c.reclaimPolicy, "Delete"), orText(c.volumeBindingMode, "Immediate"),
-          boolCell(c.allowVolumeExpansion.value_or(false)), ageCell(o, now)};
+  return {textCell(name),
+          textCell(c.provisioner),
+          orText(c.reclaimPolicy, "Delete"),
+          orText(c.volumeBindingMode, "Immediate"),
+          boolCell(c.allowVolumeExpansion.value_or(false)),
+          ageCell(o, now)};
 }
 
 Cells csiDriver(const api::Object& o, WallTime now) {
@@ -162,30 +174,30 @@ Cells csiDriver(const api::Object& o, WallTime now) {
   std::vector<std::string> audiences;
   for (const auto& t : s.tokenRequests) audiences.push_back(t.audience.str());
   std::string modes = joined(strings(s.volumeLifecycleModes), ",");
-  return {textCell(o.name()), boolCell(s.attachRequired.value_or(true)), boolCell(s.podInfoOnMount.value_or(false)),
-          boolCell(s.storageCapacity.value_or(false)), textCell(s.tokenRequests.empty() ? "<unset>" : joined(audiences, ",")),
-          boolCell(s.requiresRepublish.value_or(false)), textCell(modes.empty() ? "<none>" : modes), ageCell(o, now)};
+  return {textCell(o.name()),
+          boolCell(s.attachRequired.value_or(true)),
+          boolCell(s.podInfoOnMount.value_or(false)),
+          boolCell(s.storageCapacity.value_or(false)),
+          textCell(s.tokenRequests.empty() ? "<unset>" : joined(audiences, ",")),
+          boolCell(s.requiresRepublish.value_or(false)),
+          textCell(modes.empty() ? "<none>" : modes),
+          ageCell(o, now)};
 }
 
 Cells csiNode(const api::Object& o, WallTime now) {
-  return {textCell(o.name()), numberCell(static_cast<int64_t>(o.as<storage::CSINode>().spec.drivers.size())), ageCell(o, now)};
+  return {textCell(o.name()), numberCell(static_cast<int64_t>(o.as<storage::CSINode>().spec.drivers.size())),
+          ageCell(o, now)};
 }
 
 Cells volumeAttachment(const api::Object& o, WallTime now) {
   const auto& v = o.as<storage::VolumeAttachment>();
-  return {textCell(o.name()), textCell(v.spec.attacher), orText(v.spec.source.persistentVolumeName, ""), textCell(v.spec.nodeName),
-          boolCell(v.status.attached), ageCell(o, now)};
+  return {
+      textCell(o.name()),        textCell(v.spec.attacher),   orText(v.spec.source.persistentVolumeName, ""),
+      textCell(v.spec.nodeName), boolCell(v.status.attached), ageCell(o, now)};
 }
 
 Cells attributesClass(const api::Object& o, WallTime now) {
   return {textCell(o.name()), textCell(o.as<storage::VolumeAttributesClass>().driverName), ageCell(o, now)};
-}
-
-Cells disruptionBudget(const api::Object& o, WallTime now) {
-  const auto& b = o.as<api::policy_v1::PodDisruptionBudget>();
-  auto text = [](const std::optional<codec::IntOrString>& v) { return textCell(v ? v->str() : "N/A"); };
-  return {textCell(o.name()), text(b.spec.minAvailable), text(b.spec.maxUnavailable), numberCell(b.status.disruptionsAllowed),
-          ageCell(o, now)};
 }
 
 Cells runtimeClass(const api::Object& o, WallTime now) {
@@ -196,9 +208,11 @@ Cells resourceQuota(const api::Object& o, WallTime now) {
   const auto& s = o.as<api::core_v1::ResourceQuota>().status;
   std::vector<std::string> requests, limits;
   for (const auto& [name, hard] : s.hard) {
-    (name.view().starts_with("limits.") ? limits : requests).push_back(fmt::format("{}: {}/{}", name, s.used.get(name).str(), hard.str()));
+    (name.view().starts_with("limits.") ? limits : requests)
+        .push_back(fmt::format("{}: {}/{}", name, s.used.get(name).str(), hard.str()));
   }
-  return {textCell(o.name()), textCell(joined(requests, ", ")), textCell(joined(limits, ", ")), ageCell(o, now)};
+  return {textCell(o.name()), textCell(joined(requests, ", ")), textCell(joined(limits, ", ")),
+          ageCell(o, now)};
 }
 
 template <typename T>
@@ -212,18 +226,21 @@ std::string paramKind(const Spec& s) {
 }
 Cells validatingPolicy(const api::Object& o, WallTime now) {
   const auto& s = o.as<admission::ValidatingAdmissionPolicy>().spec;
-  return {textCell(o.name()), numberCell(static_cast<int64_t>(s.validations.size())), paramKind(s), ageCell(o, now)};
+  return {textCell(o.name()), numberCell(static_cast<int64_t>(s.validations.size())), paramKind(s),
+          ageCell(o, now)};
 }
 Cells mutatingPolicy(const api::Object& o, WallTime now) {
   const auto& s = o.as<admission::MutatingAdmissionPolicy>().spec;
-  return {textCell(o.name()), numberCell(static_cast<int64_t>(s.mutations.size())), paramKind(s), ageCell(o, now)};
+  return {textCell(o.name()), numberCell(static_cast<int64_t>(s.mutations.size())), paramKind(s),
+          ageCell(o, now)};
 }
 template <typename T>
 Cells policyBinding(const api::Object& o, WallTime now) {
   const auto& s = o.as<T>().spec;
   std::string param = "<unset>";
   if (s.paramRef && !s.paramRef->name.empty()) {
-    param = fmt::format("{}/{}", s.paramRef->namespace_.empty() ? "*" : s.paramRef->namespace_.view(), s.paramRef->name);
+    param = fmt::format("{}/{}", s.paramRef->namespace_.empty() ? "*" : s.paramRef->namespace_.view(),
+                        s.paramRef->name);
   } else if (s.paramRef && s.paramRef->selector) {
     param = selectorText(s.paramRef->selector);
   }
@@ -247,8 +264,12 @@ Cells signingRequest(const api::Object& o, WallTime now) {
     end.seconds = now.seconds;
     wanted = age(codec::Time(now.seconds - *c.spec.expirationSeconds), end);
   }
-  return {textCell(o.name()), ageCell(o, now), textCell(c.spec.signerName.empty() ? "<none>" : c.spec.signerName.view()),
-          textCell(c.spec.username), textCell(wanted), textCell(status)};
+  return {textCell(o.name()),
+          ageCell(o, now),
+          textCell(c.spec.signerName.empty() ? "<none>" : c.spec.signerName.view()),
+          textCell(c.spec.username),
+          textCell(wanted),
+          textCell(status)};
 }
 
 Cells flowSchema(const api::Object& o, WallTime now) {
@@ -257,8 +278,12 @@ Cells flowSchema(const api::Object& o, WallTime now) {
   for (const auto& c : f.status.conditions) {
     if (c.type == "Dangling") missing = c.status.str();
   }
-  return {textCell(o.name()), textCell(f.spec.priorityLevelConfiguration.name), numberCell(f.spec.matchingPrecedence),
-          textCell(f.spec.distinguisherMethod ? f.spec.distinguisherMethod->type.view() : "<none>"), ageCell(o, now), textCell(missing)};
+  return {textCell(o.name()),
+          textCell(f.spec.priorityLevelConfiguration.name),
+          numberCell(f.spec.matchingPrecedence),
+          textCell(f.spec.distinguisherMethod ? f.spec.distinguisherMethod->type.view() : "<none>"),
+          ageCell(o, now),
+          textCell(missing)};
 }
 
 Cells priorityLevel(const api::Object& o, WallTime now) {
@@ -291,31 +316,42 @@ Cells resourceClaim(const api::Object& o, WallTime now) {
 
 Cells resourceSlice(const api::Object& o, WallTime now) {
   const auto& s = o.as<api::resource_v1::ResourceSlice>().spec;
-  return {textCell(o.name()), orText(s.nodeName, ""), textCell(s.driver), textCell(s.pool.name), ageCell(o, now)};
+  return {textCell(o.name()), orText(s.nodeName, ""), textCell(s.driver), textCell(s.pool.name),
+          ageCell(o, now)};
 }
 
-std::string unknownOr(const std::optional<codec::Quantity>& q) { return q ? q->str() : "<unknown>"; }
+std::string unknownOr(const std::optional<codec::Quantity>& q) {
+  return q ? q->str() : "<unknown>";
+}
 
 // "current/target" of one metric of an autoscaler.
-std::string metricText(const api::autoscaling_v2::MetricSpec& m, const api::autoscaling_v2::MetricStatus* now) {
+std::string metricText(const api::autoscaling_v2::MetricSpec& m,
+                       const api::autoscaling_v2::MetricStatus* now) {
   auto byValue = [&](const auto& spec, const auto* status) {
     bool average = spec.target.averageValue.has_value();
-    std::string current = status == nullptr ? "<unknown>" : unknownOr(average ? status->current.averageValue : status->current.value);
-    return fmt::format("{}/{}{}", current, unknownOr(average ? spec.target.averageValue : spec.target.value), average ? " (avg)" : "");
+    std::string current = status == nullptr
+                              ? "<unknown>"
+                              : unknownOr(average ? status->current.averageValue : status->current.value);
+    return fmt::format("{}/{}{}", current, unknownOr(average ? spec.target.averageValue : spec.target.value),
+                       average ? " (avg)" : "");
   };
   auto byResource = [&](const auto& spec, const auto* status) {
     if (spec.target.averageValue) {
-      return fmt::format("{}: {}/{}", spec.name, status ? unknownOr(status->current.averageValue) : "<unknown>", spec.target.averageValue->str());
+      return fmt::format("{}: {}/{}", spec.name,
+                         status ? unknownOr(status->current.averageValue) : "<unknown>",
+                         spec.target.averageValue->str());
     }
     std::string current = "<unknown>", target = "<auto>";
-    if (status && status->current.averageUtilization) current = fmt::format("{}%", *status->current.averageUtilization);
+    if (status && status->current.averageUtilization)
+      current = fmt::format("{}%", *status->current.averageUtilization);
     if (spec.target.averageUtilization) target = fmt::format("{}%", *spec.target.averageUtilization);
     return fmt::format("{}: {}/{}", spec.name, current, target);
   };
   if (m.type == "External" && m.external) return byValue(*m.external, now ? now->external.get() : nullptr);
   if (m.type == "Object" && m.object) return byValue(*m.object, now ? now->object.get() : nullptr);
   if (m.type == "Pods" && m.pods) {
-    return fmt::format("{}/{}", now && now->pods ? unknownOr(now->pods->current.averageValue) : "<unknown>", unknownOr(m.pods->target.averageValue));
+    return fmt::format("{}/{}", now && now->pods ? unknownOr(now->pods->current.averageValue) : "<unknown>",
+                       unknownOr(m.pods->target.averageValue));
   }
   if (m.type == "Resource" && m.resource) return byResource(*m.resource, now ? now->resource.get() : nullptr);
   if (m.type == "ContainerResource" && m.containerResource) {
@@ -329,13 +365,18 @@ Cells autoscaler(const api::Object& o, WallTime now) {
   const auto& h = o.as<api::autoscaling_v2::HorizontalPodAutoscaler>();
   std::vector<std::string> shown;
   for (size_t i = 0; i < h.spec.metrics.size() && i < kMax; i++) {
-    shown.push_back(metricText(h.spec.metrics[i], i < h.status.currentMetrics.size() ? &h.status.currentMetrics[i] : nullptr));
+    shown.push_back(metricText(h.spec.metrics[i],
+                               i < h.status.currentMetrics.size() ? &h.status.currentMetrics[i] : nullptr));
   }
   std::string metrics = shown.empty() ? "<none>" : joined(shown, ", ");
   if (h.spec.metrics.size() > kMax) metrics += fmt::format(" + {} more...", h.spec.metrics.size() - kMax);
-  return {textCell(o.name()), textCell(fmt::format("{}/{}", h.spec.scaleTargetRef.kind, h.spec.scaleTargetRef.name)), textCell(metrics),
-          textCell(h.spec.minReplicas ? std::to_string(*h.spec.minReplicas) : "<unset>"), numberCell(h.spec.maxReplicas),
-          numberCell(h.status.currentReplicas), ageCell(o, now)};
+  return {textCell(o.name()),
+          textCell(fmt::format("{}/{}", h.spec.scaleTargetRef.kind, h.spec.scaleTargetRef.name)),
+          textCell(metrics),
+          textCell(h.spec.minReplicas ? std::to_string(*h.spec.minReplicas) : "<unset>"),
+          numberCell(h.spec.maxReplicas),
+          numberCell(h.status.currentReplicas),
+          ageCell(o, now)};
 }
 
 Cells apiService(const api::Object& o, WallTime now) {
@@ -346,14 +387,17 @@ Cells apiService(const api::Object& o, WallTime now) {
     available = c.status.str();
     if (c.status != "True") available += fmt::format(" ({})", c.reason);
   }
-  std::string service = a.spec.service ? fmt::format("{}/{}", a.spec.service->namespace_, a.spec.service->name) : "Local";
+  std::string service =
+      a.spec.service ? fmt::format("{}/{}", a.spec.service->namespace_, a.spec.service->name) : "Local";
   return {textCell(o.name()), textCell(service), textCell(available), ageCell(o, now)};
 }
 
 class ColumnStrategy : public Strategy {
  public:
   explicit ColumnStrategy(Cells (*cells)(const api::Object&, WallTime)) : cells_(cells) {}
-  std::vector<std::string> cells(const api::Resource&, const api::Object& o, WallTime now) const override { return cells_(o, now); }
+  std::vector<std::string> cells(const api::Resource&, const api::Object& o, WallTime now) const override {
+    return cells_(o, now);
+  }
 
  private:
   Cells (*cells_)(const api::Object&, WallTime);
@@ -368,11 +412,15 @@ constexpr Row kRows[] = {
     {"", "persistentvolumes", persistentVolume},
     {"", "resourcequotas", resourceQuota},
     {"admissionregistration.k8s.io", "mutatingadmissionpolicies", mutatingPolicy},
-    {"admissionregistration.k8s.io", "mutatingadmissionpolicybindings", policyBinding<admission::MutatingAdmissionPolicyBinding>},
-    {"admissionregistration.k8s.io", "mutatingwebhookconfigurations", webhooks<admission::MutatingWebhookConfiguration>},
+    {"admissionregistration.k8s.io", "mutatingadmissionpolicybindings",
+     policyBinding<admission::MutatingAdmissionPolicyBinding>},
+    {"admissionregistration.k8s.io", "mutatingwebhookconfigurations",
+     webhooks<admission::MutatingWebhookConfiguration>},
     {"admissionregistration.k8s.io", "validatingadmissionpolicies", validatingPolicy},
-    {"admissionregistration.k8s.io", "validatingadmissionpolicybindings", policyBinding<admission::ValidatingAdmissionPolicyBinding>},
-    {"admissionregistration.k8s.io", "validatingwebhookconfigurations", webhooks<admission::ValidatingWebhookConfiguration>},
+    {"admissionregistration.k8s.io", "validatingadmissionpolicybindings",
+     policyBinding<admission::ValidatingAdmissionPolicyBinding>},
+    {"admissionregistration.k8s.io", "validatingwebhookconfigurations",
+     webhooks<admission::ValidatingWebhookConfiguration>},
     {"apiregistration.k8s.io", "apiservices", apiService},
     {"autoscaling", "horizontalpodautoscalers", autoscaler},
     {"certificates.k8s.io", "certificatesigningrequests", signingRequest},
@@ -384,7 +432,6 @@ constexpr Row kRows[] = {
     {"networking.k8s.io", "networkpolicies", networkPolicy},
     {"networking.k8s.io", "servicecidrs", serviceCidr},
     {"node.k8s.io", "runtimeclasses", runtimeClass},
-    {"policy", "poddisruptionbudgets", disruptionBudget},
     {"resource.k8s.io", "resourceclaims", resourceClaim},
     {"resource.k8s.io", "resourceslices", resourceSlice},
     {"storage.k8s.io", "csidrivers", csiDriver},
@@ -395,7 +442,9 @@ constexpr Row kRows[] = {
 };
 
 // Rows know the types of one version only.
-bool knowsVersion(std::string_view group, std::string_view version) { return group == "autoscaling" ? version == "v2" : version == "v1"; }
+bool knowsVersion(std::string_view group, std::string_view version) {
+  return group == "autoscaling" ? version == "v2" : version == "v1";
+}
 
 }  // namespace
 

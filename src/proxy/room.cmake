@@ -1,0 +1,1 @@
+target_link_libraries(km_proxy PRIVATE nftables)
