@@ -28,7 +28,40 @@ NodeReporter::NodeReporter(const Options& options, const Machine& machine, clien
 
 NodeReporter::~NodeReporter() { stop(); }
 
-void NodeReporter::start() { arm(Duration(0)); }
+void NodeReporter::start() {
+  event("Starting", "Starting kubelet.");
+  arm(Duration(0));
+}
+
+void NodeReporter::event(std::string_view reason, std::string_view message) {
+  api::core_v1::ObjectReference ref;
+  ref.kind = "Node";
+  ref.name = options_.nodeName;
+  ref.uid = options_.nodeName;  // as upstream: it is told before the node is known
+  recorder_.event(ref, client::kEventNormal, reason, message);
+}
+
+void NodeReporter::tellTransitions(const api::core_v1::NodeStatus& before, const api::core_v1::NodeStatus& now) {
+  struct Words {
+    std::string_view type, ifTrue, ifFalse;
+  };
+  constexpr Words kWords[] = {{"MemoryPressure", "NodeHasInsufficientMemory", "NodeHasSufficientMemory"},
+                              {"DiskPressure", "NodeHasDiskPressure", "NodeHasNoDiskPressure"},
+                              {"PIDPressure", "NodeHasInsufficientPID", "NodeHasSufficientPID"},
+                              {"Ready", "NodeReady", "NodeNotReady"}};
+  auto find = [](const api::core_v1::NodeStatus& s, std::string_view type) -> std::string_view {
+    for (const auto& c : s.conditions) {
+      if (c.type == type) return c.status;
+    }
+    return "";
+  };
+  for (const Words& w : kWords) {
+    std::string_view was = find(before, w.type), is = find(now, w.type);
+    if (was == is) continue;
+    std::string_view reason = is == "True" ? w.ifTrue : w.ifFalse;
+    event(reason, fmt::format("Node {} status is now: {}", options_.nodeName, reason));
+  }
+}
 
 void NodeReporter::stop() {
   std::lock_guard lock(mutex_);
@@ -76,6 +109,7 @@ Status NodeReporter::registerNode() {
   if (have.status().code() != 404 || !options_.registerNode) return have.status();
   Node node = newNode(options_, machine_);
   node.status = nodeStatus(options_, machine_, look(), {}, timers_.clock().now());
+  tellTransitions({}, node.status);
   t.name.clear();
   KM_ASSIGN(node_, client_.create(t, api::Object::of(std::move(node))));
   logInfo("Successfully registered node", {{"node", options_.nodeName}});
@@ -126,6 +160,7 @@ Status NodeReporter::report() {
     auto status = nodeStatus(options_, machine_, facts, before.status, timers_.clock().now());
     if (!nodeStatusChanged(before.status, status) && reportedAt_ != Duration(0) && now - reportedAt_ < kReport) return {};
     Node node = before;
+    tellTransitions(before.status, status);
     node.status = std::move(status);
     auto r = client_.update(client::target(Node::kType, "", options_.nodeName, "status"), api::Object::of(std::move(node)));
     if (r.ok()) {

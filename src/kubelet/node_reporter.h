@@ -33,6 +33,8 @@ class NodeReporter {
   Status report();
   Status renewLease();
   NodeFacts look();
+  void tellTransitions(const api::core_v1::NodeStatus& before, const api::core_v1::NodeStatus& now);
+  void event(std::string_view reason, std::string_view message);
 
   const Options& options_;
   const Machine& machine_;
