@@ -112,7 +112,7 @@ Messages isQualifiedName(std::string_view s) {
     std::string_view prefix = s.substr(0, slash);
     name = s.substr(slash + 1);
     if (name.find('/') != std::string_view::npos) {
-      out.push_back(fmt::format("a qualified name {} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')",
+      out.push_back(fmt::format("a valid label key {} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')",
                                 regexError(kMessage, kQualifiedName, {"MyName", "my.name", "123-abc"})));
       return out;
     }

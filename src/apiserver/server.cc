@@ -115,14 +115,43 @@ void ApiServer::setUpAdmission() {
   admission::addPlugins(admission_, context, options_.enableAdmissionPlugins, options_.disableAdmissionPlugins);
 }
 
+// Addresses and node ports of services.
+Status ApiServer::setUpServices() {
+  registry::ServiceAllocator::Options o;
+  std::string_view ranges = options_.serviceClusterIpRange;
+  while (!ranges.empty()) {
+    size_t comma = ranges.find(',');
+    auto cidr = registry::Cidr::parseSloppy(ranges.substr(0, comma));
+    if (!cidr) return errors::badRequest(fmt::format("--service-cluster-ip-range: invalid CIDR address: {}", ranges.substr(0, comma)));
+    o.ranges.push_back(*cidr);
+    ranges.remove_prefix(comma == std::string_view::npos ? ranges.size() : comma + 1);
+  }
+  if (std::sscanf(options_.nodePortRange.c_str(), "%d-%d", &o.firstPort, &o.lastPort) != 2) {
+    return errors::badRequest(fmt::format("--service-node-port-range: {} is not a port range", options_.nodePortRange));
+  }
+  services_ = std::make_unique<registry::ServiceAllocator>(std::move(o));
+  registry::Registry& r = *resources_.registry("", "services");
+  services_->reset(*r.cache().list().objects);
+  registry::Hooks hooks;
+  hooks.begin = [this](api::Object& s, const api::Object* old) -> Result<std::function<void(bool)>> {
+    KM_ASSIGN(auto change, old == nullptr ? services_->beginCreate(s) : services_->beginUpdate(s, *old));
+    return std::function<void(bool)>([this, change](bool stored) { stored ? services_->commit(change) : services_->revert(change); });
+  };
+  hooks.deleted = [this](const api::Object& s) { services_->release(s); };
+  r.setHooks(std::move(hooks));
+  return {};
+}
+
 Status ApiServer::start() {
   KM_TRY(resources_.start());
+  KM_TRY(setUpServices());
   KM_TRY(setUpAuthentication());
   setUpAdmission();
   setUpSubresources();
   KM_ASSIGN(tls_, async::TlsContext::server(options_.tls));
   http_ = std::make_unique<http::Server>(loops_, std::shared_ptr<http::Handler>(std::shared_ptr<void>(), this));
   KM_ASSIGN(port_, http_->listen(options_.bindAddress, options_.securePort, tls_));
+  if (!options_.extraBindAddress.empty()) KM_TRY(http_->listen(options_.extraBindAddress, port_, tls_).status());
   discovery_ = std::make_unique<Discovery>(resources_, fmt::format("{}:{}", options_.advertiseAddress.empty() ? options_.bindAddress : options_.advertiseAddress, port_));
   BootstrapOptions b;
   b.advertiseAddress = options_.advertiseAddress;

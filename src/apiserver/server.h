@@ -21,6 +21,7 @@
 #include "client/worker_pool.h"
 #include "http/server.h"
 #include "pki/key.h"
+#include "registry/core/service_allocator.h"
 #include "store/store.h"
 
 namespace km::apiserver {
@@ -30,6 +31,7 @@ class Discovery;
 struct ServerOptions {
   std::string bindAddress = "127.0.0.1";
   int securePort = 6443;
+  std::string extraBindAddress;                          // a second address to listen on, or empty
   std::string advertiseAddress;                          // empty: the bind address
   async::TlsServerOptions tls;
   std::vector<pki::Key> serviceAccountKeys;              // verify; the first one signs
@@ -81,6 +83,7 @@ class ApiServer : public http::Handler, public std::enable_shared_from_this<ApiS
   class SystemAuthorizer;
 
   Status setUpAuthentication();
+  Status setUpServices();
   void setUpAdmission();
   void setUpSubresources();
   void route(const HttpCallPtr& http);
@@ -113,6 +116,7 @@ class ApiServer : public http::Handler, public std::enable_shared_from_this<ApiS
   int port_ = 0;
   std::atomic<bool> ready_{false}, stopping_{false};
   std::atomic<int> mutating_{0}, reading_{0};
+  std::unique_ptr<registry::ServiceAllocator> services_;
   std::string jwks_;
 };
 

@@ -74,6 +74,7 @@ void bindPod(ApiServer& server, CallPtr call, const api::core_v1::Binding& bindi
   };
   registry::Context c = contextOf(server, *call);
   c.subresource = "binding";
+  c.raw = true;
   podsOf(server)->registry->update(c, call->name, std::move(make), {}, false, [done](Result<registry::UpdateResult> r) {
     if (!r.ok()) return done(r.status());
     done(successStatus(201));
@@ -284,6 +285,7 @@ void addNamespaceFinalize(ApiServer& server) {
       return next;
     };
     registry::Context c = contextOf(server, *call);
+    c.raw = true;
     call->served->registry->update(c, call->name, std::move(make), {}, false, [&server, call, done](Result<registry::UpdateResult> r) {
       if (!r.ok()) return done(r.status());
       const auto& ns = r->object->as<api::core_v1::Namespace>();

@@ -98,8 +98,8 @@ struct EventBroadcaster::Core : std::enable_shared_from_this<EventBroadcaster::C
 
   void create() {
     current.event.metadata.resourceVersion.clear();
-    Event copy = current.event;
-    client.create(target(Event::kType, copy.metadata.namespace_), api::Object::of(std::move(copy)), {},
+    Target where = target(Event::kType, current.event.metadata.namespace_);
+    client.create(where, api::Object::of(Event(current.event)), {},
                   [self = shared_from_this()](Result<ObjectPtr> r) { self->answered(std::move(r), false); });
   }
 

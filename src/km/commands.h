@@ -8,5 +8,11 @@ namespace km {
 int runApiServer(ServerCall& call);
 int runProxy(ServerCall& call);
 int runDns(ServerCall& call);
+int runKubelet(ServerCall& call);
+int runServer(ServerCall& call);
+int runUp(ServerCall& call);
+int runDown(ServerCall& call);
+int runReset(ServerCall& call);
+int runStatus(ServerCall& call);
 
 }  // namespace km

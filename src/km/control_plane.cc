@@ -121,12 +121,14 @@ Status ControlPlane::open() {
   p.nodeIps = options_.nodeIps;
   p.serviceIp = firstServiceIp(options_.serviceClusterIpRange);
   p.apiserverNames = {options_.bindAddress};
+  if (!options_.extraBindAddress.empty()) p.apiserverNames.push_back(options_.extraBindAddress);
   if (!options_.advertiseAddress.empty()) p.apiserverNames.push_back(options_.advertiseAddress);
   KM_ASSIGN(pki_, pki::ClusterPki::ensure(p, Clock::system()));
 
   apiserver::ServerOptions o;
   o.bindAddress = options_.bindAddress;
   o.securePort = options_.securePort;
+  o.extraBindAddress = options_.extraBindAddress;
   o.advertiseAddress = options_.advertiseAddress;
   o.tls.certificateFile = options_.tlsCertFile.empty() ? pki_->certificatePath("apiserver") : options_.tlsCertFile;
   o.tls.keyFile = options_.tlsPrivateKeyFile.empty() ? pki_->keyPath("apiserver") : options_.tlsPrivateKeyFile;

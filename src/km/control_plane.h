@@ -38,6 +38,7 @@ struct ControlPlaneOptions {
   // Of the certificates that this process makes.
   std::string nodeName;
   std::vector<std::string> nodeIps;
+  std::string extraBindAddress;  // the API is served here too: where pods reach it
 
   // Upstream's names.
   void addTo(FlagSet& flags);

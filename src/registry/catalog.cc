@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "registry/kinds.h"
+#include "registry/other_columns.h"
 
 namespace km::registry {
 namespace {
@@ -23,10 +24,20 @@ constexpr Row kRows[] = {
     {"", "nodes", makeNode},
     {"", "pods", makePod},
     {"", "podtemplates", makePodTemplate},
+    {"", "replicationcontrollers", makeReplicationController},
     {"", "secrets", makeSecret},
     {"", "serviceaccounts", makeServiceAccount},
+    {"", "services", makeService},
+    {"apps", "controllerrevisions", makeControllerRevision},
+    {"apps", "daemonsets", makeDaemonSet},
+    {"apps", "deployments", makeDeployment},
+    {"apps", "replicasets", makeReplicaSet},
+    {"apps", "statefulsets", makeStatefulSet},
+    {"batch", "cronjobs", makeCronJob},
+    {"batch", "jobs", makeJob},
     {"coordination.k8s.io", "leases", makeLease},
     {"discovery.k8s.io", "endpointslices", makeEndpointSlice},
+    {"policy", "poddisruptionbudgets", makeDisruptionBudget},
     {"rbac.authorization.k8s.io", "clusterrolebindings", makeClusterRoleBinding},
     {"rbac.authorization.k8s.io", "clusterroles", makeClusterRole},
     {"rbac.authorization.k8s.io", "rolebindings", makeRoleBinding},
@@ -50,8 +61,8 @@ constexpr Place kPlaces[] = {
 };
 
 struct Move {
-  std::string_view group, version, resource;    // as served
-  std::string_view toGroup, toVersion;          // as stored
+  std::string_view group, version, resource;  // as served
+  std::string_view toGroup, toVersion;        // as stored
 };
 constexpr Move kMoves[] = {
     {"events.k8s.io", "v1", "events", "", "v1"},
@@ -65,6 +76,7 @@ std::unique_ptr<Strategy> makeStrategy(const api::Resource& r) {
   for (const Row& row : kRows) {
     if (row.group == r.group && row.resource == r.name) s = row.make();
   }
+  if (!s) s = makeColumnStrategy(r);
   if (!s) s = std::make_unique<Strategy>();
   s->describe(r);
   return s;
@@ -78,7 +90,9 @@ std::string storePrefix(std::string_view group, std::string_view resource) {
 }
 
 bool isStored(const api::Resource& r) {
-  auto has = [&](std::string_view verb) { return std::find(r.verbs.begin(), r.verbs.end(), verb) != r.verbs.end(); };
+  auto has = [&](std::string_view verb) {
+    return std::find(r.verbs.begin(), r.verbs.end(), verb) != r.verbs.end();
+  };
   return has("list") && has("create");
 }
 

@@ -10,7 +10,12 @@ namespace km::registry {
 using MakeStrategy = std::unique_ptr<Strategy>();
 
 // core
-MakeStrategy makeConfigMap, makeEndpoints, makeEvent, makeNamespace, makeNode, makePod, makePodTemplate, makeSecret, makeServiceAccount;
+MakeStrategy makeConfigMap, makeEndpoints, makeEvent, makeNamespace, makeNode, makePod, makePodTemplate,
+    makeSecret, makeService, makeServiceAccount;
+MakeStrategy makeReplicationController;
+// apps
+MakeStrategy makeDeployment, makeReplicaSet, makeStatefulSet, makeDaemonSet, makeControllerRevision;
+MakeStrategy makeJob, makeCronJob, makeDisruptionBudget;
 // coordination, discovery, rbac, scheduling
 MakeStrategy makeLease, makeEndpointSlice, makePriorityClass;
 MakeStrategy makeRole, makeClusterRole, makeRoleBinding, makeClusterRoleBinding;

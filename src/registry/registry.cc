@@ -30,6 +30,26 @@ Registry::Registry(store::Store& store, cache::ResourceCache& cache, const Strat
                    std::function<void(std::function<void()>)> offload)
     : store_(store), cache_(cache), strategy_(strategy), clock_(clock), offload_(std::move(offload)) {}
 
+class Registry::Taken {
+ public:
+  explicit Taken(std::function<void(bool)> finish) : finish_(std::move(finish)) {}
+  ~Taken() {
+    if (finish_) finish_(false);
+  }
+  void stored() {
+    if (finish_) std::exchange(finish_, nullptr)(true);
+  }
+
+ private:
+  std::function<void(bool)> finish_;
+};
+
+Result<std::shared_ptr<Registry::Taken>> Registry::take(api::Object& o, const api::Object* old) const {
+  if (!hooks_.begin) return std::shared_ptr<Taken>();
+  KM_ASSIGN(auto finish, hooks_.begin(o, old));
+  return std::make_shared<Taken>(std::move(finish));
+}
+
 store::Bytes Registry::encode(api::Object& o) const {
   // Stored objects carry no resourceVersion: it is the revision of their key.
   codec::String version;
@@ -100,14 +120,16 @@ void Registry::create(const Context& c, api::MutableObject o, Admit admit, Objec
   }
   o->meta().resourceVersion.clear();
   fillSystemFields(o->meta(), c.now);
+  auto taken = take(*o, nullptr);
+  if (!taken.ok()) return done(taken.status());
   if (Status s = prepareCreate(c, *o); !s.ok()) return done(std::move(s));
   if (admit) {
     if (Status s = admit(*o, nullptr); !s.ok()) return done(std::move(s));
   }
-  commitCreate(c, std::move(o), std::move(done), 1);
+  commitCreate(c, std::move(o), std::move(*taken), std::move(done), 1);
 }
 
-void Registry::commitCreate(const Context& c, api::MutableObject o, ObjectCallback done, int attempts) {
+void Registry::commitCreate(const Context& c, api::MutableObject o, std::shared_ptr<Taken> taken, ObjectCallback done, int attempts) {
   std::string name = o->meta().name.str();
   std::string key = cache_.storeKey(o->ns(), name);
   if (c.dryRun) {
@@ -116,9 +138,10 @@ void Registry::commitCreate(const Context& c, api::MutableObject o, ObjectCallba
   }
   store::Txn txn = store::Txn::create(std::move(key), encode(*o));
   txn.attachment = o;
-  commit(std::move(txn), [this, c, o, name, attempts, done = std::move(done)](Result<store::TxnResult> r) mutable {
+  commit(std::move(txn), [this, c, o, taken, name, attempts, done = std::move(done)](Result<store::TxnResult> r) mutable {
     if (!r.ok()) return done(r.status());
     if (r->succeeded) {
+      if (taken) taken->stored();
       if (o->meta().resourceVersion.empty()) o->meta().resourceVersion = std::to_string(r->revision);
       return done(api::ObjectPtr(std::move(o)));
     }
@@ -132,10 +155,10 @@ void Registry::commitCreate(const Context& c, api::MutableObject o, ObjectCallba
                                      groupResource().str(), name), d));
     }
     // The name was ours to choose: another one.
-    offload_([this, c, o, attempts, done = std::move(done)]() mutable {
+    offload_([this, c, o, taken, attempts, done = std::move(done)]() mutable {
       api::MutableObject again = o->clone();
       again->meta().name = generateName(again->meta().generateName);
-      commitCreate(c, std::move(again), std::move(done), attempts + 1);
+      commitCreate(c, std::move(again), taken, std::move(done), attempts + 1);
     });
   });
 }
@@ -152,6 +175,7 @@ struct Registry::UpdateCall {
 };
 
 Status Registry::prepareUpdate(const Context& c, api::Object& o, const api::Object& old) const {
+  if (c.raw) return {};
   const api::Resource& r = resource();
   auto& meta = o.meta();
   const auto& oldMeta = old.meta();
@@ -227,6 +251,8 @@ void Registry::attemptUpdate(std::shared_ptr<UpdateCall> call, api::ObjectPtr ex
     });
   }
   meta.resourceVersion = oldMeta.resourceVersion;
+  auto taken = take(*o, existing.get());
+  if (!taken.ok()) return call->done(taken.status());
   if (Status s = prepareUpdate(c, *o, *existing); !s.ok()) return call->done(std::move(s));
   if (call->admit) {
     if (Status s = call->admit(*o, existing.get()); !s.ok()) return call->done(std::move(s));
@@ -245,12 +271,15 @@ void Registry::attemptUpdate(std::shared_ptr<UpdateCall> call, api::ObjectPtr ex
     meta.resourceVersion.clear();
     txn.attachment = o;
   }
-  commit(std::move(txn), [this, call, o, emptied](Result<store::TxnResult> r) mutable {
+  commit(std::move(txn), [this, call, o, emptied, existing, taken = *taken](Result<store::TxnResult> r) mutable {
     if (!r.ok()) return call->done(r.status());
     if (!r->succeeded) {
+      taken.reset();
       return retry([this, call](api::ObjectPtr now) { attemptUpdate(call, std::move(now)); }, r->kv,
                    [call](Status s) { call->done(std::move(s)); });
     }
+    if (taken) taken->stored();
+    if (emptied && hooks_.deleted) hooks_.deleted(*existing);
     if (emptied || o->meta().resourceVersion.empty()) o->meta().resourceVersion = std::to_string(r->revision);
     call->done(UpdateResult{std::move(o), false});
   });

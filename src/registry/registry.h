@@ -49,6 +49,13 @@ struct UpdateResult {
 };
 using UpdateCallback = std::function<void(Result<UpdateResult>)>;
 
+// What a write takes from a shared stock (addresses and ports of services). `begin` runs before the strategy prepares and validates; it
+// gives back a function that is called once with whether the write was stored.
+struct Hooks {
+  std::function<Result<std::function<void(bool stored)>>(api::Object& o, const api::Object* old)> begin;
+  std::function<void(const api::Object& o)> deleted;
+};
+
 class Registry {
  public:
   // All must outlive the registry. `offload` runs a task on a worker: for retries that would else run on the committer.
@@ -72,11 +79,16 @@ class Registry {
   // Events go after this time; other resources have none.
   void setTtl(int64_t seconds) { ttlSeconds_ = seconds; }
 
+  void setHooks(Hooks hooks) { hooks_ = std::move(hooks); }
+
   GroupResource groupResource() const { return {resource().group, resource().name}; }
 
  private:
   struct UpdateCall;
   struct DeleteCall;
+  class Taken;  // what Hooks::begin took; given back unless stored
+
+  Result<std::shared_ptr<Taken>> take(api::Object& o, const api::Object* old) const;
 
   void attemptUpdate(std::shared_ptr<UpdateCall> call, api::ObjectPtr existing);
   void attemptDelete(std::shared_ptr<DeleteCall> call, api::ObjectPtr existing);
@@ -88,7 +100,7 @@ class Registry {
   Status prepareCreate(const Context& c, api::Object& o) const;
   Status prepareUpdate(const Context& c, api::Object& o, const api::Object& old) const;
   Status checkPreconditions(const DeleteOptions& options, const api::Object& o) const;
-  void commitCreate(const Context& c, api::MutableObject o, ObjectCallback done, int attempts);
+  void commitCreate(const Context& c, api::MutableObject o, std::shared_ptr<Taken> taken, ObjectCallback done, int attempts);
   void commit(store::Txn txn, store::Store::Callback<store::TxnResult> done);
   void erase(std::shared_ptr<DeleteCall> call, api::ObjectPtr last, bool ignoreNotFound);
 
@@ -98,6 +110,7 @@ class Registry {
   Clock& clock_;
   std::function<void(std::function<void()>)> offload_;
   int64_t ttlSeconds_ = 0;
+  Hooks hooks_;
 };
 
 }  // namespace km::registry

@@ -24,15 +24,17 @@ void nonNegative(int64_t value, const Path& p, FieldErrors& errors) {
 void positive(int64_t value, const Path& p, FieldErrors& errors) {
   if (value <= 0) errors.invalid(p, value, kPositive);
 }
-void oneOf(std::string_view value, std::initializer_list<std::string_view> values, const Path& p, FieldErrors& errors,
-           std::string_view requiredDetail) {
+void oneOf(std::string_view value, std::initializer_list<std::string_view> values, const Path& p,
+           FieldErrors& errors, std::string_view requiredDetail) {
   if (value.empty()) {
     errors.required(p, requiredDetail);
   } else if (!isIn(value, values)) {
     errors.notSupported(p, value, values);
   }
 }
-void dnsLabel(std::string_view value, const Path& p, FieldErrors& errors) { errors.each(p, value, api::isDns1123Label(value)); }
+void dnsLabel(std::string_view value, const Path& p, FieldErrors& errors) {
+  errors.each(p, value, api::isDns1123Label(value));
+}
 void dnsSubdomain(std::string_view value, const Path& p, FieldErrors& errors) {
   errors.each(p, value, api::isDns1123Subdomain(value));
 }
@@ -43,18 +45,23 @@ void labelName(std::string_view value, const Path& p, FieldErrors& errors) {
   errors.each(p, value, api::isQualifiedName(value));
 }
 
-bool isEmptySelector(const api::meta_v1::LabelSelector& s) { return s.matchLabels.empty() && s.matchExpressions.empty(); }
+bool isEmptySelector(const api::meta_v1::LabelSelector& s) {
+  return s.matchLabels.empty() && s.matchExpressions.empty();
+}
 
-void validateLabelSelector(const api::meta_v1::LabelSelector& s, const Path& p, FieldErrors& errors, bool allowInvalidValues) {
+void validateLabelSelector(const api::meta_v1::LabelSelector& s, const Path& p, FieldErrors& errors,
+                           bool allowInvalidValues) {
   validateLabels(s.matchLabels, p.child("matchLabels"), errors);
   for (size_t i = 0; i < s.matchExpressions.size(); i++) {
     const auto& e = s.matchExpressions[i];
     Path at = p.child("matchExpressions").index(i);
     if (isIn(e.operator_, {"In", "NotIn"})) {
-      if (e.values.empty()) errors.required(at.child("values"), "must be specified when `operator` is 'In' or 'NotIn'");
+      if (e.values.empty())
+        errors.required(at.child("values"), "must be specified when `operator` is 'In' or 'NotIn'");
     } else if (isIn(e.operator_, {"Exists", "DoesNotExist"})) {
       if (!e.values.empty()) {
-        errors.forbidden(at.child("values"), "may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
+        errors.forbidden(at.child("values"),
+                         "may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
       }
     } else {
       errors.invalid(at.child("operator"), e.operator_.view(), "not a valid selector operator");
@@ -87,26 +94,31 @@ void validateCondition(const api::meta_v1::Condition& c, const Path& p, FieldErr
   if (!isIn(c.status, {"True", "False", "Unknown"})) {
     errors.notSupported(p.child("status"), c.status.view(), {"False", "True", "Unknown"});
   }
-  if (c.observedGeneration < 0) errors.invalid(p.child("observedGeneration"), c.observedGeneration, kNotNegative);
+  if (c.observedGeneration < 0)
+    errors.invalid(p.child("observedGeneration"), c.observedGeneration, kNotNegative);
   if (c.lastTransitionTime.isZero()) errors.required(p.child("lastTransitionTime"), "must be set");
   if (c.reason.size() > 1024) {
     errors.tooLong(p.child("reason"), 1024);
   } else if (c.reason.empty()) {
     errors.required(p.child("reason"), "must be set");
   } else if (!isReason(c.reason)) {
-    errors.invalid(p.child("reason"), c.reason.view(),
-                   fmt::format("a condition reason must start with alphabetic character, optionally followed by a string of "
-                               "alphanumeric characters or '_,:', and must end with an alphanumeric character or '_' (e.g. "
-                               "'my_name', or 'MY_NAME', or 'MyName', or 'ReasonA,ReasonB', or 'ReasonA:ReasonB', regex used for "
-                               "validation is '{}')",
-                               kReasonFormat));
+    errors.invalid(
+        p.child("reason"), c.reason.view(),
+        fmt::format(
+            "a condition reason must start with alphabetic character, optionally followed by a string of "
+            "alphanumeric characters or '_,:', and must end with an alphanumeric character or '_' (e.g. "
+            "'my_name', or 'MY_NAME', or 'MyName', or 'ReasonA,ReasonB', or 'ReasonA:ReasonB', regex used "
+            "for "
+            "validation is '{}')",
+            kReasonFormat));
   }
   if (c.message.size() > 32768) errors.tooLong(p.child("message"), 32768);
 }
 
 }  // namespace
 
-void validateConditions(const codec::List<api::meta_v1::Condition>& conditions, const Path& p, FieldErrors& errors) {
+void validateConditions(const codec::List<api::meta_v1::Condition>& conditions, const Path& p,
+                        FieldErrors& errors) {
   for (size_t i = 0; i < conditions.size(); i++) {
     for (size_t k = 0; k < i; k++) {
       if (conditions[k].type == conditions[i].type) {
@@ -120,22 +132,41 @@ void validateConditions(const codec::List<api::meta_v1::Condition>& conditions, 
 
 // --- resources ----------------------------------------------------------------------------------------
 
-bool isHugePages(std::string_view name) { return name.starts_with("hugepages-"); }
+bool isHugePages(std::string_view name) {
+  return name.starts_with("hugepages-");
+}
 bool isStandardContainerResource(std::string_view name) {
   return isIn(name, {"cpu", "memory", "ephemeral-storage"}) || isHugePages(name);
 }
 bool isStandardResource(std::string_view name) {
-  return isIn(name, {"cpu", "memory", "ephemeral-storage", "requests.cpu", "requests.memory", "requests.ephemeral-storage",
-                     "limits.cpu", "limits.memory", "limits.ephemeral-storage", "pods", "resourcequotas", "services",
-                     "replicationcontrollers", "secrets", "configmaps", "persistentvolumeclaims", "storage", "requests.storage",
-                     "services.nodeports", "services.loadbalancers"}) ||
+  return isIn(name, {"cpu",
+                     "memory",
+                     "ephemeral-storage",
+                     "requests.cpu",
+                     "requests.memory",
+                     "requests.ephemeral-storage",
+                     "limits.cpu",
+                     "limits.memory",
+                     "limits.ephemeral-storage",
+                     "pods",
+                     "resourcequotas",
+                     "services",
+                     "replicationcontrollers",
+                     "secrets",
+                     "configmaps",
+                     "persistentvolumeclaims",
+                     "storage",
+                     "requests.storage",
+                     "services.nodeports",
+                     "services.loadbalancers"}) ||
          isHugePages(name) || name.starts_with("requests.hugepages-");
 }
 bool isStandardQuotaResource(std::string_view name) {
-  return isIn(name, {"cpu", "memory", "ephemeral-storage", "requests.cpu", "requests.memory", "requests.storage",
-                     "requests.ephemeral-storage", "limits.cpu", "limits.memory", "limits.ephemeral-storage", "pods",
-                     "resourcequotas", "services", "replicationcontrollers", "secrets", "persistentvolumeclaims", "configmaps",
-                     "services.nodeports", "services.loadbalancers"}) ||
+  return isIn(name,
+              {"cpu", "memory", "ephemeral-storage", "requests.cpu", "requests.memory", "requests.storage",
+               "requests.ephemeral-storage", "limits.cpu", "limits.memory", "limits.ephemeral-storage",
+               "pods", "resourcequotas", "services", "replicationcontrollers", "secrets",
+               "persistentvolumeclaims", "configmaps", "services.nodeports", "services.loadbalancers"}) ||
          isHugePages(name) || name.starts_with("requests.hugepages-");
 }
 bool isNativeResource(std::string_view name) {
@@ -150,7 +181,9 @@ bool isIntegerResource(std::string_view name) {
                      "persistentvolumeclaims", "services.nodeports", "services.loadbalancers"}) ||
          isExtendedResource(name);
 }
-bool isOvercommitAllowed(std::string_view name) { return isNativeResource(name) && !isHugePages(name); }
+bool isOvercommitAllowed(std::string_view name) {
+  return isNativeResource(name) && !isHugePages(name);
+}
 
 void validateResourceName(std::string_view name, const Path& p, FieldErrors& errors) {
   size_t before = errors.size();
@@ -165,7 +198,8 @@ void validateContainerResourceName(std::string_view name, const Path& p, FieldEr
   size_t before = errors.size();
   validateResourceName(name, p, errors);
   if (name.find('/') == std::string_view::npos) {
-    if (!isStandardContainerResource(name)) errors.invalid(p, name, "must be a standard resource for containers");
+    if (!isStandardContainerResource(name))
+      errors.invalid(p, name, "must be a standard resource for containers");
   } else if (!isNativeResource(name) && !isExtendedResource(name)) {
     if (errors.size() == before) errors.invalid(p, name, "doesn't follow extended resource name standard");
   }
@@ -175,9 +209,11 @@ void nonNegativeQuantity(const codec::Quantity& q, const Path& p, FieldErrors& e
   if (q.sign() < 0) errors.invalid(p, q.str(), kNotNegative);
 }
 
-void validateQuantityOf(std::string_view resource, const codec::Quantity& q, const Path& p, FieldErrors& errors) {
+void validateQuantityOf(std::string_view resource, const codec::Quantity& q, const Path& p,
+                        FieldErrors& errors) {
   nonNegativeQuantity(q, p, errors);
-  if (isIntegerResource(resource) && q.milliValue() % 1000 != 0) errors.invalid(p, q.str(), "must be an integer");
+  if (isIntegerResource(resource) && q.milliValue() % 1000 != 0)
+    errors.invalid(p, q.str(), "must be an integer");
 }
 
 // --- texts --------------------------------------------------------------------------------------------
@@ -196,7 +232,13 @@ namespace {
 
 std::string goName(std::string_view json) {
   static constexpr std::pair<std::string_view, std::string_view> kNames[] = {
-      {"uid", "UID"}, {"ip", "IP"}, {"ips", "IPs"}, {"apiGroup", "APIGroup"}, {"apiVersion", "APIVersion"}, {"hostIP", "HostIP"}};
+      {"uid", "UID"},
+      {"ip", "IP"},
+      {"ips", "IPs"},
+      {"apiGroup", "APIGroup"},
+      {"apiVersion", "APIVersion"},
+      {"hostIP", "HostIP"},
+      {"seLinuxOptions", "SELinuxOptions"}};
   for (auto [from, to] : kNames) {
     if (json == from) return std::string(to);
   }

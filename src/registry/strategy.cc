@@ -2,20 +2,63 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
+#include "api/selector.h"
 #include "api/types/meta_v1.h"
 #include "codec/json.h"
 #include "codec/ops.h"
-#include "api/selector.h"
 #include "registry/defaults.h"
 
 namespace km::registry {
 
-void Strategy::describe(const api::Resource& r) {
-  for (const api::Subresource& s : r.subresources) hasStatus_ = hasStatus_ || s.name == "status";
-  hasGeneration_ = hasStatus_ && r.type->find("spec") != nullptr;
+namespace {
+
+// Resources whose objects count their generations (upstream's strategies that set it). Sorted.
+constexpr std::string_view kGenerations[] = {"cronjobs",
+                                             "customresourcedefinitions",
+                                             "daemonsets",
+                                             "deployments",
+                                             "deviceclasses",
+                                             "devicetaintrules",
+                                             "flowschemas",
+                                             "ingressclasses",
+                                             "ingresses",
+                                             "jobs",
+                                             "mutatingadmissionpolicies",
+                                             "mutatingadmissionpolicybindings",
+                                             "mutatingwebhookconfigurations",
+                                             "networkpolicies",
+                                             "poddisruptionbudgets",
+                                             "podtemplates",
+                                             "prioritylevelconfigurations",
+                                             "replicasets",
+                                             "replicationcontrollers",
+                                             "resourceslices",
+                                             "statefulsets",
+                                             "validatingadmissionpolicies",
+                                             "validatingadmissionpolicybindings",
+                                             "validatingwebhookconfigurations"};
+
+// Whether anything but metadata and status differs.
+bool contentChanged(const api::Object& o, const api::Object& old) {
+  for (const codec::Field& f : o.type()) {
+    if (f.name == "metadata" || f.name == "status") continue;
+    if (!codec::equalField(o.data(), old.data(), f)) return true;
+  }
+  return false;
 }
 
-void Strategy::setDefaults(api::Object& o) const { applyDefaults(o); }
+}  // namespace
+
+void Strategy::describe(const api::Resource& r) {
+  for (const api::Subresource& s : r.subresources) hasStatus_ = hasStatus_ || s.name == "status";
+  hasGeneration_ = std::binary_search(std::begin(kGenerations), std::end(kGenerations), r.name);
+}
+
+void Strategy::setDefaults(api::Object& o) const {
+  applyDefaults(o);
+}
 
 void Strategy::prepareForCreate(const Context& c, api::Object& o) const {
   if (hasStatus()) clearPart(o, "status");
@@ -40,7 +83,7 @@ void Strategy::prepareForUpdate(const Context& c, api::Object& o, const api::Obj
     return;
   }
   if (hasStatus()) copyPart(o, old, "status");
-  if (hasGeneration() && !samePart(o, old, "spec")) o.meta().generation = old.meta().generation + 1;
+  if (hasGeneration() && contentChanged(o, old)) o.meta().generation = old.meta().generation + 1;
 }
 
 api::Messages Strategy::validateName(std::string_view name, bool prefix) const {
@@ -60,7 +103,8 @@ std::vector<std::string> Strategy::cells(const api::Resource& r, const api::Obje
     if (c.name == "Name") {
       out.push_back(textCell(o.name()));
     } else if (c.name == "Age" || c.name == "Created At") {
-      out.push_back(textCell(c.name == "Age" ? age(o.meta().creationTimestamp, now) : o.meta().creationTimestamp.str()));
+      out.push_back(textCell(c.name == "Age" ? age(o.meta().creationTimestamp, now)
+                                             : o.meta().creationTimestamp.str()));
     } else {
       out.push_back(textCell(""));
     }
@@ -94,7 +138,8 @@ std::string age(const codec::Time& since, WallTime now) {
   int64_t d = h / 24;
   if (h < 192) return h % 24 == 0 ? fmt::format("{}d", d) : fmt::format("{}d{}h", d, h % 24);
   if (d < 365 * 2) return fmt::format("{}d", d);
-  if (d < 365 * 8) return d % 365 == 0 ? fmt::format("{}y", d / 365) : fmt::format("{}y{}d", d / 365, d % 365);
+  if (d < 365 * 8)
+    return d % 365 == 0 ? fmt::format("{}y", d / 365) : fmt::format("{}y{}d", d / 365, d % 365);
   return fmt::format("{}y", d / 365);
 }
 

@@ -23,6 +23,7 @@ struct Context {
   std::string group;          // of the request's API: events are checked more strictly through events.k8s.io
   std::string subresource;    // "" or "status", "scale", ...
   bool dryRun = false;
+  bool raw = false;           // the new object is made by the server itself: the strategy is not asked (bindings)
   WallTime now;
   std::vector<std::string>* warnings = nullptr;
 

@@ -85,7 +85,7 @@ void validateMounts(const C& c, const PodContext& pod, const Path& p, FieldError
           errors.forbidden(where, "may only be specified when mountPropagation is None or not specified");
         }
       } else {
-        errors.notSupported(where, m.recursiveReadOnly->view(), {"Disabled", "IfPossible", "Enabled"});
+        errors.notSupported(where, m.recursiveReadOnly->view(), {"Disabled", "Enabled", "IfPossible"});
       }
     }
   }

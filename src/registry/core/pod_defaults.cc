@@ -19,7 +19,8 @@ constexpr TypeDefault rule() {
 
 constexpr int32_t kFileMode = 0644;
 
-// The tag of an image: "latest" where there is neither tag nor digest; empty where the reference is no valid one.
+// The tag of an image: "latest" where there is neither tag nor digest; empty where the reference is no valid
+// one.
 std::string_view imageTag(std::string_view image) {
   size_t at = image.find('@');
   std::string_view name = image.substr(0, at);
@@ -45,7 +46,9 @@ std::string_view imageTag(std::string_view image) {
   return tag;
 }
 
-codec::String pullPolicyOf(std::string_view image) { return imageTag(image) == "latest" ? "Always" : "IfNotPresent"; }
+codec::String pullPolicyOf(std::string_view image) {
+  return imageTag(image) == "latest" ? "Always" : "IfNotPresent";
+}
 
 template <typename Container>
 void container(Container& c) {
@@ -98,6 +101,7 @@ void podSpec(v1::PodSpec& s) {
   if (s.restartPolicy.empty()) s.restartPolicy = "Always";
   if (!s.securityContext) s.securityContext.emplace();
   if (!s.terminationGracePeriodSeconds) s.terminationGracePeriodSeconds = 30;
+  if (*s.terminationGracePeriodSeconds < 0) s.terminationGracePeriodSeconds = 1;
   if (s.schedulerName.empty()) s.schedulerName = "default-scheduler";
   // The old name of the field is kept in step with the new one.
   if (s.serviceAccountName.empty()) s.serviceAccountName = s.serviceAccount;
@@ -126,11 +130,13 @@ void podLevelResources(v1::PodSpec& s) {
   auto& r = *s.resources;
   if (r.limits.empty() && r.requests.empty()) return;
   for (const auto& [name, q] : containerLimits(s)) {
-    if (name.view().starts_with("hugepages-") && !r.requests.contains(name) && !r.limits.contains(name)) r.limits[name] = q;
+    if (name.view().starts_with("hugepages-") && !r.requests.contains(name) && !r.limits.contains(name))
+      r.limits[name] = q;
   }
   if (r.limits.empty()) return;
   for (const auto& [name, q] : containerRequests(s)) {
-    if (isPodLevelResource(name) && !name.view().starts_with("hugepages-") && !r.requests.contains(name)) r.requests[name] = q;
+    if (isPodLevelResource(name) && !name.view().starts_with("hugepages-") && !r.requests.contains(name))
+      r.requests[name] = q;
   }
   for (const auto& [name, q] : r.limits) {
     if (isPodLevelResource(name) && !r.requests.contains(name)) r.requests[name] = q;
@@ -154,7 +160,9 @@ void podStatus(v1::PodStatus& s) {
   roundUp(s.allocatedResources);
 }
 
-void containerStatus(v1::ContainerStatus& s) { roundUp(s.allocatedResources); }
+void containerStatus(v1::ContainerStatus& s) {
+  roundUp(s.allocatedResources);
+}
 
 constexpr TypeDefault kRules[] = {
     rule<v1::Pod, pod>(),
@@ -178,6 +186,8 @@ constexpr TypeDefault kRules[] = {
 
 }  // namespace
 
-std::span<const TypeDefault> podDefaults() { return kRules; }
+std::span<const TypeDefault> podDefaults() {
+  return kRules;
+}
 
 }  // namespace km::registry

@@ -1,8 +1,10 @@
-// Pods: what creators and updaters may set, graceful deletion, columns. The rules of the spec stand in pod_validation.h.
+// Pods: what creators and updaters may set, graceful deletion, columns. The rules of the spec stand in
+// pod_validation.h.
 #include <fmt/format.h>
 
 #include "api/types/core_v1.h"
 #include "api/types/meta_v1.h"
+#include "codec/ops.h"
 #include "registry/cells.h"
 #include "registry/core/pod_columns.h"
 #include "registry/core/pod_conditions.h"
@@ -47,7 +49,40 @@ void mergeLabelKeys(v1::Pod& pod) {
     side(pod.spec.affinity->podAffinity);
     side(pod.spec.affinity->podAntiAffinity);
   }
-  for (auto& c : pod.spec.topologySpreadConstraints) mergeKeys(c.labelSelector, c.matchLabelKeys, "In", labels);
+  for (auto& c : pod.spec.topologySpreadConstraints)
+    mergeKeys(c.labelSelector, c.matchLabelKeys, "In", labels);
+}
+
+// What the old annotations say moves into the field that took their place.
+template <typename List>
+void takeAppArmor(const Context& ctx, const v1::Pod& pod, List& containers) {
+  constexpr std::string_view kPrefix = "container.apparmor.security.beta.kubernetes.io/",
+                             kLocal = "localhost/";
+  const v1::AppArmorProfile* ofPod =
+      pod.spec.securityContext ? pod.spec.securityContext->appArmorProfile.get() : nullptr;
+  for (auto& c : containers) {
+    std::string key = std::string(kPrefix) + c.name.str();
+    const codec::String* a = pod.metadata.annotations.find(key);
+    if (a == nullptr || (c.securityContext && c.securityContext->appArmorProfile)) continue;
+    v1::AppArmorProfile profile;
+    if (*a == "unconfined") profile.type = "Unconfined";
+    if (*a == "runtime/default") profile.type = "RuntimeDefault";
+    if (a->view().starts_with(kLocal) && a->size() > kLocal.size()) {
+      profile.type = "Localhost";
+      profile.localhostProfile = a->view().substr(kLocal.size());
+    }
+    bool sameAsPod = ofPod != nullptr && codec::equal(ofPod, &profile, v1::AppArmorProfile::kType);
+    if (!profile.type.empty() && sameAsPod) continue;
+    if (!profile.type.empty()) c.securityContext.ensure().appArmorProfile = profile;
+    ctx.warn(fmt::format(
+        "metadata.annotations[{}]: deprecated since v1.30; use the \"appArmorProfile\" field instead", key));
+  }
+}
+
+void takeAppArmorAnnotations(const Context& ctx, v1::Pod& pod) {
+  if (pod.spec.os && pod.spec.os->name == "windows") return;
+  takeAppArmor(ctx, pod, pod.spec.initContainers);
+  takeAppArmor(ctx, pod, pod.spec.containers);
 }
 
 }  // namespace
@@ -73,7 +108,9 @@ void dropGatedPodFields(v1::PodSpec& spec, const v1::PodSpec* old) {
   if (old == nullptr || !stopSignals(*old)) {
     for (auto* list : {&spec.containers, &spec.initContainers}) {
       for (auto& c : *list) {
-        if (c.lifecycle) c.lifecycle->stopSignal.reset();
+        if (!c.lifecycle || !c.lifecycle->stopSignal) continue;
+        c.lifecycle->stopSignal.reset();
+        if (!c.lifecycle->preStop && !c.lifecycle->postStart) c.lifecycle.reset();
       }
     }
     for (auto& c : spec.ephemeralContainers) {
@@ -99,9 +136,11 @@ class PodStrategy : public Strategy {
   void prepareForCreate(const Context& c, api::Object& o) const override {
     auto& pod = o.as<v1::Pod>();
     pod.metadata.generation = 1;
+    // A class that the creator names is believed (upstream's PodQOS does so).
+    codec::String qos = pod.status.qosClass.empty() ? codec::String(qosClass(pod.spec)) : pod.status.qosClass;
     pod.status = {};
     pod.status.phase = "Pending";
-    pod.status.qosClass = qosClass(pod.spec);
+    pod.status.qosClass = qos;
     dropGatedPodFields(pod.spec, nullptr);
     if (!pod.spec.schedulingGates.empty()) {
       v1::PodCondition gated;
@@ -112,6 +151,7 @@ class PodStrategy : public Strategy {
       setPodCondition(pod.status, std::move(gated), c.now);
     }
     mergeLabelKeys(pod);
+    takeAppArmorAnnotations(c, pod);
   }
 
   void prepareForUpdate(const Context& c, api::Object& o, const api::Object& old) const override {
@@ -134,10 +174,12 @@ class PodStrategy : public Strategy {
   void validateCreate(const Context&, const api::Object& o, FieldErrors& errors) const override {
     validatePodCreate(o.as<v1::Pod>(), errors);
   }
-  void validateUpdate(const Context&, const api::Object& o, const api::Object& old, FieldErrors& errors) const override {
+  void validateUpdate(const Context&, const api::Object& o, const api::Object& old,
+                      FieldErrors& errors) const override {
     validatePodUpdate(o.as<v1::Pod>(), old.as<v1::Pod>(), errors);
   }
-  void validateStatusUpdate(const Context&, const api::Object& o, const api::Object& old, FieldErrors& errors) const override {
+  void validateStatusUpdate(const Context&, const api::Object& o, const api::Object& old,
+                            FieldErrors& errors) const override {
     validatePodStatusUpdate(o.as<v1::Pod>(), old.as<v1::Pod>(), errors);
   }
 
@@ -145,19 +187,23 @@ class PodStrategy : public Strategy {
     const auto& pod = o.as<v1::Pod>();
     if (c.subresource == "status") {
       for (size_t i = 0; i < pod.status.podIPs.size(); i++) {
-        for (auto& w : ipWarnings(Path("status.podIPs").index(i).child("ip"), pod.status.podIPs[i].ip)) c.warn(std::move(w));
+        for (auto& w : ipWarnings(Path("status.podIPs").index(i).child("ip"), pod.status.podIPs[i].ip))
+          c.warn(std::move(w));
       }
       for (size_t i = 0; i < pod.status.hostIPs.size(); i++) {
-        for (auto& w : ipWarnings(Path("status.hostIPs").index(i).child("ip"), pod.status.hostIPs[i].ip)) c.warn(std::move(w));
+        for (auto& w : ipWarnings(Path("status.hostIPs").index(i).child("ip"), pod.status.hostIPs[i].ip))
+          c.warn(std::move(w));
       }
       return;
     }
     if (old != nullptr) return;
     auto bad = api::isDns1123Label(pod.metadata.name);
     if (!bad.empty()) {
-      c.warn(fmt::format("metadata.name: this is used in the Pod's hostname, which can result in surprising behavior; a DNS label is "
-                         "recommended: [{}]",
-                         joined(bad, " ")));
+      c.warn(
+          fmt::format("metadata.name: this is used in the Pod's hostname, which can result in surprising "
+                      "behavior; a DNS label is "
+                      "recommended: [{}]",
+                      joined(bad, " ")));
     }
   }
 
@@ -167,11 +213,13 @@ class PodStrategy : public Strategy {
     spec.serviceAccount = spec.serviceAccountName;
   }
 
-  bool checkGracefulDelete(const Context&, const api::Object& o, std::optional<int64_t>& grace) const override {
+  bool checkGracefulDelete(const Context&, const api::Object& o,
+                           std::optional<int64_t>& grace) const override {
     const auto& pod = o.as<v1::Pod>();
     int64_t period = grace.value_or(pod.spec.terminationGracePeriodSeconds.value_or(0));
     // Nobody would end a pod that has no node, or that has ended.
-    if (pod.spec.nodeName.empty() || pod.status.phase == "Failed" || pod.status.phase == "Succeeded") period = 0;
+    if (pod.spec.nodeName.empty() || pod.status.phase == "Failed" || pod.status.phase == "Succeeded")
+      period = 0;
     if (period < 0) period = 1;
     grace = period;
     return true;
@@ -203,7 +251,8 @@ class PodTemplateStrategy : public Strategy {
   void validateCreate(const Context&, const api::Object& o, FieldErrors& errors) const override {
     validatePodTemplate(o.as<v1::PodTemplate>().template_, Path("template"), errors);
   }
-  void validateUpdate(const Context& c, const api::Object& o, const api::Object&, FieldErrors& errors) const override {
+  void validateUpdate(const Context& c, const api::Object& o, const api::Object&,
+                      FieldErrors& errors) const override {
     validateCreate(c, o, errors);
   }
   std::vector<std::string> cells(const api::Resource&, const api::Object& o, WallTime) const override {
@@ -215,7 +264,11 @@ class PodTemplateStrategy : public Strategy {
 
 }  // namespace
 
-std::unique_ptr<Strategy> makePod() { return std::make_unique<PodStrategy>(); }
-std::unique_ptr<Strategy> makePodTemplate() { return std::make_unique<PodTemplateStrategy>(); }
+std::unique_ptr<Strategy> makePod() {
+  return std::make_unique<PodStrategy>();
+}
+std::unique_ptr<Strategy> makePodTemplate() {
+  return std::make_unique<PodTemplateStrategy>();
+}
 
 }  // namespace km::registry

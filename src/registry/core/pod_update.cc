@@ -10,6 +10,7 @@
 #include "registry/core/pod_parts.h"
 #include "registry/core/pod_validation.h"
 #include "registry/ip.h"
+#include "registry/workload_rules.h"
 
 namespace km::registry {
 
@@ -21,8 +22,12 @@ void validatePodAnnotationRules(const v1::Pod& pod, FieldErrors& errors);
 
 namespace {
 
-bool isArmor(std::string_view key) { return key.starts_with("container.apparmor.security.beta.kubernetes.io/"); }
-bool isMirror(std::string_view key) { return key == "kubernetes.io/config.mirror"; }
+bool isArmor(std::string_view key) {
+  return key.starts_with("container.apparmor.security.beta.kubernetes.io/");
+}
+bool isMirror(std::string_view key) {
+  return key == "kubernetes.io/config.mirror";
+}
 
 void validateAnnotationUpdates(const v1::Pod& pod, const v1::Pod& old, FieldErrors& errors) {
   Path p("metadata.annotations");
@@ -43,8 +48,8 @@ void validateAnnotationUpdates(const v1::Pod& pod, const v1::Pod& old, FieldErro
 }
 
 // False if nothing more can be compared.
-bool validateContainerUpdates(const codec::List<v1::Container>& now, const codec::List<v1::Container>& was, const Path& p,
-                              FieldErrors& errors) {
+bool validateContainerUpdates(const codec::List<v1::Container>& now, const codec::List<v1::Container>& was,
+                              const Path& p, FieldErrors& errors) {
   if (now.size() != was.size()) {
     errors.forbidden(p, "pod updates may not add or remove containers");
     return false;
@@ -52,7 +57,8 @@ bool validateContainerUpdates(const codec::List<v1::Container>& now, const codec
   for (size_t i = 0; i < now.size(); i++) {
     if (now[i].image.empty()) errors.required(p.index(i).child("image"), "");
     if (trimSpace(now[i].image).size() != now[i].image.size()) {
-      errors.invalid(p.index(i).child("image"), now[i].image.view(), "must not have leading or trailing whitespace");
+      errors.invalid(p.index(i).child("image"), now[i].image.view(),
+                     "must not have leading or trailing whitespace");
     }
   }
   return true;
@@ -78,7 +84,8 @@ void validateTolerationUpdates(const v1::PodSpec& now, const v1::PodSpec& was, F
   for (const auto& old : was.tolerations) {
     bool found = false;
     for (const auto& t : now.tolerations) {
-      found = found || (t.key == old.key && t.operator_ == old.operator_ && t.value == old.value && t.effect == old.effect);
+      found = found || (t.key == old.key && t.operator_ == old.operator_ && t.value == old.value &&
+                        t.effect == old.effect);
     }
     if (!found) errors.forbidden(p, "existing toleration can not be modified except its tolerationSeconds");
   }
@@ -101,26 +108,32 @@ void validateGateUpdates(const v1::PodSpec& now, const v1::PodSpec& was, FieldEr
 void validateNarrower(const v1::PodSpec& now, const v1::PodSpec& was, FieldErrors& errors) {
   if (!(now.nodeSelector == was.nodeSelector)) {
     bool only = true;
-    for (const auto& [key, value] : was.nodeSelector) only = only && now.nodeSelector.get(key) == value && now.nodeSelector.contains(key);
+    for (const auto& [key, value] : was.nodeSelector)
+      only = only && now.nodeSelector.get(key) == value && now.nodeSelector.contains(key);
     if (!only) {
-      errors.invalid(Path("spec.nodeSelector"), BadValue::raw("null"), "only additions to spec.nodeSelector are allowed (no mutations or deletions)");
+      errors.invalid(Path("spec.nodeSelector"), labelsValue(now.nodeSelector),
+                     "only additions to spec.nodeSelector are allowed (no mutations or deletions)");
     }
   }
-  const v1::NodeSelector* a = now.affinity && now.affinity->nodeAffinity
-                                  ? now.affinity->nodeAffinity->requiredDuringSchedulingIgnoredDuringExecution.get()
-                                  : nullptr;
-  const v1::NodeSelector* b = was.affinity && was.affinity->nodeAffinity
-                                  ? was.affinity->nodeAffinity->requiredDuringSchedulingIgnoredDuringExecution.get()
-                                  : nullptr;
+  const v1::NodeSelector* a =
+      now.affinity && now.affinity->nodeAffinity
+          ? now.affinity->nodeAffinity->requiredDuringSchedulingIgnoredDuringExecution.get()
+          : nullptr;
+  const v1::NodeSelector* b =
+      was.affinity && was.affinity->nodeAffinity
+          ? was.affinity->nodeAffinity->requiredDuringSchedulingIgnoredDuringExecution.get()
+          : nullptr;
   if (b == nullptr || b->nodeSelectorTerms.empty()) return;
   Path p("spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms");
   if (a == nullptr || a->nodeSelectorTerms.size() != b->nodeSelectorTerms.size()) {
-    return errors.invalid(p, BadValue::raw("null"), "no additions/deletions to non-empty NodeSelectorTerms list are allowed");
+    return errors.invalid(p, BadValue::raw("null"),
+                          "no additions/deletions to non-empty NodeSelectorTerms list are allowed");
   }
   for (size_t i = 0; i < a->nodeSelectorTerms.size(); i++) {
     const auto& x = a->nodeSelectorTerms[i];
     const auto& y = b->nodeSelectorTerms[i];
-    bool emptied = y.matchExpressions.empty() && y.matchFields.empty() && !(x.matchExpressions.empty() && x.matchFields.empty());
+    bool emptied = y.matchExpressions.empty() && y.matchFields.empty() &&
+                   !(x.matchExpressions.empty() && x.matchFields.empty());
     auto prefix = [](const auto& longer, const auto& shorter) {
       if (longer.size() < shorter.size()) return false;
       for (size_t k = 0; k < shorter.size(); k++) {
@@ -138,7 +151,8 @@ void validateNarrower(const v1::PodSpec& now, const v1::PodSpec& was, FieldError
 v1::PodSpec munged(const v1::PodSpec& now, const v1::PodSpec& was) {
   v1::PodSpec s = now;
   for (size_t i = 0; i < s.containers.size(); i++) s.containers[i].image = was.containers[i].image;
-  for (size_t i = 0; i < s.initContainers.size(); i++) s.initContainers[i].image = was.initContainers[i].image;
+  for (size_t i = 0; i < s.initContainers.size(); i++)
+    s.initContainers[i].image = was.initContainers[i].image;
   s.activeDeadlineSeconds = was.activeDeadlineSeconds;
   s.schedulingGates = was.schedulingGates;
   s.tolerations = was.tolerations;
@@ -150,7 +164,8 @@ v1::PodSpec munged(const v1::PodSpec& now, const v1::PodSpec& was) {
   codec::Box<v1::NodeAffinity> node;
   if (was.affinity) node = was.affinity->nodeAffinity;
   if (s.affinity || node) s.affinity.ensure().nodeAffinity = node;
-  if (!was.affinity && s.affinity && !s.affinity->podAffinity && !s.affinity->podAntiAffinity && !node) s.affinity.reset();
+  if (!was.affinity && s.affinity && !s.affinity->podAffinity && !s.affinity->podAntiAffinity && !node)
+    s.affinity.reset();
   return s;
 }
 
@@ -160,8 +175,11 @@ void validatePodUpdate(const v1::Pod& pod, const v1::Pod& old, FieldErrors& erro
   validatePodAndSpecForUpdate(pod, errors);
   validateAnnotationUpdates(pod, old, errors);
   Path p("spec");
-  if (!validateContainerUpdates(pod.spec.containers, old.spec.containers, p.child("containers"), errors)) return;
-  if (!validateContainerUpdates(pod.spec.initContainers, old.spec.initContainers, p.child("initContainers"), errors)) return;
+  if (!validateContainerUpdates(pod.spec.containers, old.spec.containers, p.child("containers"), errors))
+    return;
+  if (!validateContainerUpdates(pod.spec.initContainers, old.spec.initContainers, p.child("initContainers"),
+                                errors))
+    return;
   validateDeadline(pod.spec, old.spec, errors);
   validateTolerationUpdates(pod.spec, old.spec, errors);
   validateGateUpdates(pod.spec, old.spec, errors);
@@ -169,17 +187,20 @@ void validatePodUpdate(const v1::Pod& pod, const v1::Pod& old, FieldErrors& erro
   if (!old.spec.schedulingGates.empty()) validateNarrower(pod.spec, old.spec, errors);
   v1::PodSpec rest = munged(pod.spec, old.spec);
   if (codec::equal(&rest, &old.spec, v1::PodSpec::kType)) return;
-  errors.forbidden(p,
-                   "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
-                   "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
-                   "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)\n");
+  errors.forbidden(
+      p,
+      "pod updates may not change fields other than "
+      "`spec.containers[*].image`,`spec.initContainers[*].image`,"
+      "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
+      "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)\n");
 }
 
 namespace {
 
 // A container that has ended for good does not start again.
-void validateTransitions(const codec::List<v1::ContainerStatus>& now, const codec::List<v1::ContainerStatus>& was,
-                         std::string_view restartPolicy, const Path& p, FieldErrors& errors) {
+void validateTransitions(const codec::List<v1::ContainerStatus>& now,
+                         const codec::List<v1::ContainerStatus>& was, std::string_view restartPolicy,
+                         const Path& p, FieldErrors& errors) {
   if (restartPolicy == "Always") return;
   for (const auto& old : was) {
     if (!old.state.terminated) continue;
@@ -203,9 +224,17 @@ void validateIps(const List& list, const List& was, const Path& p, FieldErrors& 
     if (auto ip = Ip::parseSloppy(list[i].ip)) (ip->is4() ? four : six) = true;
   }
   if (list.size() < 2) return;
+  for (size_t i = 0; i < list.size(); i++) {
+    if (Ip::parseSloppy(list[i].ip)) continue;
+    errors.internal(
+        p, fmt::format("failed to check for dual stack with error:invalid IP[{}]: {}", i, list[i].ip));
+    four = six = false;
+    break;
+  }
   if (!four || !six || list.size() > 2) {
     std::string shown = "[";
-    for (const auto& ip : list) shown += (shown.size() > 1 ? "," : "") + fmt::format("{{\"IP\":{}}}", api::goQuote(ip.ip));
+    for (const auto& ip : list)
+      shown += (shown.size() > 1 ? "," : "") + fmt::format("{{\"IP\":{}}}", api::goQuote(ip.ip));
     errors.invalid(p, BadValue::raw(shown + "]"), "may specify no more than one IP for each IP family");
   }
 }
@@ -219,23 +248,28 @@ void validatePodStatusUpdate(const v1::Pod& pod, const v1::Pod& old, FieldErrors
   for (size_t i = 0; i < s.conditions.size(); i++) {
     const auto& c = s.conditions[i];
     Path at = p.child("conditions").index(i);
-    if (c.observedGeneration < 0) errors.invalid(at.child("observedGeneration"), c.observedGeneration, "must be a non-negative integer");
-    if (!isIn(c.type, {"PodScheduled", "Ready", "Initialized"})) qualifiedName(c.type, at.child("Type"), errors);
+    if (c.observedGeneration < 0)
+      errors.invalid(at.child("observedGeneration"), c.observedGeneration, "must be a non-negative integer");
+    if (!isIn(c.type, {"PodScheduled", "Ready", "Initialized"}))
+      qualifiedName(c.type, at.child("Type"), errors);
   }
   Path nominated = p.child("nominatedNodeName");
   if (!(s.nominatedNodeName == old.status.nominatedNodeName) && !s.nominatedNodeName.empty()) {
     dnsSubdomain(s.nominatedNodeName, nominated, errors);
-    if (!old.spec.nodeName.empty()) errors.forbidden(nominated, "may not be set on pods that are already bound to a node");
+    if (!old.spec.nodeName.empty())
+      errors.forbidden(nominated, "may not be set on pods that are already bound to a node");
   }
   if (s.observedGeneration < 0) {
     errors.invalid(p.child("observedGeneration"), s.observedGeneration, "must be a non-negative integer");
   }
   immutable(s.qosClass == old.status.qosClass, p.child("qosClass"), s.qosClass.view(), errors);
-  validateTransitions(s.containerStatuses, old.status.containerStatuses, old.spec.restartPolicy, p.child("containerStatuses"), errors);
+  validateTransitions(s.containerStatuses, old.status.containerStatuses, old.spec.restartPolicy,
+                      p.child("containerStatuses"), errors);
   validateIps(s.podIPs, old.status.podIPs, p.child("podIPs"), errors);
   if (!s.hostIPs.empty()) {
     if (!(s.hostIP == s.hostIPs[0].ip)) {
-      errors.invalid(p.child("hostIPs").index(0).child("ip"), s.hostIPs[0].ip.view(), "must be equal to `hostIP`");
+      errors.invalid(p.child("hostIPs").index(0).child("ip"), s.hostIPs[0].ip.view(),
+                     "must be equal to `hostIP`");
     }
     validateIps(s.hostIPs, old.status.hostIPs, p.child("hostIPs"), errors);
   }

@@ -19,7 +19,8 @@ namespace v1 = api::core_v1;
 
 namespace {
 
-void validateClaims(const v1::PodSpec& spec, const api::meta_v1::ObjectMeta* meta, const Path& p, FieldErrors& errors) {
+void validateClaims(const v1::PodSpec& spec, const api::meta_v1::ObjectMeta* meta, const Path& p,
+                    FieldErrors& errors) {
   std::set<std::string_view> names;
   for (size_t i = 0; i < spec.resourceClaims.size(); i++) {
     const auto& c = spec.resourceClaims[i];
@@ -37,35 +38,42 @@ void validateClaims(const v1::PodSpec& spec, const api::meta_v1::ObjectMeta* met
       names.insert(c.name.view());
     }
     if (c.resourceClaimName && c.resourceClaimTemplateName) {
-      errors.invalid(at, structValue(c), "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified");
+      errors.invalid(at, structValue(c),
+                     "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified");
     }
     if (!c.resourceClaimName && !c.resourceClaimTemplateName) {
-      errors.invalid(at, structValue(c), "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`");
+      errors.invalid(at, structValue(c),
+                     "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`");
     }
     if (c.resourceClaimName) dnsSubdomain(*c.resourceClaimName, at.child("resourceClaimName"), errors);
-    if (c.resourceClaimTemplateName) dnsSubdomain(*c.resourceClaimTemplateName, at.child("resourceClaimTemplateName"), errors);
+    if (c.resourceClaimTemplateName)
+      dnsSubdomain(*c.resourceClaimTemplateName, at.child("resourceClaimTemplateName"), errors);
   }
 }
 
-void validatePodResources(const v1::PodSpec& spec, const std::set<std::string>& claims, const Path& parent, FieldErrors& errors) {
+void validatePodResources(const v1::PodSpec& spec, const std::set<std::string>& claims, const Path& parent,
+                          FieldErrors& errors) {
   if (!spec.resources) return;
   Path p = parent.child("resources");
   if (spec.os && spec.os->name == "windows") return errors.forbidden(p, "may not be set for a windows pod");
   const auto& r = *spec.resources;
-  if (!r.claims.empty()) errors.forbidden(p.child("claims"), "claims may not be set for Resources at pod-level");
+  if (!r.claims.empty())
+    errors.forbidden(p.child("claims"), "claims may not be set for Resources at pod-level");
   validateResources(r, true, claims, p, errors);
   for (const auto& [name, sum] : containerRequests(spec)) {
     const codec::Quantity* own = r.requests.find(name);
     if (own != nullptr && sum > *own) {
-      errors.invalid(p.child("requests").key(name), own->str(),
-                     fmt::format("must be greater than or equal to aggregate container requests of {}", sum.str()));
+      errors.invalid(
+          p.child("requests").key(name), own->str(),
+          fmt::format("must be greater than or equal to aggregate container requests of {}", sum.str()));
     }
   }
   for (const auto& [name, sum] : containerLimits(spec)) {
     const codec::Quantity* own = r.limits.find(name);
     if (own != nullptr && isHugePages(name) && sum > *own) {
-      errors.invalid(p.child("limits").key(name), own->str(),
-                     fmt::format("must be greater than or equal to aggregate container limits of {}", sum.str()));
+      errors.invalid(
+          p.child("limits").key(name), own->str(),
+          fmt::format("must be greater than or equal to aggregate container limits of {}", sum.str()));
     }
   }
   for (size_t i = 0; i < spec.containers.size(); i++) {
@@ -88,19 +96,24 @@ void validateDns(const v1::PodSpec& spec, const Path& p, FieldErrors& errors) {
   if (spec.dnsPolicy == "None") {
     if (!spec.dnsConfig) return errors.required(p, "must provide `dnsConfig` when `dnsPolicy` is None");
     if (spec.dnsConfig->nameservers.empty()) {
-      return errors.required(p.child("nameservers"), "must provide at least one DNS nameserver when `dnsPolicy` is None");
+      return errors.required(p.child("nameservers"),
+                             "must provide at least one DNS nameserver when `dnsPolicy` is None");
     }
   }
   if (!spec.dnsConfig) return;
   const auto& c = *spec.dnsConfig;
   Path servers = p.child("nameservers"), searches = p.child("searches");
-  if (c.nameservers.size() > 3) errors.invalid(servers, listValue(c.nameservers), "must not have more than 3 nameservers");
-  for (size_t i = 0; i < c.nameservers.size(); i++) validateLegacyIp(servers.index(i), c.nameservers[i], errors);
-  if (c.searches.size() > 32) errors.invalid(searches, listValue(c.searches), "must not have more than 32 search paths");
+  if (c.nameservers.size() > 3)
+    errors.invalid(servers, listValue(c.nameservers), "must not have more than 3 nameservers");
+  for (size_t i = 0; i < c.nameservers.size(); i++)
+    validateLegacyIp(servers.index(i), c.nameservers[i], errors);
+  if (c.searches.size() > 32)
+    errors.invalid(searches, listValue(c.searches), "must not have more than 32 search paths");
   size_t length = c.searches.empty() ? 0 : c.searches.size() - 1;
   for (const auto& s : c.searches) length += s.size();
   if (length > 2048) {
-    errors.invalid(searches, listValue(c.searches), "must not have more than 2048 characters (including spaces) in the search list");
+    errors.invalid(searches, listValue(c.searches),
+                   "must not have more than 2048 characters (including spaces) in the search list");
   }
   for (size_t i = 0; i < c.searches.size(); i++) {
     std::string_view s = c.searches[i];
@@ -108,10 +121,12 @@ void validateDns(const v1::PodSpec& spec, const Path& p, FieldErrors& errors) {
     if (s.ends_with('.')) s.remove_suffix(1);
     if (s.size() > 253) errors.invalid(searches.index(i), s, "must be no more than 253 characters");
     if (!isSubdomainWithUnderscores(s)) {
-      errors.invalid(searches.index(i), s,
-                     "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or '.', and must start "
-                     "and end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
-                     "'[a-z0-9]([-_a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-_a-z0-9]*[a-z0-9])?)*')");
+      errors.invalid(
+          searches.index(i), s,
+          "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or "
+          "'.', and must start "
+          "and end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
+          "'_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?(\\._?[a-z0-9]([-_a-z0-9]*[a-z0-9])?)*')");
     }
   }
   for (size_t i = 0; i < c.options.size(); i++) {
@@ -125,8 +140,8 @@ void validateHostNetworkPorts(const v1::PodSpec& spec, bool isPod, const Path& p
     const auto& ports = spec.containers[i].ports;
     for (size_t k = 0; k < ports.size(); k++) {
       if ((isPod || ports[k].hostPort != 0) && ports[k].hostPort != ports[k].containerPort) {
-        errors.invalid(p.child("containers").index(i).child("ports").index(k).child("hostPort"), ports[k].hostPort,
-                       "must match `containerPort` when `hostNetwork` is true");
+        errors.invalid(p.child("containers").index(i).child("ports").index(k).child("hostPort"),
+                       ports[k].hostPort, "must match `containerPort` when `hostNetwork` is true");
       }
     }
   }
@@ -134,29 +149,34 @@ void validateHostNetworkPorts(const v1::PodSpec& spec, bool isPod, const Path& p
 
 void validateGates(const v1::PodSpec& spec, const Path& p, FieldErrors& errors) {
   for (size_t i = 0; i < spec.readinessGates.size(); i++) {
-    qualifiedName(spec.readinessGates[i].conditionType, p.child("readinessGates").index(i).child("conditionType"), errors);
+    qualifiedName(spec.readinessGates[i].conditionType,
+                  p.child("readinessGates").index(i).child("conditionType"), errors);
   }
   std::set<std::string_view> seen;
   for (size_t i = 0; i < spec.schedulingGates.size(); i++) {
     Path at = p.child("schedulingGates").index(i);
     qualifiedName(spec.schedulingGates[i].name, at, errors);
-    if (!seen.insert(spec.schedulingGates[i].name.view()).second) errors.duplicate(at, spec.schedulingGates[i].name.view());
+    if (!seen.insert(spec.schedulingGates[i].name.view()).second)
+      errors.duplicate(at, spec.schedulingGates[i].name.view());
   }
 }
 
 void validateHostName(const v1::PodSpec& spec, const Path& p, FieldErrors& errors) {
   if (!spec.hostnameOverride) return;
   Path at = p.child("hostnameOverride");
-  if (spec.setHostnameAsFQDN.value_or(false)) errors.forbidden(at, "may not be specified when setHostnameAsFQDN is true");
+  if (spec.setHostnameAsFQDN.value_or(false))
+    errors.forbidden(at, "may not be specified when setHostnameAsFQDN is true");
   if (spec.hostNetwork) errors.forbidden(at, "may not be specified when hostNetwork is true");
   if (spec.hostnameOverride->size() > 64) errors.tooLong(at, 64);
   dnsSubdomain(*spec.hostnameOverride, at, errors);
 }
 
 void validateNames(const v1::PodSpec& spec, const Path& p, FieldErrors& errors) {
-  if (!spec.serviceAccountName.empty()) dnsSubdomain(spec.serviceAccountName, p.child("serviceAccountName"), errors);
+  if (!spec.serviceAccountName.empty())
+    dnsSubdomain(spec.serviceAccountName, p.child("serviceAccountName"), errors);
   if (!spec.nodeName.empty()) dnsSubdomain(spec.nodeName, p.child("nodeName"), errors);
-  if (spec.activeDeadlineSeconds && (*spec.activeDeadlineSeconds < 1 || *spec.activeDeadlineSeconds > INT32_MAX)) {
+  if (spec.activeDeadlineSeconds &&
+      (*spec.activeDeadlineSeconds < 1 || *spec.activeDeadlineSeconds > INT32_MAX)) {
     errors.invalid(p.child("activeDeadlineSeconds"), *spec.activeDeadlineSeconds, rangeText(1, INT32_MAX));
   }
   if (!spec.hostname.empty()) dnsLabel(spec.hostname, p.child("hostname"), errors);
@@ -168,7 +188,8 @@ void validateNames(const v1::PodSpec& spec, const Path& p, FieldErrors& errors) 
     const auto& names = spec.hostAliases[i].hostnames;
     for (size_t k = 0; k < names.size(); k++) dnsSubdomain(names[k], at.child("hostnames").index(k), errors);
   }
-  if (!spec.priorityClassName.empty()) dnsSubdomain(spec.priorityClassName, p.child("priorityClassName"), errors);
+  if (!spec.priorityClassName.empty())
+    dnsSubdomain(spec.priorityClassName, p.child("priorityClassName"), errors);
   if (spec.runtimeClassName) dnsSubdomain(*spec.runtimeClassName, p.child("runtimeClassName"), errors);
   if (spec.preemptionPolicy) {
     oneOf(*spec.preemptionPolicy, {"PreemptLowerPriority", "Never"}, p.child("preemptionPolicy"), errors);
@@ -181,14 +202,16 @@ void validateNames(const v1::PodSpec& spec, const Path& p, FieldErrors& errors) 
 }
 
 template <typename List>
-void validateFileKeyVolumes(const List& containers, const v1::PodSpec& spec, const Path& p, FieldErrors& errors) {
+void validateFileKeyVolumes(const List& containers, const v1::PodSpec& spec, const Path& p,
+                            FieldErrors& errors) {
   for (size_t i = 0; i < containers.size(); i++) {
     for (size_t k = 0; k < containers[i].env.size(); k++) {
       const auto& from = containers[i].env[k].valueFrom;
       if (!from || !from->fileKeyRef) continue;
       Path at = p.index(i).child("env").index(k).child("valueFrom").child("fileKeyRef").child("volumeName");
       const auto& name = from->fileKeyRef->volumeName;
-      auto v = std::find_if(spec.volumes.begin(), spec.volumes.end(), [&](const v1::Volume& x) { return x.name == name; });
+      auto v = std::find_if(spec.volumes.begin(), spec.volumes.end(),
+                            [&](const v1::Volume& x) { return x.name == name; });
       if (v == spec.volumes.end()) {
         errors.notFound(at, name.view());
       } else if (!v->emptyDir) {
@@ -198,7 +221,8 @@ void validateFileKeyVolumes(const List& containers, const v1::PodSpec& spec, con
   }
 }
 
-void validatePodAnnotations(const api::meta_v1::ObjectMeta& meta, const v1::PodSpec& spec, const Path& p, FieldErrors& errors) {
+void validatePodAnnotations(const api::meta_v1::ObjectMeta& meta, const v1::PodSpec& spec, const Path& p,
+                            FieldErrors& errors) {
   constexpr std::string_view kMirror = "kubernetes.io/config.mirror";
   constexpr std::string_view kCost = "controller.kubernetes.io/pod-deletion-cost";
   if (const codec::String* v = meta.annotations.find(kMirror); v != nullptr && spec.nodeName.empty()) {
@@ -217,7 +241,8 @@ template <typename List>
 void validateImages(const List& list, const Path& p, FieldErrors& errors) {
   for (size_t i = 0; i < list.size(); i++) {
     if (trimSpace(list[i].image).size() != list[i].image.size()) {
-      errors.invalid(p.index(i).child("image"), list[i].image.view(), "must not have leading or trailing whitespace");
+      errors.invalid(p.index(i).child("image"), list[i].image.view(),
+                     "must not have leading or trailing whitespace");
     }
   }
 }
@@ -232,7 +257,12 @@ void validateMetaAndSpec(const v1::Pod& pod, FieldErrors& errors) {
       if (!v.projected) continue;
       for (size_t k = 0; k < v.projected->sources.size(); k++) {
         if (!v.projected->sources[k].serviceAccountToken) continue;
-        errors.forbidden(p.child("volumes").index(i).child("projected").child("sources").index(k).child("serviceAccountToken"),
+        errors.forbidden(p.child("volumes")
+                             .index(i)
+                             .child("projected")
+                             .child("sources")
+                             .index(k)
+                             .child("serviceAccountToken"),
                          "must not be specified when serviceAccountName is not set");
       }
     }
@@ -243,7 +273,8 @@ void validateMetaAndSpec(const v1::Pod& pod, FieldErrors& errors) {
 
 }  // namespace
 
-void validatePodSpec(const v1::PodSpec& spec, const api::meta_v1::ObjectMeta* meta, const Path& p, bool isPod, FieldErrors& errors) {
+void validatePodSpec(const v1::PodSpec& spec, const api::meta_v1::ObjectMeta* meta, const Path& p, bool isPod,
+                     FieldErrors& errors) {
   PodContext c{&spec, {}, {}, isPod};
   if (!spec.terminationGracePeriodSeconds) errors.required(p.child("terminationGracePeriodSeconds"), "");
   validateVolumes(c, meta, p.child("volumes"), errors);
@@ -257,7 +288,8 @@ void validatePodSpec(const v1::PodSpec& spec, const api::meta_v1::ObjectMeta* me
   validatePodResources(spec, c.claims, p, errors);
   validateHostNetworkPorts(spec, isPod, p, errors);
   oneOf(spec.restartPolicy, {"Always", "OnFailure", "Never"}, p.child("restartPolicy"), errors);
-  oneOf(spec.dnsPolicy, {"ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"}, p.child("dnsPolicy"), errors);
+  oneOf(spec.dnsPolicy, {"ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"}, p.child("dnsPolicy"),
+        errors);
   validateLabels(spec.nodeSelector, p.child("nodeSelector"), errors);
   validatePodSecurity(spec, p.child("securityContext"), errors);
   if (spec.affinity) validateAffinity(*spec.affinity, p.child("affinity"), errors);
@@ -278,21 +310,28 @@ void validatePodTemplate(const v1::PodTemplateSpec& t, const Path& p, FieldError
   validateAnnotations(t.metadata.annotations, p.child("annotations"), errors);
   validatePodAnnotations(t.metadata, t.spec, p.child("annotations"), errors);
   validatePodSpec(t.spec, nullptr, p.child("spec"), false, errors);
+  validateSeccompMatch(t.metadata, t.spec, p.child("spec"), errors);
   if (!t.spec.ephemeralContainers.empty()) {
-    errors.forbidden(p.child("spec").child("ephemeralContainers"), "ephemeral containers not allowed in pod template");
+    errors.forbidden(p.child("spec").child("ephemeralContainers"),
+                     "ephemeral containers not allowed in pod template");
   }
 }
 
 void validatePodCreate(const v1::Pod& pod, FieldErrors& errors) {
   validateMetaAndSpec(pod, errors);
   Path p("spec");
-  if (!pod.spec.ephemeralContainers.empty()) errors.forbidden(p.child("ephemeralContainers"), "cannot be set on create");
+  if (!pod.spec.ephemeralContainers.empty())
+    errors.forbidden(p.child("ephemeralContainers"), "cannot be set on create");
   if (!pod.spec.nodeName.empty() && !pod.spec.schedulingGates.empty()) {
     errors.forbidden(p.child("nodeName"), "cannot be set until all schedulingGates have been cleared");
   }
+  validateSeccompMatch(pod.metadata, pod.spec, p, errors);
+  validateAppArmorMatch(pod.metadata, pod.spec, p, errors);
 }
 
-void validatePodAndSpecForUpdate(const v1::Pod& pod, FieldErrors& errors) { validateMetaAndSpec(pod, errors); }
+void validatePodAndSpecForUpdate(const v1::Pod& pod, FieldErrors& errors) {
+  validateMetaAndSpec(pod, errors);
+}
 void validatePodAnnotationRules(const v1::Pod& pod, FieldErrors& errors) {
   validatePodAnnotations(pod.metadata, pod.spec, Path("metadata.annotations"), errors);
 }

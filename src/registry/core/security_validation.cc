@@ -12,7 +12,9 @@ namespace km::registry {
 
 namespace v1 = api::core_v1;
 
-std::string rangeText(int64_t low, int64_t high) { return fmt::format("must be between {} and {}, inclusive", low, high); }
+std::string rangeText(int64_t low, int64_t high) {
+  return fmt::format("must be between {} and {}, inclusive", low, high);
+}
 
 namespace {
 
@@ -68,7 +70,9 @@ bool isNetBios(std::string_view s) {
 bool isDomain(std::string_view s) {
   if (s.empty()) return false;
   for (std::string_view label : split(s, '.')) {
-    auto alnum = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'); };
+    auto alnum = [](char c) {
+      return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    };
     if (label.empty() || label.size() > 63 || !alnum(label.front()) || !alnum(label.back())) return false;
     if (!std::all_of(label.begin(), label.end(), [&](char c) { return alnum(c) || c == '-'; })) return false;
   }
@@ -87,21 +91,25 @@ void validateUserName(std::string_view name, const Path& p, FieldErrors& errors)
   std::string_view domain = hasDomain ? parts[0] : "";
   std::string_view user = parts.back();
   if (domain.size() >= 256) bad("'s Domain length must be under 256 characters");
-  if (hasDomain && !isNetBios(domain) && !isDomain(domain)) bad("'s Domain doesn't match the NetBios nor the DNS format");
+  if (hasDomain && !isNetBios(domain) && !isDomain(domain))
+    bad("'s Domain doesn't match the NetBios nor the DNS format");
   if (user.empty()) {
     bad("'s User cannot be empty");
   } else if (user.size() > 104) {
     bad("'s User length must not be longer than 104 characters");
   }
-  if (!user.empty() && user.find_first_not_of(". ") == std::string_view::npos) bad("'s User cannot contain only periods or spaces");
+  if (!user.empty() && user.find_first_not_of(". ") == std::string_view::npos)
+    bad("'s User cannot contain only periods or spaces");
   if (user.find_first_of("\"/\\:;|=,+*?<>@[]") != std::string_view::npos) {
     bad("'s User cannot contain the following characters: \"/\\:;|=,+*?<>@[]");
   }
 }
 
-void validateWindows(const codec::Box<v1::WindowsSecurityContextOptions>& w, const Path& p, FieldErrors& errors) {
+void validateWindows(const codec::Box<v1::WindowsSecurityContextOptions>& w, const Path& p,
+                     FieldErrors& errors) {
   if (!w) return;
-  if (w->gmsaCredentialSpecName) dnsSubdomain(*w->gmsaCredentialSpecName, p.child("gmsaCredentialSpecName"), errors);
+  if (w->gmsaCredentialSpecName)
+    dnsSubdomain(*w->gmsaCredentialSpecName, p.child("gmsaCredentialSpecName"), errors);
   if (w->gmsaCredentialSpec) {
     Path at = p.child("gmsaCredentialSpec");
     if (w->gmsaCredentialSpec->empty()) {
@@ -153,8 +161,8 @@ void validateSysctls(const v1::PodSpec& spec, const Path& p, FieldErrors& errors
       for (char& c : dotted) c = c == '/' ? '.' : c == '.' ? '/' : c;
     }
     bool net = dotted.starts_with("net.");
-    bool ipc = isIn(dotted, {"kernel.sem"}) || dotted.starts_with("kernel.shm") || dotted.starts_with("kernel.msg") ||
-               dotted.starts_with("fs.mqueue.");
+    bool ipc = isIn(dotted, {"kernel.sem"}) || dotted.starts_with("kernel.shm") ||
+               dotted.starts_with("kernel.msg") || dotted.starts_with("fs.mqueue.");
     if (spec.hostNetwork && net) {
       errors.invalid(name, s.name.view(), "may not be specified when 'hostNetwork' is true");
     } else if (spec.hostIPC && ipc) {
@@ -166,8 +174,10 @@ void validateSysctls(const v1::PodSpec& spec, const Path& p, FieldErrors& errors
 // Calls `visit(container, path)` for the containers of every list, as upstream visits them.
 template <typename F>
 void eachContainer(const v1::PodSpec& spec, const Path& p, F visit) {
-  for (size_t i = 0; i < spec.initContainers.size(); i++) visit(spec.initContainers[i], p.child("initContainers").index(i));
-  for (size_t i = 0; i < spec.containers.size(); i++) visit(spec.containers[i], p.child("containers").index(i));
+  for (size_t i = 0; i < spec.initContainers.size(); i++)
+    visit(spec.initContainers[i], p.child("initContainers").index(i));
+  for (size_t i = 0; i < spec.containers.size(); i++)
+    visit(spec.containers[i], p.child("containers").index(i));
   for (size_t i = 0; i < spec.ephemeralContainers.size(); i++) {
     visit(spec.ephemeralContainers[i], p.child("ephemeralContainers").index(i));
   }
@@ -175,21 +185,26 @@ void eachContainer(const v1::PodSpec& spec, const Path& p, F visit) {
 
 void validateHostProcess(const v1::PodSpec& spec, const Path& p, FieldErrors& errors) {
   std::optional<bool> ofPod;
-  if (spec.securityContext && spec.securityContext->windowsOptions) ofPod = spec.securityContext->windowsOptions->hostProcess;
+  if (spec.securityContext && spec.securityContext->windowsOptions)
+    ofPod = spec.securityContext->windowsOptions->hostProcess;
   int all = 0, host = 0;
   eachContainer(spec, p, [&](const auto& c, const Path& at) {
     all++;
     std::optional<bool> own;
-    if (c.securityContext && c.securityContext->windowsOptions) own = c.securityContext->windowsOptions->hostProcess;
+    if (c.securityContext && c.securityContext->windowsOptions)
+      own = c.securityContext->windowsOptions->hostProcess;
     if (ofPod && own && *ofPod != *own) {
-      errors.invalid(at.child("securityContext.windowsOptions.hostProcess"), *own,
-                     fmt::format("pod hostProcess value must be identical if both are specified, was {}", *ofPod));
+      errors.invalid(
+          at.child("securityContext.windowsOptions.hostProcess"), *own,
+          fmt::format("pod hostProcess value must be identical if both are specified, was {}", *ofPod));
     }
     if (own.value_or(ofPod.value_or(false))) host++;
   });
   if (host == 0) return;
   if (host != all) {
-    errors.invalid(p, "", "If pod contains any hostProcess containers then all containers must be HostProcess containers");
+    errors.invalid(
+        p, "",
+        "If pod contains any hostProcess containers then all containers must be HostProcess containers");
   }
   if (!spec.hostNetwork) {
     errors.invalid(p.child("hostNetwork"), spec.hostNetwork,
@@ -210,9 +225,11 @@ void validateHostUsers(const v1::PodSpec& spec, const Path& p, FieldErrors& erro
 
 void validateLinuxPod(const v1::PodSpec& spec, const Path& p, FieldErrors& errors) {
   constexpr std::string_view kWhy = "windows options cannot be set for a linux pod";
-  if (spec.securityContext && spec.securityContext->windowsOptions) errors.forbidden(p.child("securityContext.windowsOptions"), kWhy);
+  if (spec.securityContext && spec.securityContext->windowsOptions)
+    errors.forbidden(p.child("securityContext.windowsOptions"), kWhy);
   eachContainer(spec, p, [&](const auto& c, const Path& at) {
-    if (c.securityContext && c.securityContext->windowsOptions) errors.forbidden(at.child("securityContext.windowsOptions"), kWhy);
+    if (c.securityContext && c.securityContext->windowsOptions)
+      errors.forbidden(at.child("securityContext.windowsOptions"), kWhy);
   });
 }
 
@@ -259,7 +276,8 @@ void validateWindowsPod(const v1::PodSpec& spec, const Path& p, FieldErrors& err
 
 }  // namespace
 
-void validateContainerSecurity(const v1::SecurityContext& s, bool hostUsers, const Path& p, FieldErrors& errors) {
+void validateContainerSecurity(const v1::SecurityContext& s, bool hostUsers, const Path& p,
+                               FieldErrors& errors) {
   if (s.runAsUser) validateId(*s.runAsUser, p.child("runAsUser"), errors);
   if (s.runAsGroup) validateId(*s.runAsGroup, p.child("runAsGroup"), errors);
   if (s.procMount) {
@@ -267,18 +285,22 @@ void validateContainerSecurity(const v1::SecurityContext& s, bool hostUsers, con
       errors.notSupported(p.child("procMount"), s.procMount->view(), {"Default", "Unmasked"});
     }
     if (hostUsers && *s.procMount == "Unmasked") {
-      errors.invalid(p.child("procMount"), s.procMount->view(), "`hostUsers` must be false to use `Unmasked`");
+      errors.invalid(p.child("procMount"), s.procMount->view(),
+                     "`hostUsers` must be false to use `Unmasked`");
     }
   }
   validateSeccomp(s.seccompProfile, p.child("seccompProfile"), errors);
   if (s.allowPrivilegeEscalation && !*s.allowPrivilegeEscalation) {
     if (s.privileged.value_or(false)) {
-      errors.invalid(p, structValue(s), "cannot set `allowPrivilegeEscalation` to false and `privileged` to true");
+      errors.invalid(p, structValue(s),
+                     "cannot set `allowPrivilegeEscalation` to false and `privileged` to true");
     }
     if (s.capabilities) {
       for (const auto& c : s.capabilities->add) {
         if (c == "CAP_SYS_ADMIN") {
-          errors.invalid(p, structValue(s), "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN");
+          errors.invalid(
+              p, structValue(s),
+              "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN");
         }
       }
     }
@@ -297,20 +319,24 @@ void validatePodSecurity(const v1::PodSpec& spec, const Path& p, FieldErrors& er
     validateId(s.supplementalGroups[i], p.child("supplementalGroups").index(i), errors);
   }
   if (spec.shareProcessNamespace.value_or(false) && spec.hostPID) {
-    errors.invalid(p.child("shareProcessNamespace"), true, "ShareProcessNamespace and HostPID cannot both be enabled");
+    errors.invalid(p.child("shareProcessNamespace"), true,
+                   "ShareProcessNamespace and HostPID cannot both be enabled");
   }
   if (!s.sysctls.empty()) validateSysctls(spec, p.child("sysctls"), errors);
   if (s.fsGroupChangePolicy && !isIn(*s.fsGroupChangePolicy, {"Always", "OnRootMismatch"})) {
-    errors.notSupported(p.child("fsGroupChangePolicy"), s.fsGroupChangePolicy->view(), {"Always", "OnRootMismatch"});
+    errors.notSupported(p.child("fsGroupChangePolicy"), s.fsGroupChangePolicy->view(),
+                        {"Always", "OnRootMismatch"});
   }
   validateSeccomp(s.seccompProfile, p.child("seccompProfile"), errors);
   validateWindows(s.windowsOptions, p.child("windowsOptions"), errors);
   validateAppArmor(s.appArmorProfile, p.child("appArmorProfile"), errors);
   if (s.supplementalGroupsPolicy && !isIn(*s.supplementalGroupsPolicy, {"Merge", "Strict"})) {
-    errors.notSupported(p.child("supplementalGroupsPolicy"), s.supplementalGroupsPolicy->view(), {"Merge", "Strict"});
+    errors.notSupported(p.child("supplementalGroupsPolicy"), s.supplementalGroupsPolicy->view(),
+                        {"Merge", "Strict"});
   }
-  if (s.seLinuxChangePolicy && !isIn(*s.seLinuxChangePolicy, {"MountOption", "Recursive"})) {
-    errors.notSupported(p.child("seLinuxChangePolicy"), s.seLinuxChangePolicy->view(), {"MountOption", "Recursive"});
+  // Mounting with a label stands behind a gate that is off.
+  if (s.seLinuxChangePolicy && *s.seLinuxChangePolicy != "Recursive") {
+    errors.notSupported(p.child("seLinuxChangePolicy"), s.seLinuxChangePolicy->view(), {"Recursive"});
   }
 }
 
@@ -328,8 +354,73 @@ void validateOs(const v1::PodSpec& spec, const Path& p, FieldErrors& errors) {
   errors.notSupported(os, spec.os->name.view(), {"linux", "windows"});
 }
 
+namespace {
+
+// A field and the annotation that it replaced must agree.
+void matchSeccomp(const codec::Box<v1::SeccompProfile>& field, const codec::String* annotation, const Path& p,
+                  FieldErrors& errors) {
+  if (!field || annotation == nullptr) return;
+  std::string_view a = *annotation;
+  constexpr std::string_view kLocal = "localhost/";
+  bool sameType = field->type == "Unconfined"       ? a == "unconfined"
+                  : field->type == "RuntimeDefault" ? isIn(a, {"runtime/default", "docker/default"})
+                  : field->type == "Localhost"      ? a.starts_with(kLocal)
+                                                    : true;
+  if (!sameType) return errors.forbidden(p.child("type"), "seccomp type in annotation and field must match");
+  if (field->type == "Localhost" &&
+      (!field->localhostProfile || a.substr(kLocal.size()) != field->localhostProfile->view())) {
+    errors.forbidden(p.child("localhostProfile"), "seccomp profile in annotation and field must match");
+  }
+}
+
+void matchAppArmor(const v1::AppArmorProfile& field, std::string_view a, const Path& p, FieldErrors& errors) {
+  constexpr std::string_view kLocal = "localhost/";
+  bool sameType = field.type == "Unconfined"       ? a == "unconfined"
+                  : field.type == "RuntimeDefault" ? a == "runtime/default"
+                  : field.type == "Localhost"      ? a.starts_with(kLocal)
+                                                   : true;
+  if (!sameType) return errors.forbidden(p.child("type"), "apparmor type in annotation and field must match");
+  if (field.type == "Localhost" &&
+      (!field.localhostProfile || a.substr(kLocal.size()) != field.localhostProfile->view())) {
+    errors.forbidden(p.child("localhostProfile"), "apparmor profile in annotation and field must match");
+  }
+}
+
+}  // namespace
+
+void validateSeccompMatch(const api::meta_v1::ObjectMeta& meta, const v1::PodSpec& spec, const Path& p,
+                          FieldErrors& errors) {
+  if (spec.securityContext) {
+    matchSeccomp(spec.securityContext->seccompProfile,
+                 meta.annotations.find("seccomp.security.alpha.kubernetes.io/pod"),
+                 p.child("securityContext.seccompProfile"), errors);
+  }
+  eachContainer(spec, p, [&](const auto& c, const Path& at) {
+    if (!c.securityContext) return;
+    matchSeccomp(c.securityContext->seccompProfile,
+                 meta.annotations.find("container.seccomp.security.alpha.kubernetes.io/" + c.name.str()),
+                 at.child("securityContext.seccompProfile"), errors);
+  });
+}
+
+void validateAppArmorMatch(const api::meta_v1::ObjectMeta& meta, const v1::PodSpec& spec, const Path& p,
+                           FieldErrors& errors) {
+  if (spec.os && spec.os->name == "windows") return;
+  eachContainer(spec, p, [&](const auto& c, const Path& at) {
+    const v1::AppArmorProfile* profile =
+        spec.securityContext ? spec.securityContext->appArmorProfile.get() : nullptr;
+    if (c.securityContext && c.securityContext->appArmorProfile)
+      profile = c.securityContext->appArmorProfile.get();
+    const codec::String* a =
+        meta.annotations.find("container.apparmor.security.beta.kubernetes.io/" + c.name.str());
+    if (profile != nullptr && a != nullptr)
+      matchAppArmor(*profile, *a, at.child("securityContext.appArmorProfile"), errors);
+  });
+}
+
 // Annotations of old must be well-formed.
-void validateSecurityAnnotations(const api::meta_v1::ObjectMeta& meta, const v1::PodSpec& spec, const Path& p, FieldErrors& errors) {
+void validateSecurityAnnotations(const api::meta_v1::ObjectMeta& meta, const v1::PodSpec& spec, const Path& p,
+                                 FieldErrors& errors) {
   constexpr std::string_view kPod = "seccomp.security.alpha.kubernetes.io/pod";
   constexpr std::string_view kContainer = "container.seccomp.security.alpha.kubernetes.io/";
   constexpr std::string_view kArmor = "container.apparmor.security.beta.kubernetes.io/";
@@ -349,7 +440,8 @@ void validateSecurityAnnotations(const api::meta_v1::ObjectMeta& meta, const v1:
     eachContainer(spec, p, [&](const auto& c, const Path&) { found = found || c.name == name; });
     if (!found) errors.invalid(p.key(key), name, "container not found");
     if (!isIn(value, {"", "runtime/default", "unconfined"}) && !value.view().starts_with("localhost/")) {
-      errors.invalid(p.key(key), value.view(), fmt::format("invalid AppArmor profile name: {}", api::goQuote(value)));
+      errors.invalid(p.key(key), value.view(),
+                     fmt::format("invalid AppArmor profile name: {}", api::goQuote(value)));
     }
   }
 }

@@ -1,0 +1,1 @@
+target_link_libraries(km_cri PUBLIC archive OpenSSL::Crypto)

@@ -1,0 +1,65 @@
+#include "km/managers.h"
+
+#include "base/files.h"
+#include "base/log.h"
+#include "pki/tokens.h"
+
+namespace km {
+namespace {
+
+// What the parts of the control plane are: they hold all rights of the administrator of this process, under their own names.
+authn::UserInfo identity(std::string name) {
+  authn::UserInfo u;
+  u.name = std::move(name);
+  u.groups = {std::string(authn::kMasters), std::string(authn::kAllAuthenticated)};
+  return u;
+}
+
+}  // namespace
+
+void ManagersOptions::addTo(FlagSet& flags) {
+  flags.add(&clusterCidr, "cluster-cidr", "CIDR `Range` for Pods in cluster.");
+  flags.add(&allocateNodeCidrs, "allocate-node-cidrs", "Should CIDRs for Pods be allocated and set on the nodes.");
+  flags.add(&controllers, "controllers", "A list of `controllers` to enable. '*' enables all on-by-default controllers, 'foo' enables the controller named 'foo', '-foo' disables the controller named 'foo'.");
+}
+
+Managers::Managers(ControlPlane& plane, ManagersOptions options) : plane_(plane), options_(std::move(options)), pool_(8, "km-manage") {}
+
+Managers::~Managers() { stop(); }
+
+Status Managers::start() {
+  KM_ASSIGN(auto rows, controllers::selectControllers(options_.controllers));
+  controllerClient_ = plane_.api().localClient(identity("system:kube-controller-manager"), "kube-controller-manager");
+  schedulerClient_ = plane_.api().localClient(identity("system:kube-scheduler"), "kube-scheduler");
+  informers_ = std::make_unique<client::InformerFactory>(*controllerClient_, pool_, timers_);
+  events_ = std::make_unique<client::EventBroadcaster>(*controllerClient_, pool_, timers_);
+
+  controllers::Options o;
+  o.clusterCidr = options_.clusterCidr;
+  o.allocateNodeCidrs = options_.allocateNodeCidrs;
+  o.serviceClusterIpRange = plane_.options().serviceClusterIpRange;
+  KM_ASSIGN(o.rootCa, readFile(plane_.pki().certificatePath("ca")));
+  pki::Key key = plane_.pki().serviceAccountKey();
+  o.makeLegacyToken = [key](std::string_view ns, std::string_view account, std::string_view uid, std::string_view secret,
+                            std::string_view) -> Result<std::string> {
+    return pki::signToken(key, pki::legacyClaims(ns, {std::string(account), std::string(uid)}, secret));
+  };
+  controllers_ = std::make_unique<controllers::ControllerManager>(*controllerClient_, *informers_, pool_, timers_, o);
+  scheduler_ = std::make_unique<scheduler::Scheduler>(*schedulerClient_, *informers_, pool_, timers_, events_->recorder("default-scheduler"));
+  scheduler_->start();
+  controllers_->start(rows);
+  informers_->start();
+  return {};
+}
+
+void Managers::stop() {
+  if (std::exchange(stopped_, true)) return;
+  if (scheduler_) scheduler_->stop();
+  if (controllers_) controllers_->stop();
+  if (events_) events_->stop();
+  if (informers_) informers_->stop();
+  timers_.stop();
+  pool_.stop();
+}
+
+}  // namespace km

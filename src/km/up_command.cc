@@ -1,0 +1,165 @@
+// `km up`: a whole one-node cluster in one process. `km down`, `km reset` and `km status` are its counterparts.
+#include <fmt/format.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <sys/file.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/files.h"
+#include "base/flags.h"
+#include "base/log.h"
+#include "km/commands.h"
+#include "km/managers.h"
+#include "km/node.h"
+#include "km/progress.h"
+#include "km/reset.h"
+
+namespace km {
+namespace {
+
+std::string hostName() {
+  char name[256] = {};
+  ::gethostname(name, sizeof name - 1);
+  std::string out(name);
+  std::transform(out.begin(), out.end(), out.begin(), [](unsigned char c) { return std::tolower(c); });
+  return out;
+}
+
+// One km on a data directory at a time; the file tells the others who it is.
+Result<UniqueFd> lockData(const std::string& dataDir) {
+  KM_TRY(makeDirs(dataDir, 0711));
+  std::string path = dataDir + "/km.pid";
+  UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
+  if (fd.get() < 0) return errors::fromErrno(fmt::format("data directory {} cannot be written", dataDir), errno);
+  if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
+    auto pid = readFile(path);
+    std::string who = pid.ok() ? *pid : "?";
+    while (!who.empty() && who.back() == '\n') who.pop_back();
+    return errors::failed(fmt::format("data directory {} is in use by another km (pid {}); stop it with: km down --data-dir {}", dataDir, who, dataDir));
+  }
+  std::string text = fmt::format("{}\n", ::getpid());
+  if (::ftruncate(fd.get(), 0) != 0 || ::pwrite(fd.get(), text.data(), text.size(), 0) < 0) {
+    return errors::fromErrno(fmt::format("{} cannot be written", path), errno);
+  }
+  return fd;
+}
+
+// The km that runs on the data directory, or 0.
+int runningKm(const std::string& dataDir) {
+  std::string path = dataDir + "/km.pid";
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (fd.get() < 0 || ::flock(fd.get(), LOCK_SH | LOCK_NB) == 0) return 0;
+  auto text = readFile(path);
+  return text.ok() ? std::atoi(text->c_str()) : 0;
+}
+
+Status stopKm(const std::string& dataDir) {
+  int pid = runningKm(dataDir);
+  if (pid <= 0) return {};
+  UniqueFd fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  if (fd.get() < 0) return {};
+  ::syscall(SYS_pidfd_send_signal, fd.get(), SIGTERM, nullptr, 0);
+  pollfd p{fd.get(), POLLIN, 0};
+  if (::poll(&p, 1, 60'000) == 0) return errors::failed(fmt::format("km (pid {}) does not end; see its log", pid));
+  return {};
+}
+
+Status up(ServerCall& call, ControlPlaneOptions options, ManagersOptions managers, NodeOptions node) {
+  Progress progress([&call](std::string_view s) { call.answer(s); }, ::isatty(STDOUT_FILENO) != 0);
+  KM_ASSIGN(UniqueFd lock, lockData(options.dataDir));
+  if (node.nodeName.empty()) node.nodeName = hostName();
+  node.dataDir = options.dataDir;
+  options.nodeName = node.nodeName;
+  options.nodeIps = {node.address()};
+  options.extraBindAddress = node.address();
+  options.advertiseAddress = node.address();
+  if (options.writeKubeconfig.empty()) options.writeKubeconfig = options.dataDir + "/kubeconfig";
+  std::string kubeconfig = options.writeKubeconfig;
+  managers.allocateNodeCidrs = true;
+  managers.clusterCidr = node.clusterCidr;
+
+  progress.begin("network");
+  KM_TRY(prepareNetwork(node));
+  progress.done("network", fmt::format("bridge {} {}", node.bridge, node.address()));
+  progress.begin("api server");
+  KM_ASSIGN(auto plane, ControlPlane::start(std::move(options)));
+  progress.done("api server", plane->serverUrl());
+  progress.begin("controllers, scheduler");
+  Managers parts(*plane, std::move(managers));
+  KM_TRY(parts.start());
+  progress.done("controllers, scheduler", "");
+  progress.begin("node");
+  Node n(*plane, parts, node);
+  KM_TRY(n.start(progress));
+  progress.done("node", node.nodeName);
+  progress.ready(kubeconfig, n.demoImage());
+  waitForEnd(plane->loops().at(0));
+  progress.note("stopping; containers go on running");
+  n.stop();
+  parts.stop();
+  plane->stop();
+  return {};
+}
+
+}  // namespace
+
+int runUp(ServerCall& call) {
+  ControlPlaneOptions options;
+  ManagersOptions managers;
+  NodeOptions node;
+  FlagSet flags(std::string(call.server->name));
+  options.addTo(flags);
+  node.addTo(flags);
+  if (auto done = parseServerFlags(call, flags)) return *done;
+  if (!flags.args().empty()) return finish(call, errors::badRequest("up takes no arguments"));
+  return finish(call, up(call, std::move(options), std::move(managers), std::move(node)));
+}
+
+int runDown(ServerCall& call) {
+  std::string dataDir = "/var/lib/km";
+  FlagSet flags(std::string(call.server->name));
+  flags.add(&dataDir, "data-dir", "The `directory` of the cluster.");
+  if (auto done = parseServerFlags(call, flags)) return *done;
+  return finish(call, stopKm(dataDir));
+}
+
+int runReset(ServerCall& call) {
+  std::string dataDir = "/var/lib/km";
+  bool yes = false;
+  NodeOptions node;
+  FlagSet flags(std::string(call.server->name));
+  flags.add(&dataDir, "data-dir", "The `directory` of the cluster.");
+  flags.add(&yes, "yes", "Do not ask.");
+  node.addTo(flags);
+  if (auto done = parseServerFlags(call, flags)) return *done;
+  if (!yes) return finish(call, errors::badRequest(fmt::format("this ends every pod and deletes all of {}; say --yes to do it", dataDir)));
+  if (Status s = stopKm(dataDir); !s.ok()) return finish(call, s);
+  node.dataDir = dataDir;
+  return finish(call, resetNode(node, [&call](std::string_view s) { call.answer(s); }));
+}
+
+int runStatus(ServerCall& call) {
+  std::string dataDir = "/var/lib/km";
+  FlagSet flags(std::string(call.server->name));
+  flags.add(&dataDir, "data-dir", "The `directory` of the cluster.");
+  if (auto done = parseServerFlags(call, flags)) return *done;
+  int pid = runningKm(dataDir);
+  if (pid == 0) {
+    call.answer(fmt::format("km is not running on {}\n", dataDir));
+    return 3;
+  }
+  auto status = readFile(fmt::format("/proc/{}/status", pid));
+  std::string memory = "?";
+  if (status.ok()) {
+    size_t at = status->find("VmRSS:");
+    if (at != std::string::npos) memory = std::to_string(std::atol(status->c_str() + at + 6) / 1024) + " MiB";
+  }
+  call.answer(fmt::format("km is running on {}: pid {}, {} resident\nkubeconfig: {}/kubeconfig\n", dataDir, pid, memory, dataDir));
+  return 0;
+}
+
+}  // namespace km

@@ -1,0 +1,472 @@
+#include "kubelet/pod_worker.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "base/files.h"
+#include "base/log.h"
+#include "kubelet/cgroups.h"
+#include "kubelet/object_cache.h"
+#include "kubelet/probes.h"
+#include "kubelet/termination_message.h"
+
+namespace km::kubelet {
+namespace {
+constexpr auto kRetry = std::chrono::seconds(1);
+constexpr auto kMaxRetry = std::chrono::seconds(60);
+}  // namespace
+
+PodWorker::PodWorker(NodeContext& node, std::string uid) : node_(node), uid_(std::move(uid)), startTime_(node.clock().now()) {}
+
+void PodWorker::setPod(PodPtr pod) {
+  {
+    std::lock_guard lock(mutex_);
+    latest_ = std::move(pod);
+  }
+  schedule();
+}
+
+void PodWorker::podRemoved() {
+  {
+    std::lock_guard lock(mutex_);
+    removed_ = true;
+  }
+  schedule();
+}
+
+void PodWorker::setRuntime(RuntimePod runtime) {
+  {
+    std::lock_guard lock(mutex_);
+    relisted_ = std::move(runtime);
+  }
+  schedule();
+}
+
+void PodWorker::runtimeEvent(const std::string& id) {
+  {
+    std::lock_guard lock(mutex_);
+    news_.insert(id);
+  }
+  schedule();
+}
+
+void PodWorker::wake() { schedule(); }
+
+void PodWorker::stop() {
+  std::lock_guard lock(mutex_);
+  stopped_ = true;
+  if (timer_) node_.timers->cancel(timer_);
+  timer_ = 0;
+}
+
+PodPtr PodWorker::pod() const {
+  std::lock_guard lock(mutex_);
+  return latest_;
+}
+
+v1::PodStatus PodWorker::status() const {
+  std::lock_guard lock(mutex_);
+  return shown_;
+}
+
+std::string PodWorker::containerId(std::string_view name, bool previous) const {
+  std::lock_guard lock(mutex_);
+  const ContainerRecord* r = previous ? view_.previous(name) : view_.latest(name);
+  return r ? r->id : "";
+}
+
+std::string PodWorker::sandboxId() const {
+  std::lock_guard lock(mutex_);
+  return view_.sandbox() && view_.sandbox()->ready() ? view_.sandbox()->id : "";
+}
+
+void PodWorker::schedule() {
+  std::lock_guard lock(mutex_);
+  if (stopped_) return;
+  again_ = true;
+  if (running_) return;
+  running_ = true;
+  if (!node_.pool->post([self = shared_from_this()] { self->run(); })) running_ = false;
+}
+
+void PodWorker::run() {
+  while (true) {
+    {
+      std::lock_guard lock(mutex_);
+      if (!again_ || stopped_) {
+        running_ = false;
+        return;
+      }
+      again_ = false;
+    }
+    step();
+    std::lock_guard lock(mutex_);
+    view_ = runtime_;
+  }
+}
+
+// One timer: the earliest wish counts.
+void PodWorker::wakeAt(Duration at) {
+  std::lock_guard lock(mutex_);
+  if (stopped_ || (timer_ && timerAt_ <= at)) return;
+  if (timer_) node_.timers->cancel(timer_);
+  timerAt_ = at;
+  Duration delay = std::max(at - node_.clock().monotonic(), Duration(0));
+  timer_ = node_.timers->after(delay, [weak = weak_from_this()] {
+    auto self = weak.lock();
+    if (!self) return;
+    {
+      std::lock_guard l(self->mutex_);
+      self->timer_ = 0;
+    }
+    self->schedule();
+  });
+}
+
+void PodWorker::step() {
+  std::set<std::string> news;
+  {
+    std::lock_guard lock(mutex_);
+    if (latest_) pod_ = latest_;
+    gone_ = removed_;
+    news.swap(news_);
+    if (relisted_) {
+      // Messages that were read stay read.
+      for (auto& c : relisted_->containers) {
+        if (ContainerRecord* old = runtime_.byId(c.id); old && old->messageRead) {
+          c.terminationMessage = old->terminationMessage;
+          c.messageRead = true;
+        }
+      }
+      runtime_ = std::move(*relisted_);
+      relisted_.reset();
+    }
+  }
+  for (const auto& id : news) refresh(id);
+  readTerminationMessages();
+  if (!pod_) {
+    // Containers without a pod: a leftover of a pod that was deleted while no kubelet ran.
+    if (gone_) {
+      killPod(std::nullopt);
+      if (settled() && stopSandboxes()) finish();
+    }
+    return;
+  }
+  bool ending = gone_ || pod_->metadata.deletionTimestamp || isEnded(*pod_) || !endReason_.empty();
+  if (!ending) {
+    if (auto end = deadline()) {
+      if (node_.clock().monotonic() >= *end) {
+        endReason_ = "DeadlineExceeded";
+        endMessage_ = "Pod was active on the node longer than the specified deadline";
+        event(client::kEventNormal, "DeadlineExceeded", endMessage_);
+        ending = true;
+      } else {
+        wakeAt(*end);
+      }
+    }
+  }
+  ending ? syncEnding() : syncRunning();
+}
+
+std::optional<Duration> PodWorker::deadline() const {
+  if (!pod_->spec.activeDeadlineSeconds) return std::nullopt;
+  int64_t start = pod_->status.startTime ? pod_->status.startTime->seconds : startTime_.seconds;
+  Duration left = std::chrono::seconds(start + *pod_->spec.activeDeadlineSeconds - node_.clock().now().seconds);
+  return node_.clock().monotonic() + left;
+}
+
+void PodWorker::refresh(const std::string& id) {
+  for (auto& s : runtime_.sandboxes) {
+    if (s.id != id) continue;
+    auto status = node_.runtime->podSandboxStatus(id);
+    if (status.ok()) {
+      s = recordOf(std::move(*status));
+    } else if (status.status().code() == 404) {
+      std::erase_if(runtime_.sandboxes, [&](const auto& e) { return e.id == id; });
+    }
+    return;
+  }
+  ContainerRecord* r = runtime_.byId(id);
+  if (!r) return;
+  auto status = node_.runtime->containerStatus(id);
+  if (status.ok()) {
+    std::string sandbox = r->sandboxId;
+    *r = recordOf(std::move(*status), sandbox);
+  } else if (status.status().code() == 404) {
+    std::erase_if(runtime_.containers, [&](const auto& e) { return e.id == id; });
+  }
+}
+
+void PodWorker::readTerminationMessages() {
+  for (auto& c : runtime_.containers) {
+    if (!c.exited() || c.messageRead) continue;
+    c.terminationMessage = terminationMessage(node_.options, c, runtime_);
+    c.messageRead = true;
+    node_.probes->removeContainer(c.id);
+  }
+}
+
+// --- a pod that shall run --------------------------------------------------------------------------------
+
+void PodWorker::syncRunning() {
+  node_.objects->use(*pod_);
+  bool firstTime = !pod_->status.startTime;
+  PodActions actions = computeActions(*pod_, runtime_, probeView());
+  if (firstTime) writeStatus(false, false);
+  bool ok = applyActions(actions);
+  node_.probes->update(pod_, runtime_, weak_from_this());
+  if (actions.killPod && !actions.createSandbox && actions.start.empty()) {
+    if (settled()) {
+      // Nothing will run again: Succeeded or Failed.
+      bool stoppedAll = stopSandboxes();
+      writeStatus(true, false);
+      if (stoppedAll) finish();
+      return;
+    }
+    writeStatus(true, false);
+    return;
+  }
+  writeStatus(false, false);
+  failures_ = ok ? 0 : failures_ + 1;
+  if (!ok) wakeAt(node_.clock().monotonic() + std::min<Duration>(kRetry * (1 << std::min(failures_, 6)), kMaxRetry));
+}
+
+// False: something failed and is to be tried again.
+bool PodWorker::applyActions(const PodActions& actions) {
+  if (actions.killPod) {
+    if (actions.createSandbox && runtime_.sandbox()) {
+      if (runtime_.anySandboxReady() || runtime_.anyRunning()) event(client::kEventNormal, "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.");
+    }
+    killPod(std::nullopt);
+    if (!settled()) return true;  // their end wakes us
+    if (!stopSandboxes()) return false;
+    if (!actions.createSandbox) return true;
+  } else {
+    for (const auto& k : actions.kill) {
+      const ContainerRecord* r = runtime_.byId(k.id);
+      if (!r) continue;
+      int64_t grace = gracePeriod(*pod_);
+      if (const v1::Container* c = findContainer(*pod_, k.name); c && k.probe) {
+        const auto& probe = k.startupProbe ? c->startupProbe : c->livenessProbe;
+        if (probe && probe->terminationGracePeriodSeconds) grace = *probe->terminationGracePeriodSeconds;
+      }
+      kill(*r, k.message, grace);
+    }
+  }
+  if (!actions.createSandbox && actions.start.empty()) {
+    // Volumes follow their sources while the pod runs.
+    return setUp();
+  }
+  if (!setUp()) return false;
+  if (actions.createSandbox && !makeSandbox(actions.attempt)) return false;
+  bool ok = true;
+  for (const auto& what : actions.start) ok = startContainer(what) && ok;
+  return ok;
+}
+
+bool PodWorker::setUp() {
+  if (node_.options.podCgroups) {
+    if (Status s = ensurePodCgroup(node_.options, *pod_); !s.ok()) {
+      event(client::kEventWarning, "FailedCreatePodContainer", "unable to ensure pod container exists: " + s.message());
+      return false;
+    }
+  }
+  std::string dir = podDirectory(node_.options, uid_);
+  for (const char* sub : {"/volumes", "/plugins", "/containers"}) {
+    if (Status s = makeDirs(dir + sub, 0750); !s.ok()) {
+      logError(s, "Cannot make the pod's directory", {{"pod", describe(*pod_)}});
+      return false;
+    }
+  }
+  Duration renewAt = Duration::max();
+  VolumeContext ctx{&node_.options, downward(), node_.objects, node_.tokens};
+  auto volumes = setUpVolumes(ctx, &renewAt);
+  if (!volumes.ok()) {
+    event(client::kEventWarning, "FailedMount", volumes.status().message());
+    return false;
+  }
+  volumes_ = std::move(*volumes);
+  if (renewAt != Duration::max()) wakeAt(renewAt);
+  return true;
+}
+
+bool PodWorker::makeSandbox(uint32_t attempt) {
+  auto config = sandboxConfig(node_.options, *pod_, attempt);
+  auto id = config.ok() ? node_.runtime->runPodSandbox(*config, pod_->spec.runtimeClassName ? pod_->spec.runtimeClassName->str() : "") : Result<std::string>(config.status());
+  if (!id.ok()) {
+    event(client::kEventWarning, "FailedCreatePodSandBox", "Failed to create pod sandbox: " + id.status().message());
+    return false;
+  }
+  node_.own(*id, uid_);
+  auto status = node_.runtime->podSandboxStatus(*id);
+  if (!status.ok()) {
+    event(client::kEventWarning, "FailedPodSandBoxStatus", "Unable to get pod sandbox status: " + status.status().message());
+    return false;
+  }
+  runtime_.uid = uid_;
+  runtime_.sandboxes.insert(runtime_.sandboxes.begin(), recordOf(std::move(*status)));
+  return true;
+}
+
+// --- a pod that shall end --------------------------------------------------------------------------------
+
+void PodWorker::syncEnding() {
+  if (!endingSince_) endingSince_ = node_.clock().monotonic();
+  node_.probes->removePod(uid_, pod_->metadata.deletionTimestamp.has_value());
+  if (ended_) {
+    if (gone_ || pod_->metadata.deletionTimestamp) finish();
+    return;
+  }
+  killPod(std::nullopt);
+  if (!settled()) {
+    if (!gone_) writeStatus(false, false);
+    return;
+  }
+  bool stoppedAll = stopSandboxes();
+  if (!gone_) writeStatus(true, true);
+  if (!stoppedAll) {
+    wakeAt(node_.clock().monotonic() + kRetry);
+    return;
+  }
+  finish();
+}
+
+// Everything stopped: gives back what the pod had, and lets the API forget it.
+void PodWorker::finish() {
+  if (!ended_) {
+    node_.probes->removePod(uid_, false);
+    node_.objects->release(uid_);
+    node_.tokens->forget(uid_);
+    Status s = tearDownPod(node_.options, uid_);
+    if (s.ok() && node_.options.podCgroups && pod_) s = removePodCgroup(node_.options, *pod_);
+    if (!s.ok()) {
+      logError(s, "Cannot clean up after the pod", {{"uid", uid_}});
+      wakeAt(node_.clock().monotonic() + kRetry);
+      return;
+    }
+    ended_ = true;
+  }
+  if (gone_) {
+    removeFromRuntime();
+    return;
+  }
+  if (!pod_->metadata.deletionTimestamp || deleted_) return;
+  client::DeleteOptions options;
+  options.gracePeriodSeconds = 0;
+  options.uid = uid_;
+  Status s = node_.client->remove(client::target(v1::Pod::kType, pod_->metadata.namespace_, pod_->metadata.name), options);
+  if (s.ok() || s.code() == 404 || s.code() == 409) {
+    deleted_ = true;  // the informer tells of the end
+  } else {
+    wakeAt(node_.clock().monotonic() + kRetry);
+  }
+}
+
+void PodWorker::removeFromRuntime() {
+  bool ok = true;
+  auto gone = [&](const Status& s) { return s.ok() || s.code() == 404; };
+  for (const auto& c : runtime_.containers) {
+    ok &= gone(node_.runtime->removeContainer(c.id));
+    node_.own(c.id, "");
+    removeLogLink(node_.options, c);
+  }
+  for (const auto& s : runtime_.sandboxes) {
+    ok &= gone(node_.runtime->removePodSandbox(s.id));
+    node_.own(s.id, "");
+  }
+  if (!ok) {
+    wakeAt(node_.clock().monotonic() + kRetry);
+    return;
+  }
+  std::error_code ignored;
+  std::string logs = pod_ ? podLogDirectory(*pod_) : fmt::format("{}_{}_{}", runtime_.ns, runtime_.name, uid_);
+  std::filesystem::remove_all(node_.options.podLogsDir + "/" + logs, ignored);
+  stop();
+  node_.done(uid_);
+}
+
+// --- status ------------------------------------------------------------------------------------------------
+
+void PodWorker::writeStatus(bool terminal, bool gone) {
+  if (gone_) return;
+  StatusInput in;
+  in.runtime = &runtime_;
+  in.waiting = &waiting_;
+  in.ready = [this](std::string_view id) { return node_.probes->ready(id); };
+  in.started = [this](std::string_view id) { return node_.probes->started(id); };
+  in.hostIps = node_.hostIps;
+  in.now = node_.clock().now();
+  in.startTime = startTime_;
+  in.terminal = terminal;
+  in.gone = gone;
+  in.endReason = endReason_;
+  in.endMessage = endMessage_;
+  for (int attempt = 0; attempt < 5; attempt++) {
+    in.pod = pod_.get();
+    v1::PodStatus status = makeStatus(in);
+    {
+      std::lock_guard lock(mutex_);
+      shown_ = status;
+    }
+    if (sameStatus(pod_->status, status)) return;
+    client::Target t = client::target(v1::Pod::kType, pod_->metadata.namespace_, pod_->metadata.name, "status");
+    v1::Pod changed = *pod_;
+    changed.status = std::move(status);
+    auto r = node_.client->update(t, api::Object::of(std::move(changed)));
+    if (r.ok()) {
+      std::lock_guard lock(mutex_);
+      PodPtr now = api::share<v1::Pod>(*r);
+      // The informer may have told of a later version meanwhile.
+      if (latest_ && latest_->metadata.resourceVersion == pod_->metadata.resourceVersion) latest_ = now;
+      pod_ = std::move(now);
+      return;
+    }
+    if (r.status().code() == 409) {
+      t.subresource.clear();
+      auto fresh = node_.client->get(t);
+      if (fresh.ok() && (*fresh)->meta().uid == uid_) {
+        pod_ = api::share<v1::Pod>(*fresh);
+        continue;
+      }
+      if (fresh.ok() || fresh.status().code() == 404) return;  // replaced or gone: the informer will tell
+    } else if (r.status().code() == 404) {
+      return;
+    }
+    KM_LOG(WARNING, "cannot write the status of pod {}: {}", describe(*pod_), r.status().message());
+    break;
+  }
+  wakeAt(node_.clock().monotonic() + kRetry);
+}
+
+void PodWorker::event(std::string_view type, std::string_view reason, std::string_view message, std::string_view container) {
+  if (!pod_) return;
+  api::core_v1::ObjectReference ref = client::referenceTo(*pod_);
+  if (!container.empty()) {
+    std::string_view list = "containers";
+    for (const auto& c : pod_->spec.initContainers) {
+      if (c.name == container) list = "initContainers";
+    }
+    for (const auto& c : pod_->spec.ephemeralContainers) {
+      if (c.name == container) list = "ephemeralContainers";
+    }
+    ref.fieldPath = fmt::format("spec.{}{{{}}}", list, container);
+  }
+  node_.recorder.event(ref, type, reason, message);
+}
+
+DownwardContext PodWorker::downward() const {
+  DownwardContext d;
+  d.pod = pod_.get();
+  d.hostIps = node_.hostIps;
+  d.podIps = pod_->spec.hostNetwork ? node_.hostIps : runtime_.sandbox() ? runtime_.sandbox()->ips() : std::vector<std::string>();
+  d.allocatable = node_.allocatable;
+  return d;
+}
+
+ProbeView PodWorker::probeView() const {
+  return {[this](std::string_view id) { return node_.probes->liveness(id); }, [this](std::string_view id) { return node_.probes->startup(id); }};
+}
+
+}  // namespace km::kubelet
