@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <ctime>
@@ -187,6 +188,10 @@ struct Server::Core : std::enable_shared_from_this<Core> {
   Status open() {
     if (options.upstreams.empty() && options.upstreamsFromResolvConf) {
       if (auto text = readFile("/etc/resolv.conf"); text.ok()) options.upstreams = nameServers(*text);
+      const auto& own = options.listenAddresses;  // a host that asks us must not be asked by us
+      std::erase_if(options.upstreams, [&](const std::string& server) {
+        return std::any_of(own.begin(), own.end(), [&](const std::string& a) { return server == a || server == "[" + a + "]"; });
+      });
     }
     upstream = std::make_unique<Upstream>(loop, options.upstreams, options.upstreamTimeout);
     for (const std::string& address : options.listenAddresses) {
@@ -214,7 +219,8 @@ struct Server::Core : std::enable_shared_from_this<Core> {
     tcp.clear();
     for (auto& u : udp) u->watch.reset();
     udp.clear();
-    for (const auto& c : std::set<std::shared_ptr<async::Connection>>(connections)) c->close();
+    for (const auto& c : connections) c->close();
+    connections.clear();  // each is held by its handler until it has heard of the end
   }
 
   template <typename F>
