@@ -123,10 +123,12 @@ Status ensurePodCgroup(const Options& options, const v1::Pod& pod) {
   return setLimits(options, group, podResources(pod), qosClass(pod) == "BestEffort");
 }
 
-Status removePodCgroup(const Options& options, const v1::Pod& pod) {
+Status removePodCgroup(const Options& options, std::string_view uid) {
   for (const auto& root : hierarchies(options)) {
-    std::string dir = root + cgroupParent(pod);
-    if (fileExists(dir)) KM_TRY(removeTree(dir));
+    for (std::string_view parent : {"/kubepods/", "/kubepods/burstable/", "/kubepods/besteffort/"}) {
+      std::string dir = fmt::format("{}{}pod{}", root, parent, uid);
+      if (fileExists(dir)) KM_TRY(removeTree(dir));
+    }
   }
   return {};
 }

@@ -11,8 +11,8 @@ namespace km::kubelet {
 Status ensureNodeCgroups(const Options& options);
 // The pod's, with the limits of the pod as a whole.
 Status ensurePodCgroup(const Options& options, const v1::Pod& pod);
-// Absent is fine.
-Status removePodCgroup(const Options& options, const v1::Pod& pod);
+// Of whatever class; absent is fine.
+Status removePodCgroup(const Options& options, std::string_view uid);
 bool isCgroup2(const Options& options);
 
 }  // namespace km::kubelet

@@ -417,7 +417,7 @@ void PodWorker::finish() {
     node_.objects->release(uid_);
     node_.tokens->forget(uid_);
     Status s = tearDownPod(node_.options, uid_);
-    if (s.ok() && node_.options.podCgroups && pod_) s = removePodCgroup(node_.options, *pod_);
+    if (s.ok() && node_.options.podCgroups) s = removePodCgroup(node_.options, uid_);
     if (!s.ok()) {
       logError(s, "Cannot clean up after the pod", {{"uid", uid_}});
       wakeAt(node_.clock().monotonic() + kRetry);
