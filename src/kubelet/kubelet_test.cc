@@ -170,7 +170,7 @@ TEST_F(KubeletTest, TellsOfAnImageThatCannotBePulled) {
   ASSERT_TRUE(until([&] {
     if (!pod() || pod()->status.containerStatuses.empty()) return false;
     const auto& s = pod()->status.containerStatuses[0];
-    return s.state.waiting && s.state.waiting->reason.view().ends_with("Pull") && pod()->status.phase == "Pending";
+    return s.state.waiting && (s.state.waiting->reason == "ErrImagePull" || s.state.waiting->reason == "ImagePullBackOff") && pod()->status.phase == "Pending";
   }));
 }
 

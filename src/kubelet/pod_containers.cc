@@ -107,7 +107,8 @@ Result<cri::Image> PodWorker::pull(const v1::Container& c, WaitingReason* why) {
   if (auto failed = pullFailed_.find(name); failed != pullFailed_.end()) {
     if (Duration left = pullBackoff_.left(name, failed->second, now); left > Duration(0)) {
       std::string message = fmt::format("Back-off pulling image \"{}\"", name);
-      event(client::kEventNormal, "BackOff", message, c.name);
+      auto before = waiting_.find(c.name.str());
+      if (before == waiting_.end() || before->second.reason != "ImagePullBackOff") event(client::kEventNormal, "BackOff", message, c.name);
       why->reason = "ImagePullBackOff";
       why->message = message + ": " + pullErrors_[name].reason + ": " + pullErrors_[name].message;
       wakeAt(now + left);
