@@ -44,17 +44,19 @@ class Maker {
 
   void declareSets() {
     std::string a = addrType(), key = a + " . inet_proto . inet_service", nodeKey = "inet_proto . inet_service";
-    std::string typedKey = ip() + " daddr . meta l4proto . th dport", to;
-    to = " : " + ip() + " daddr . tcp dport;";  // a type of port: with "th dport" nft cannot read the map back
     for (const char* name : {"services", "services-from-pods", "no-endpoints"}) set(name, "type " + key + " : verdict;", true);
     for (const char* name : {"nodeports", "nodeports-from-pods", "no-endpoints-nodeports"}) {
       set(name, "type " + nodeKey + " : verdict;", true);
     }
-    for (const char* name : {"endpoints", "endpoints-from-pods"}) {
-      set(name, "typeof " + typedKey + " . numgen random mod 4" + to, true);
-    }
-    for (const char* name : {"node-endpoints", "node-endpoints-from-pods"}) {
-      set(name, "typeof meta l4proto . th dport . numgen random mod 4" + to, true);
+    // One map a protocol: nft takes the transport header of a map's declaration for a condition on the packet.
+    for (const char* protocol : kProtocols) {
+      std::string port = fmt::format("{} dport", protocol);
+      std::string to = fmt::format(" : {} daddr . {};", ip(), port);
+      std::string pick = fmt::format("meta l4proto . {} . numgen random mod 4", port);
+      for (const char* name : {"endpoints", "endpoints-from-pods"}) {
+        set(mapOf(name, protocol), fmt::format("typeof {} daddr . {}{}", ip(), pick, to), true);
+        set(mapOf(std::string("node-") + name, protocol), fmt::format("typeof {}{}", pick, to), true);
+      }
     }
     set("cluster-ips", "type " + a + ";", false);
     set("hairpins", "type " + a + " . " + a + ";", false);
@@ -80,15 +82,20 @@ class Maker {
 
   static char letter(Masquerade m) { return m == Masquerade::kNever ? 'n' : m == Masquerade::kAlways ? 'a' : 'o'; }
 
+  static constexpr const char* kProtocols[] = {"tcp", "udp", "sctp"};
+  static std::string mapOf(const std::string& name, const std::string& protocol) {
+    return protocol == "tcp" ? name : name + "-" + protocol;
+  }
+
   // The chain that picks one of `count` endpoints out of `map`.
-  std::string pickChain(const std::string& map, size_t count, Masquerade m) {
+  std::string pickChain(const std::string& map, const std::string& protocol, size_t count, Masquerade m) {
     std::string name = fmt::format("{}-{}-{}", map, letter(m), count);
     Chain& chain = table_.chains[name];
     if (!chain.rules.empty()) return name;
     chain.rules = masqueradeRules(m);
     std::string frontend = map.starts_with("node-") ? "" : ip() + " daddr . ";
-    chain.rules.push_back(fmt::format("dnat {} to {}meta l4proto . th dport . numgen random mod {} map @{}", ip(), frontend,
-                                      count, map));
+    chain.rules.push_back(fmt::format("dnat {} to {}meta l4proto . {} dport . numgen random mod {} map @{}", ip(), frontend,
+                                      protocol, count, map));
     return name;
   }
 
@@ -118,10 +125,11 @@ class Maker {
   std::string targetChain(const ServicePortView& p, const std::string& frontend, const std::string& map,
                           const std::vector<Target>& targets, Masquerade m) {
     if (p.affinitySeconds > 0) return affinityChain(p, targets, m);
+    std::string mine = mapOf(map, p.protocol);
     for (size_t i = 0; i < targets.size(); ++i) {
-      put(map, fmt::format("{} . {}", frontend, i), fmt::format("{} . {}", targets[i].ip, targets[i].port));
+      put(mine, fmt::format("{} . {}", frontend, i), fmt::format("{} . {}", targets[i].ip, targets[i].port));
     }
-    return pickChain(map, targets.size(), m);
+    return pickChain(mine, p.protocol, targets.size(), m);
   }
 
   void addFrontend(const ServicePortView& p, const std::string& key, bool node, bool localOnly, Masquerade m) {
