@@ -3,9 +3,13 @@ PRESET ?= local
 BUILD := _output/$(PRESET)/build
 JOBS ?= $(shell nproc)
 
-.PHONY: build test unit up check format clean
+.PHONY: packages build test unit up check format clean
 
-build: $(BUILD)/build.ninja
+# Says what it installs, and nothing where everything is there.
+packages:
+	@tools/install-packages
+
+build: packages $(BUILD)/build.ninja
 	cmake --build $(BUILD) -j $(JOBS)
 
 $(BUILD)/build.ninja: CMakeLists.txt CMakePresets.json cmake/rooms.cmake
