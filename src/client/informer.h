@@ -158,6 +158,8 @@ class InformerFactory {
 
   void start();  // those not started yet; also of informers made later, once called again
   bool waitForSync(Duration timeout = std::chrono::hours(1));
+  // Calls back once when all informers that exist now have synced; on a transport's thread or the caller's.
+  void whenSynced(std::function<void()> callback);
   void stop();
 
  private:

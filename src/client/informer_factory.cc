@@ -1,5 +1,7 @@
 #include "client/informer.h"
 
+#include <atomic>
+
 namespace km::client {
 
 InformerFactory::InformerFactory(Client& client, WorkerPool& pool, Timers& timers)
@@ -42,6 +44,21 @@ bool InformerFactory::waitForSync(Duration timeout) {
     if (!informer->waitForSync(std::max(left, Duration(0)))) return false;
   }
   return true;
+}
+
+void InformerFactory::whenSynced(std::function<void()> callback) {
+  std::vector<SharedInformer*> all;
+  {
+    std::lock_guard lock(mutex_);
+    for (auto& [what, informer] : informers_) all.push_back(informer.get());
+  }
+  if (all.empty()) return callback();
+  auto left = std::make_shared<std::atomic<size_t>>(all.size());
+  for (SharedInformer* informer : all) {
+    informer->whenSynced([left, callback] {
+      if (--*left == 0) callback();
+    });
+  }
 }
 
 void InformerFactory::stop() {

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "registry/kinds.h"
+
 namespace km::registry {
 namespace {
 
@@ -14,7 +16,20 @@ struct Row {
 
 // Sorted by group and resource.
 constexpr Row kRows[] = {
-    {"", "", nullptr},
+    {"", "configmaps", makeConfigMap},
+    {"", "endpoints", makeEndpoints},
+    {"", "events", makeEvent},
+    {"", "namespaces", makeNamespace},
+    {"", "nodes", makeNode},
+    {"", "secrets", makeSecret},
+    {"", "serviceaccounts", makeServiceAccount},
+    {"coordination.k8s.io", "leases", makeLease},
+    {"discovery.k8s.io", "endpointslices", makeEndpointSlice},
+    {"rbac.authorization.k8s.io", "clusterrolebindings", makeClusterRoleBinding},
+    {"rbac.authorization.k8s.io", "clusterroles", makeClusterRole},
+    {"rbac.authorization.k8s.io", "rolebindings", makeRoleBinding},
+    {"rbac.authorization.k8s.io", "roles", makeRole},
+    {"scheduling.k8s.io", "priorityclasses", makePriorityClass},
 };
 
 struct Place {
@@ -46,7 +61,7 @@ constexpr Move kMoves[] = {
 std::unique_ptr<Strategy> makeStrategy(const api::Resource& r) {
   std::unique_ptr<Strategy> s;
   for (const Row& row : kRows) {
-    if (row.make != nullptr && row.group == r.group && row.resource == r.name) s = row.make();
+    if (row.group == r.group && row.resource == r.name) s = row.make();
   }
   if (!s) s = std::make_unique<Strategy>();
   s->describe(r);

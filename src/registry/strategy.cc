@@ -6,6 +6,7 @@
 #include "codec/json.h"
 #include "codec/ops.h"
 #include "api/selector.h"
+#include "registry/defaults.h"
 
 namespace km::registry {
 
@@ -13,6 +14,8 @@ void Strategy::describe(const api::Resource& r) {
   for (const api::Subresource& s : r.subresources) hasStatus_ = hasStatus_ || s.name == "status";
   hasGeneration_ = hasStatus_ && r.type->find("spec") != nullptr;
 }
+
+void Strategy::setDefaults(api::Object& o) const { applyDefaults(o); }
 
 void Strategy::prepareForCreate(const Context& c, api::Object& o) const {
   if (hasStatus()) clearPart(o, "status");

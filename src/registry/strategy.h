@@ -20,6 +20,7 @@ namespace km::registry {
 struct Context {
   const authn::UserInfo* user = nullptr;
   std::string ns;             // of the request; empty for cluster scope
+  std::string group;          // of the request's API: events are checked more strictly through events.k8s.io
   std::string subresource;    // "" or "status", "scale", ...
   bool dryRun = false;
   WallTime now;
@@ -37,9 +38,9 @@ class Strategy {
  public:
   virtual ~Strategy() = default;
 
-  // Defaults that depend on other fields; constant ones stand in the schema. Runs on every object that is decoded
-  // from a request or from the store, so it must be idempotent.
-  virtual void setDefaults(api::Object& o) const {}
+  // Runs on every object that is decoded from a request or from the store, so it must be idempotent. The base applies the
+  // defaults of defaults.h, which suffices for nearly every kind.
+  virtual void setDefaults(api::Object& o) const;
 
   // Clears what a creator may not set. The base clears `status` if it is a subresource, and sets the generation.
   virtual void prepareForCreate(const Context& c, api::Object& o) const;

@@ -1,0 +1,124 @@
+#include "controllers/controller_manager.h"
+
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+
+#include "base/log.h"
+
+namespace km::controllers {
+
+Result<std::vector<const ControllerRow*>> selectControllers(const std::vector<std::string>& selection) {
+  bool star = false;
+  for (const std::string& s : selection) {
+    if (s == "*") {
+      star = true;
+      continue;
+    }
+    std::string_view name = s;
+    if (name.starts_with('-')) name.remove_prefix(1);
+    if (findController(name) == nullptr) {
+      return errors::failed("\"" + std::string(name) + "\" is not in the list of known controllers");
+    }
+  }
+  std::vector<const ControllerRow*> out;
+  for (const ControllerRow& row : controllerTable()) {
+    int named = 0;
+    for (const std::string& s : selection) {
+      const ControllerRow* r = findController(s.starts_with('-') ? std::string_view(s).substr(1) : std::string_view(s));
+      if (r != &row) continue;
+      named = s.starts_with('-') ? -1 : 1;
+      break;
+    }
+    if (named > 0 || (named == 0 && star && row.defaultOn)) out.push_back(&row);
+  }
+  return out;
+}
+
+struct ControllerManager::State : std::enable_shared_from_this<ControllerManager::State> {
+  State(client::Client& c, client::InformerFactory& i, client::WorkerPool& p, client::Timers& t, Options o)
+      : client(c), informers(i), pool(p), timers(t), options(std::move(o)), events(c, p, t), lane(p, 1) {}
+
+  struct Slot {
+    std::string_view name;
+    Context context;
+    std::unique_ptr<Controller> controller;
+    bool working = false;
+  };
+
+  client::Client& client;
+  client::InformerFactory& informers;
+  client::WorkerPool& pool;
+  client::Timers& timers;
+  const Options options;
+  client::EventBroadcaster events;
+  std::vector<std::unique_ptr<Slot>> slots;
+  std::mutex mutex;
+  std::condition_variable changed;
+  size_t working = 0;
+  bool stopped = false;
+  client::Lane lane;
+
+  // On the lane: informers call back on a transport's thread, where nothing may block.
+  void begin(Slot& slot) {
+    std::lock_guard lock(mutex);
+    if (stopped || slot.working) return;
+    slot.controller->start();
+    slot.working = true;
+    working++;
+    changed.notify_all();
+    KM_VLOG(1, "Started \"{}\"", slot.name);
+  }
+
+  void beginWhenSynced(Slot& slot) {
+    auto left = std::make_shared<std::atomic<size_t>>(slot.context.used.size() + 1);
+    auto synced = [weak = weak_from_this(), &slot, left] {
+      if (--*left > 0) return;
+      if (auto s = weak.lock()) s->lane.post([s, &slot] { s->begin(slot); });
+    };
+    for (client::SharedInformer* informer : slot.context.used) informer->whenSynced(synced);
+    synced();
+  }
+};
+
+ControllerManager::ControllerManager(client::Client& client, client::InformerFactory& informers, client::WorkerPool& pool,
+                                     client::Timers& timers, Options options)
+    : state_(std::make_shared<State>(client, informers, pool, timers, std::move(options))) {}
+
+ControllerManager::~ControllerManager() { stop(); }
+
+void ControllerManager::start(const std::vector<const ControllerRow*>& rows) {
+  State& s = *state_;
+  for (const ControllerRow* row : rows) {
+    auto slot = std::make_unique<State::Slot>(
+        State::Slot{row->name, {s.client, s.informers, s.pool, s.timers, s.events, s.options, {}}, nullptr});
+    slot->controller = row->make(slot->context);
+    if (slot->controller) s.slots.push_back(std::move(slot));
+  }
+  s.informers.start();
+  for (auto& slot : s.slots) s.beginWhenSynced(*slot);
+}
+
+bool ControllerManager::waitForStart(Duration timeout) {
+  std::unique_lock lock(state_->mutex);
+  State& s = *state_;
+  s.changed.wait_for(lock, timeout, [&] { return s.working == s.slots.size() || s.stopped; });
+  return s.working == s.slots.size();
+}
+
+void ControllerManager::stop() {
+  State& s = *state_;
+  {
+    std::lock_guard lock(s.mutex);
+    if (s.stopped) return;
+    s.stopped = true;
+    s.changed.notify_all();
+  }
+  s.lane.close();
+  for (auto& slot : s.slots) slot->controller->stop();
+  s.events.flush(std::chrono::seconds(1));
+  s.events.stop();
+  for (auto& slot : s.slots) slot->controller.reset();
+}
+
+}  // namespace km::controllers

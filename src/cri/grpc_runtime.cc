@@ -1,0 +1,274 @@
+#include <atomic>
+#include <mutex>
+
+#include "api/types/containerd_events_v1.h"
+#include "async/loop.h"
+#include "base/log.h"
+#include "codec/proto.h"
+#include "cri/runtime.h"
+#include "http/grpc.h"
+
+namespace km::cri {
+namespace {
+
+using Rt = RuntimeServiceMethods;
+using Im = ImageServiceMethods;
+constexpr auto kTimeout = std::chrono::minutes(2);      // upstream's --runtime-request-timeout
+constexpr auto kPullTimeout = std::chrono::minutes(10);
+constexpr auto kReconnect = std::chrono::seconds(1);
+
+http::Endpoint endpointOf(std::string socket) {
+  if (socket.starts_with("unix://")) socket.erase(0, 7);
+  http::Endpoint e;
+  e.unixPath = std::move(socket);
+  e.speak = http::Endpoint::Speak::kHttp2;
+  return e;
+}
+
+template <typename T>
+std::vector<T> toVector(codec::List<T>& list) {
+  std::vector<T> out;
+  out.reserve(list.size());
+  for (T& v : list) out.push_back(std::move(v));
+  return out;
+}
+
+// A stream of container events that reconnects. Tries CRI's own, then containerd's.
+class EventStream : public Runtime::Subscription, public std::enable_shared_from_this<EventStream> {
+ public:
+  EventStream(async::Loop& loop, http::GrpcChannel& channel, std::function<void(std::string)> onEvent, std::function<void()> onGap)
+      : loop_(loop), channel_(channel), onEvent_(std::move(onEvent)), onGap_(std::move(onGap)) {}
+
+  void begin() {
+    loop_.post([self = shared_from_this()] { self->connect(); });
+  }
+  void stop() {
+    {
+      std::lock_guard lock(mutex_);
+      stopped_ = true;
+    }
+    loop_.post([self = shared_from_this()] {
+      if (self->stream_) self->stream_->cancel();
+      self->stream_.reset();
+      self->timer_.reset();
+    });
+  }
+
+ private:
+  bool stopped() {
+    std::lock_guard lock(mutex_);
+    return stopped_;
+  }
+  void connect() {
+    if (stopped()) return;
+    auto self = shared_from_this();
+    bool native = native_;
+    http::GrpcStreamHandler handler;
+    handler.onMessage = [self, native](std::string bytes) { self->received(bytes, native); };
+    handler.onEnd = [self, native](const http::GrpcStatus& s) {
+      if (native && s.code == http::GrpcCode::kUnimplemented) {
+        self->native_ = false;
+        return self->connect();
+      }
+      self->again(s);
+    };
+    stream_ = channel_.open(native ? Rt::GetContainerEvents : api::containerd_events_v1::EventsMethods::Subscribe, {}, std::move(handler));
+    std::string request;
+    if (!native) {
+      api::containerd_events_v1::SubscribeRequest r;
+      r.filters.push_back("namespace==k8s.io,topic~=/tasks/");
+      request = codec::toProto(r);
+    }
+    stream_->send(request);
+    stream_->closeSend();
+    onGap_();
+  }
+  void again(const http::GrpcStatus& s) {
+    if (stopped()) return;
+    KM_VLOG(2, "the runtime's event stream ended: {}", s.str());
+    stream_.reset();
+    timer_ = std::make_unique<async::Timer>(loop_);
+    timer_->start(kReconnect, [self = shared_from_this()] { self->connect(); });
+  }
+  void received(const std::string& bytes, bool native) {
+    if (stopped()) return;
+    if (native) {
+      auto e = codec::fromProto<ContainerEventResponse>(bytes);
+      if (e.ok()) onEvent_(e->containerId.str());
+      return;
+    }
+    auto envelope = codec::fromProto<api::containerd_events_v1::Envelope>(bytes);
+    if (!envelope.ok() || !envelope->event) return;
+    std::string_view topic = envelope->topic;
+    if (topic != "/tasks/exit" && topic != "/tasks/start" && topic != "/tasks/oom") return;
+    auto e = codec::fromProto<api::containerd_events_v1::TaskEvent>(envelope->event->value);
+    if (e.ok()) onEvent_(e->containerId.str());
+  }
+
+  async::Loop& loop_;
+  http::GrpcChannel& channel_;
+  std::function<void(std::string)> onEvent_;
+  std::function<void()> onGap_;
+  std::mutex mutex_;
+  bool stopped_ = false;
+  bool native_ = true;  // on the loop
+  std::shared_ptr<http::GrpcStream> stream_;
+  std::unique_ptr<async::Timer> timer_;
+};
+
+class Handle : public Runtime::Subscription {
+ public:
+  explicit Handle(std::shared_ptr<EventStream> stream) : stream_(std::move(stream)) {}
+  ~Handle() override { stream_->stop(); }
+
+ private:
+  std::shared_ptr<EventStream> stream_;
+};
+
+class GrpcRuntime : public Runtime {
+ public:
+  GrpcRuntime(async::Loop& loop, const std::string& socket) : loop_(loop), client_(loop), channel_(client_, endpointOf(socket)) {}
+
+  Result<VersionResponse> version() override { return call<VersionResponse>(Rt::Version, VersionRequest()); }
+  Result<StatusResponse> status() override { return call<StatusResponse>(Rt::Status, StatusRequest()); }
+
+  Result<std::string> runPodSandbox(const PodSandboxConfig& config, const std::string& handler) override {
+    RunPodSandboxRequest r;
+    r.config = config;
+    r.runtimeHandler = handler;
+    KM_ASSIGN(auto answer, call<RunPodSandboxResponse>(Rt::RunPodSandbox, r, std::chrono::minutes(4)));
+    return answer.podSandboxId.str();
+  }
+  Status stopPodSandbox(const std::string& id) override {
+    StopPodSandboxRequest r;
+    r.podSandboxId = id;
+    return call<StopPodSandboxResponse>(Rt::StopPodSandbox, r).status();
+  }
+  Status removePodSandbox(const std::string& id) override {
+    RemovePodSandboxRequest r;
+    r.podSandboxId = id;
+    return call<RemovePodSandboxResponse>(Rt::RemovePodSandbox, r).status();
+  }
+  Result<PodSandboxStatus> podSandboxStatus(const std::string& id) override {
+    PodSandboxStatusRequest r;
+    r.podSandboxId = id;
+    KM_ASSIGN(auto answer, call<PodSandboxStatusResponse>(Rt::PodSandboxStatus, r));
+    return answer.status ? std::move(*answer.status) : PodSandboxStatus();
+  }
+  Result<std::vector<PodSandbox>> listPodSandbox() override {
+    KM_ASSIGN(auto answer, call<ListPodSandboxResponse>(Rt::ListPodSandbox, ListPodSandboxRequest()));
+    return toVector(answer.items);
+  }
+
+  Result<std::string> createContainer(const std::string& sandbox, const ContainerConfig& config, const PodSandboxConfig& sandboxConfig) override {
+    CreateContainerRequest r;
+    r.podSandboxId = sandbox;
+    r.config = config;
+    r.sandboxConfig = sandboxConfig;
+    KM_ASSIGN(auto answer, call<CreateContainerResponse>(Rt::CreateContainer, r));
+    return answer.containerId.str();
+  }
+  Status startContainer(const std::string& id) override {
+    StartContainerRequest r;
+    r.containerId = id;
+    return call<StartContainerResponse>(Rt::StartContainer, r).status();
+  }
+  Status stopContainer(const std::string& id, int64_t graceSeconds) override {
+    StopContainerRequest r;
+    r.containerId = id;
+    r.timeout = graceSeconds;
+    return call<StopContainerResponse>(Rt::StopContainer, r, kTimeout + std::chrono::seconds(graceSeconds)).status();
+  }
+  Status removeContainer(const std::string& id) override {
+    RemoveContainerRequest r;
+    r.containerId = id;
+    return call<RemoveContainerResponse>(Rt::RemoveContainer, r).status();
+  }
+  Result<ContainerStatus> containerStatus(const std::string& id) override {
+    ContainerStatusRequest r;
+    r.containerId = id;
+    KM_ASSIGN(auto answer, call<ContainerStatusResponse>(Rt::ContainerStatus, r));
+    return answer.status ? std::move(*answer.status) : ContainerStatus();
+  }
+  Result<std::vector<Container>> listContainers() override {
+    KM_ASSIGN(auto answer, call<ListContainersResponse>(Rt::ListContainers, ListContainersRequest()));
+    return toVector(answer.containers);
+  }
+  Result<ExecSyncResponse> execSync(const std::string& id, const std::vector<std::string>& command, int64_t timeoutSeconds) override {
+    ExecSyncRequest r;
+    r.containerId = id;
+    for (const std::string& c : command) r.cmd.push_back(c);
+    r.timeout = timeoutSeconds;
+    Duration limit = timeoutSeconds > 0 ? std::chrono::seconds(timeoutSeconds) + std::chrono::seconds(10) : Duration(kTimeout);
+    return call<ExecSyncResponse>(Rt::ExecSync, r, limit);
+  }
+  Result<std::string> exec(const ExecRequest& request) override {
+    KM_ASSIGN(auto answer, call<ExecResponse>(Rt::Exec, request));
+    return answer.url.str();
+  }
+  Result<std::string> attach(const AttachRequest& request) override {
+    KM_ASSIGN(auto answer, call<AttachResponse>(Rt::Attach, request));
+    return answer.url.str();
+  }
+  Result<std::string> portForward(const PortForwardRequest& request) override {
+    KM_ASSIGN(auto answer, call<PortForwardResponse>(Rt::PortForward, request));
+    return answer.url.str();
+  }
+  Status reopenLog(const std::string& id) override {
+    ReopenContainerLogRequest r;
+    r.containerId = id;
+    return call<ReopenContainerLogResponse>(Rt::ReopenContainerLog, r).status();
+  }
+
+  Result<std::vector<Image>> listImages() override {
+    KM_ASSIGN(auto answer, call<ListImagesResponse>(Im::ListImages, ListImagesRequest()));
+    return toVector(answer.images);
+  }
+  Result<Image> imageStatus(const std::string& image) override {
+    ImageStatusRequest r;
+    r.image.emplace().image = image;
+    KM_ASSIGN(auto answer, call<ImageStatusResponse>(Im::ImageStatus, r));
+    return answer.image ? std::move(*answer.image) : Image();
+  }
+  Result<std::string> pullImage(const std::string& image, const AuthConfig* auth, const PodSandboxConfig& sandbox) override {
+    PullImageRequest r;
+    r.image.emplace().image = image;
+    if (auth != nullptr) r.auth = *auth;
+    r.sandboxConfig = sandbox;
+    KM_ASSIGN(auto answer, call<PullImageResponse>(Im::PullImage, r, kPullTimeout));
+    return answer.imageRef.str();
+  }
+  Status removeImage(const std::string& image) override {
+    RemoveImageRequest r;
+    r.image.emplace().image = image;
+    return call<RemoveImageResponse>(Im::RemoveImage, r).status();
+  }
+
+  std::unique_ptr<Subscription> subscribe(std::function<void(std::string)> onEvent, std::function<void()> onGap) override {
+    auto stream = std::make_shared<EventStream>(loop_, channel_, std::move(onEvent), std::move(onGap));
+    stream->begin();
+    return std::make_unique<Handle>(std::move(stream));
+  }
+
+ private:
+  template <typename Answer, typename Request>
+  Result<Answer> call(const char* method, const Request& request, Duration timeout = kTimeout) {
+    http::GrpcOptions options;
+    options.timeout = timeout;
+    http::GrpcResult r = channel_.unaryAndWait(method, codec::toProto(request), options);
+    if (!r.status.ok()) return r.status.toStatus();
+    return codec::fromProto<Answer>(r.message);
+  }
+
+  async::Loop& loop_;
+  http::Client client_;
+  http::GrpcChannel channel_;
+};
+
+}  // namespace
+
+std::unique_ptr<Runtime> connectRuntime(async::Loop& loop, const std::string& socket) {
+  return std::make_unique<GrpcRuntime>(loop, socket);
+}
+
+}  // namespace km::cri

@@ -1,0 +1,5 @@
+#include "registry/defaults.h"
+namespace km::registry {
+std::span<const TypeDefault> podDefaults() { return {}; }
+std::span<const TypeDefault> workloadDefaults() { return {}; }
+}

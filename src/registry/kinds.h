@@ -1,0 +1,21 @@
+// The strategies by resource, as rows of the catalog name them.
+#pragma once
+
+#include <memory>
+
+#include "registry/strategy.h"
+
+namespace km::registry {
+
+using MakeStrategy = std::unique_ptr<Strategy>();
+
+// core
+MakeStrategy makeConfigMap, makeEndpoints, makeEvent, makeNamespace, makeNode, makeSecret, makeServiceAccount;
+// coordination, discovery, rbac, scheduling
+MakeStrategy makeLease, makeEndpointSlice, makePriorityClass;
+MakeStrategy makeRole, makeClusterRole, makeRoleBinding, makeClusterRoleBinding;
+
+// The finalize subresource of namespaces: only finalizers of the spec change.
+MakeStrategy makeNamespaceFinalize;
+
+}  // namespace km::registry

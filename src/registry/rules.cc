@@ -1,0 +1,257 @@
+#include "registry/rules.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "api/types/meta_v1.h"
+#include "codec/json.h"
+#include "codec/ops.h"
+#include "registry/metadata.h"
+
+namespace km::registry {
+
+bool isIn(std::string_view value, std::initializer_list<std::string_view> values) {
+  return std::find(values.begin(), values.end(), value) != values.end();
+}
+
+void immutable(bool same, const Path& p, const BadValue& value, FieldErrors& errors) {
+  if (!same) errors.invalid(p, value, kImmutable);
+}
+void nonNegative(int64_t value, const Path& p, FieldErrors& errors) {
+  if (value < 0) errors.invalid(p, value, kNotNegative);
+}
+void positive(int64_t value, const Path& p, FieldErrors& errors) {
+  if (value <= 0) errors.invalid(p, value, kPositive);
+}
+void oneOf(std::string_view value, std::initializer_list<std::string_view> values, const Path& p, FieldErrors& errors,
+           std::string_view requiredDetail) {
+  if (value.empty()) {
+    errors.required(p, requiredDetail);
+  } else if (!isIn(value, values)) {
+    errors.notSupported(p, value, values);
+  }
+}
+void dnsLabel(std::string_view value, const Path& p, FieldErrors& errors) { errors.each(p, value, api::isDns1123Label(value)); }
+void dnsSubdomain(std::string_view value, const Path& p, FieldErrors& errors) {
+  errors.each(p, value, api::isDns1123Subdomain(value));
+}
+void qualifiedName(std::string_view value, const Path& p, FieldErrors& errors) {
+  errors.each(p, value, api::isQualifiedName(value));
+}
+void labelName(std::string_view value, const Path& p, FieldErrors& errors) {
+  errors.each(p, value, api::isQualifiedName(value));
+}
+
+bool isEmptySelector(const api::meta_v1::LabelSelector& s) { return s.matchLabels.empty() && s.matchExpressions.empty(); }
+
+void validateLabelSelector(const api::meta_v1::LabelSelector& s, const Path& p, FieldErrors& errors, bool allowInvalidValues) {
+  validateLabels(s.matchLabels, p.child("matchLabels"), errors);
+  for (size_t i = 0; i < s.matchExpressions.size(); i++) {
+    const auto& e = s.matchExpressions[i];
+    Path at = p.child("matchExpressions").index(i);
+    if (isIn(e.operator_, {"In", "NotIn"})) {
+      if (e.values.empty()) errors.required(at.child("values"), "must be specified when `operator` is 'In' or 'NotIn'");
+    } else if (isIn(e.operator_, {"Exists", "DoesNotExist"})) {
+      if (!e.values.empty()) {
+        errors.forbidden(at.child("values"), "may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
+      }
+    } else {
+      errors.invalid(at.child("operator"), e.operator_.view(), "not a valid selector operator");
+    }
+    labelName(e.key, at.child("key"), errors);
+    if (allowInvalidValues) continue;
+    for (size_t k = 0; k < e.values.size(); k++) {
+      errors.each(at.child("values").index(k), e.values[k].view(), api::isValidLabelValue(e.values[k]));
+    }
+  }
+}
+
+namespace {
+
+constexpr char kReasonFormat[] = "[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?";
+
+bool isReason(std::string_view s) {
+  auto alpha = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); };
+  auto word = [&](char c) { return alpha(c) || (c >= '0' && c <= '9') || c == '_'; };
+  return !s.empty() && alpha(s.front()) && word(s.back()) &&
+         std::all_of(s.begin(), s.end(), [&](char c) { return word(c) || c == ',' || c == ':'; });
+}
+
+void validateCondition(const api::meta_v1::Condition& c, const Path& p, FieldErrors& errors) {
+  if (c.type.empty()) {
+    errors.required(p.child("type"), "must be set");
+  } else {
+    errors.each(p.child("type"), c.type.view(), api::isQualifiedName(c.type));
+  }
+  if (!isIn(c.status, {"True", "False", "Unknown"})) {
+    errors.notSupported(p.child("status"), c.status.view(), {"False", "True", "Unknown"});
+  }
+  if (c.observedGeneration < 0) errors.invalid(p.child("observedGeneration"), c.observedGeneration, kNotNegative);
+  if (c.lastTransitionTime.isZero()) errors.required(p.child("lastTransitionTime"), "must be set");
+  if (c.reason.size() > 1024) {
+    errors.tooLong(p.child("reason"), 1024);
+  } else if (c.reason.empty()) {
+    errors.required(p.child("reason"), "must be set");
+  } else if (!isReason(c.reason)) {
+    errors.invalid(p.child("reason"), c.reason.view(),
+                   fmt::format("a condition reason must start with alphabetic character, optionally followed by a string of "
+                               "alphanumeric characters or '_,:', and must end with an alphanumeric character or '_' (e.g. "
+                               "'my_name', or 'MY_NAME', or 'MyName', or 'ReasonA,ReasonB', or 'ReasonA:ReasonB', regex used for "
+                               "validation is '{}')",
+                               kReasonFormat));
+  }
+  if (c.message.size() > 32768) errors.tooLong(p.child("message"), 32768);
+}
+
+}  // namespace
+
+void validateConditions(const codec::List<api::meta_v1::Condition>& conditions, const Path& p, FieldErrors& errors) {
+  for (size_t i = 0; i < conditions.size(); i++) {
+    for (size_t k = 0; k < i; k++) {
+      if (conditions[k].type == conditions[i].type) {
+        errors.duplicate(p.index(i).child("type"), conditions[i].type.view());
+        break;
+      }
+    }
+    validateCondition(conditions[i], p.index(i), errors);
+  }
+}
+
+// --- resources ----------------------------------------------------------------------------------------
+
+bool isHugePages(std::string_view name) { return name.starts_with("hugepages-"); }
+bool isStandardContainerResource(std::string_view name) {
+  return isIn(name, {"cpu", "memory", "ephemeral-storage"}) || isHugePages(name);
+}
+bool isStandardResource(std::string_view name) {
+  return isIn(name, {"cpu", "memory", "ephemeral-storage", "requests.cpu", "requests.memory", "requests.ephemeral-storage",
+                     "limits.cpu", "limits.memory", "limits.ephemeral-storage", "pods", "resourcequotas", "services",
+                     "replicationcontrollers", "secrets", "configmaps", "persistentvolumeclaims", "storage", "requests.storage",
+                     "services.nodeports", "services.loadbalancers"}) ||
+         isHugePages(name) || name.starts_with("requests.hugepages-");
+}
+bool isStandardQuotaResource(std::string_view name) {
+  return isIn(name, {"cpu", "memory", "ephemeral-storage", "requests.cpu", "requests.memory", "requests.storage",
+                     "requests.ephemeral-storage", "limits.cpu", "limits.memory", "limits.ephemeral-storage", "pods",
+                     "resourcequotas", "services", "replicationcontrollers", "secrets", "persistentvolumeclaims", "configmaps",
+                     "services.nodeports", "services.loadbalancers"}) ||
+         isHugePages(name) || name.starts_with("requests.hugepages-");
+}
+bool isNativeResource(std::string_view name) {
+  return name.find('/') == std::string_view::npos || name.find("kubernetes.io/") != std::string_view::npos;
+}
+bool isExtendedResource(std::string_view name) {
+  if (isNativeResource(name) || name.starts_with("requests.")) return false;
+  return api::isQualifiedName(fmt::format("requests.{}", name)).empty();
+}
+bool isIntegerResource(std::string_view name) {
+  return isIn(name, {"pods", "resourcequotas", "services", "replicationcontrollers", "secrets", "configmaps",
+                     "persistentvolumeclaims", "services.nodeports", "services.loadbalancers"}) ||
+         isExtendedResource(name);
+}
+bool isOvercommitAllowed(std::string_view name) { return isNativeResource(name) && !isHugePages(name); }
+
+void validateResourceName(std::string_view name, const Path& p, FieldErrors& errors) {
+  size_t before = errors.size();
+  qualifiedName(name, p, errors);
+  if (errors.size() != before) return;
+  if (name.find('/') == std::string_view::npos && !isStandardResource(name)) {
+    errors.invalid(p, name, "must be a standard resource type or fully qualified");
+  }
+}
+
+void validateContainerResourceName(std::string_view name, const Path& p, FieldErrors& errors) {
+  size_t before = errors.size();
+  validateResourceName(name, p, errors);
+  if (name.find('/') == std::string_view::npos) {
+    if (!isStandardContainerResource(name)) errors.invalid(p, name, "must be a standard resource for containers");
+  } else if (!isNativeResource(name) && !isExtendedResource(name)) {
+    if (errors.size() == before) errors.invalid(p, name, "doesn't follow extended resource name standard");
+  }
+}
+
+void nonNegativeQuantity(const codec::Quantity& q, const Path& p, FieldErrors& errors) {
+  if (q.sign() < 0) errors.invalid(p, q.str(), kNotNegative);
+}
+
+void validateQuantityOf(std::string_view resource, const codec::Quantity& q, const Path& p, FieldErrors& errors) {
+  nonNegativeQuantity(q, p, errors);
+  if (isIntegerResource(resource) && q.milliValue() % 1000 != 0) errors.invalid(p, q.str(), "must be an integer");
+}
+
+// --- texts --------------------------------------------------------------------------------------------
+
+BadValue listValue(const codec::List<codec::String>& values) {
+  if (values.empty()) return BadValue::raw("null");
+  std::string out = "[";
+  for (const auto& v : values) {
+    if (out.size() > 1) out += ',';
+    codec::appendJsonString(out, v);
+  }
+  return BadValue::raw(out + "]");
+}
+
+namespace {
+
+std::string goName(std::string_view json) {
+  static constexpr std::pair<std::string_view, std::string_view> kNames[] = {
+      {"uid", "UID"}, {"ip", "IP"}, {"ips", "IPs"}, {"apiGroup", "APIGroup"}, {"apiVersion", "APIVersion"}, {"hostIP", "HostIP"}};
+  for (auto [from, to] : kNames) {
+    if (json == from) return std::string(to);
+  }
+  std::string out(json);
+  if (!out.empty() && out[0] >= 'a' && out[0] <= 'z') out[0] = static_cast<char>(out[0] - 32);
+  return out;
+}
+
+void appendGo(std::string& out, const void* value, const codec::TypeInfo& t);
+
+// The value of a field by the ordinary encoder: cut out of an object that holds nothing else.
+std::string plainJson(const void* object, const codec::Field& f) {
+  codec::Field one = f;
+  one.flags = static_cast<uint8_t>(one.flags & ~(codec::kOmitEmpty | codec::kOmitZero));
+  codec::TypeInfo t = {"", "", &one, &one, 1, 1, 0, codec::Form::kObject, 0};
+  std::string text;
+  codec::encodeJson(text, object, t, "");
+  size_t colon = text.find(':');
+  return text.substr(colon + 1, text.size() - colon - 2);
+}
+
+void appendGo(std::string& out, const void* value, const codec::TypeInfo& t) {
+  out += '{';
+  bool first = true;
+  for (const codec::Field& f : t) {
+    if (!first) out += ',';
+    first = false;
+    out += '"' + goName(f.name) + "\":";
+    const void* place = codec::at(value, f);
+    bool absent = codec::isEmptyField(value, f);
+    if (absent && f.shape != codec::Shape::kPlain) {
+      out += "null";
+    } else if (f.kind == codec::Kind::kMessage && f.shape == codec::Shape::kPlain) {
+      appendGo(out, place, *f.type);
+    } else if (f.kind == codec::Kind::kMessage && f.shape == codec::Shape::kOpt) {
+      appendGo(out, *static_cast<void* const*>(place), *f.type);
+    } else {
+      out += plainJson(value, f);
+    }
+  }
+  out += '}';
+}
+
+}  // namespace
+
+BadValue structValue(const void* value, const codec::TypeInfo& t) {
+  std::string out;
+  appendGo(out, value, t);
+  return BadValue::raw(std::move(out));
+}
+
+std::vector<std::string> strings(const codec::List<codec::String>& list) {
+  std::vector<std::string> out;
+  for (const auto& s : list) out.push_back(s.str());
+  return out;
+}
+
+}  // namespace km::registry
