@@ -92,6 +92,8 @@ class Patcher {
     auto parts = split(path, '/');
     if (parts.size() < 2) return {};
     Value* at = &doc_;
+    // Objects on the way are decoded, which sorts their keys when they are printed.
+    Value* mark = touched_.isObject() ? &touched_ : nullptr;
     for (size_t i = 1; i + 1 < parts.size(); i++) {
       std::string key = decodeKey(parts[i]);
       if (at->isList()) {
@@ -102,6 +104,9 @@ class Patcher {
         at = at->find(key);
       }
       if (at == nullptr || (!at->isList() && !at->isObject())) return {};
+      if (mark != nullptr) mark = &(*mark)[key];
+      if (mark != nullptr && mark->isNull()) *mark = at->isObject() ? Value::object() : Value::boolean(true);
+      if (mark != nullptr && !mark->isObject()) mark = nullptr;
     }
     if (!at->isList() && !at->isObject()) return {};
     return {at, decodeKey(parts.back())};
