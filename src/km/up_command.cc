@@ -77,6 +77,8 @@ Status up(ServerCall& call, ControlPlaneOptions options, ManagersOptions manager
   options.nodeIps = {node.address()};
   options.extraBindAddress = node.address();
   options.advertiseAddress = node.address();
+  // The kubelet of this process shows a certificate of our own authority.
+  if (options.kubeletCertificateAuthority.empty()) options.kubeletCertificateAuthority = options.dataDir + "/pki/ca.crt";
   if (options.writeKubeconfig.empty()) options.writeKubeconfig = options.dataDir + "/kubeconfig";
   std::string kubeconfig = options.writeKubeconfig;
   managers.allocateNodeCidrs = true;
