@@ -112,7 +112,7 @@ TEST_F(InformerTest, AnExpiredWatchLeadsToTheDifference) {
   client.put(configMap("changes", "2"));
   client.expireWatches();
   client.setReactor(nullptr);
-  auto lines = heard.wait(3);
+  auto lines = heard.wait(4);
   std::sort(lines.begin(), lines.end());
   // "changes" was put anew, with another uid: the old object's end is told, too.
   EXPECT_EQ(lines.back(), "lost default/gone");
