@@ -189,6 +189,13 @@ void ensureKubernetesService(Operations& operations, Writer& w, const BootstrapO
 
 }  // namespace
 
+std::string firstServiceAddress(std::string_view cidr) {
+  std::string base(cidr.substr(0, cidr.find('/')));
+  size_t dot = base.rfind('.');
+  if (dot == std::string::npos) return base + "1";
+  return fmt::format("{}.{}", base.substr(0, dot), std::atoi(base.c_str() + dot + 1) + 1);
+}
+
 Status bootstrap(Operations& operations, const BootstrapOptions& options) {
   Writer namespaces(operations);
   for (std::string_view name : {"kube-system", "kube-public", "kube-node-lease", "default"}) ensureNamespace(namespaces, name);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "apiserver/operations.h"
 #include "base/result.h"
@@ -13,6 +14,9 @@ struct BootstrapOptions {
   int securePort = 6443;
   std::string serviceIp;         // the first address of the service range
 };
+
+// The first address of a service range ("10.96.0.1" of "10.96.0.0/16"): that of the Service "kubernetes".
+std::string firstServiceAddress(std::string_view cidr);
 
 // Creates what is missing, and adds to the RBAC roles and bindings what they lack, as upstream does at every start
 // (roles with rbac.authorization.kubernetes.io/autoupdate: "true"). Blocks.

@@ -55,11 +55,8 @@ Status checkKind(std::string_view apiVersion, std::string_view kind, const codec
   if (base.ends_with("List")) base.remove_suffix(4);
   bool known = api::findResourceByKind(group, version, base) != nullptr || kind == "Status" || kind == "DeleteOptions";
   if (!known) {
-    bool groupKnown = false;
-    for (const api::Resource& r : api::builtinResources()) groupKnown = groupKnown || (r.group == group && r.version == version);
-    std::string why = groupKnown ? fmt::format("no kind {} is registered for version {} in scheme", api::goQuote(kind), api::goQuote(apiVersion))
-                                 : fmt::format("no kind {} is registered for version {} in scheme", api::goQuote(kind), api::goQuote(apiVersion));
-    return cannotBeHandled(kind, version, type, why);
+    return cannotBeHandled(kind, version, type,
+                           fmt::format("no kind {} is registered for version {} in scheme", api::goQuote(kind), api::goQuote(apiVersion)));
   }
   if (kind == type.name && group == api::splitApiVersion(type.apiVersion).group) {
     return errors::badRequest(fmt::format("the API version in the data ({}) does not match the expected API version ({})", apiVersion, type.apiVersion));
@@ -233,8 +230,6 @@ Result<registry::DeleteOptions> readDeleteOptions(std::string_view body, Encodin
     std::string_view p = *given.propagationPolicy;
     if (p != "Foreground" && p != "Background" && p != "Orphan") {
       // Upstream gives this list unsorted.
-      api::FieldErrors one;
-      one.invalid(api::Path("propagationPolicy"), p, "");
       StatusDetails d;
       d.group = "meta.k8s.io";
       d.kind = "DeleteOptions";

@@ -13,6 +13,16 @@ namespace {
 
 admission::Operation operationOf(bool create) { return create ? admission::Operation::kCreate : admission::Operation::kUpdate; }
 
+// Who writes, for managed fields.
+object::FieldWriter fieldWriter(const Call& call, Clock& clock) {
+  object::FieldWriter w;
+  w.manager = call.manager();
+  w.subresource = call.subresource;
+  w.now = clock.now();
+  w.reset = call.served->registry->strategy().resetFields(call.subresource);
+  return w;
+}
+
 // Repeated owner references are dropped; upstream warns about them.
 void dropRepeatedOwners(api::Object& o, Call& call) {
   auto& owners = o.meta().ownerReferences;
@@ -116,7 +126,6 @@ Status Operations::checkBody(const Call& call, api::Object& o) const {
 }
 
 void Operations::create(CallPtr call, api::MutableObject o, registry::ObjectCallback done) {
-  const registry::Strategy& strategy = call->served->registry->strategy();
   auto& meta = o->meta();
   // What only the system sets is not taken from the body.
   meta.creationTimestamp = {};
@@ -128,30 +137,18 @@ void Operations::create(CallPtr call, api::MutableObject o, registry::ObjectCall
   // A request that creates a namespace is, for admission, one inside it.
   if (call->served->resource->kind == "Namespace" && call->served->resource->group.empty() && call->ns.empty()) call->ns = meta.name.str();
   dropRepeatedOwners(*o, *call);
-  object::FieldWriter writer;
-  writer.manager = call->manager();
-  writer.subresource = call->subresource;
-  writer.now = clock_.now();
-  writer.reset = strategy.resetFields(call->subresource);
-  object::updateManagedFields(nullptr, *o, writer);
+  object::updateManagedFields(nullptr, *o, fieldWriter(*call, clock_));
   auto stored = toStored(*call, std::move(o));
   if (!stored.ok()) return done(stored.status());
   if (Status s = admitMutating(*call, admission::Operation::kCreate, stored->get(), nullptr); !s.ok()) return done(std::move(s));
   registry::Context c = context(*call);
-  call->served->registry->create(c, std::move(*stored), validating(call), [call, done = std::move(done)](Result<api::ObjectPtr> r) {
-    done(std::move(r));
-  });
+  call->served->registry->create(c, std::move(*stored), validating(call), std::move(done));
 }
 
 registry::MakeObject Operations::updateMaker(CallPtr call, api::MutableObject body) {
   return [this, call, body](const api::ObjectPtr& existing) -> Result<api::MutableObject> {
     api::MutableObject o = body->clone();
-    const registry::Strategy& strategy = call->served->registry->strategy();
-    object::FieldWriter writer;
-    writer.manager = call->manager();
-    writer.subresource = call->subresource;
-    writer.now = clock_.now();
-    writer.reset = strategy.resetFields(call->subresource);
+    object::FieldWriter writer = fieldWriter(*call, clock_);
     if (existing) {
       KM_ASSIGN(api::ObjectPtr live, toServed(*call, existing));
       object::updateManagedFields(live.get(), *o, writer);
@@ -174,11 +171,7 @@ void Operations::update(CallPtr call, api::MutableObject o, registry::UpdateCall
 registry::MakeObject Operations::patchMaker(CallPtr call, PatchKind kind, std::string body) {
   return [this, call, kind, body = std::move(body)](const api::ObjectPtr& existing) -> Result<api::MutableObject> {
     const registry::Strategy& strategy = call->served->registry->strategy();
-    object::FieldWriter writer;
-    writer.manager = call->manager();
-    writer.subresource = call->subresource;
-    writer.now = clock_.now();
-    writer.reset = strategy.resetFields(call->subresource);
+    object::FieldWriter writer = fieldWriter(*call, clock_);
     writer.setDefaults = [&strategy](api::Object& o) { strategy.setDefaults(o); };
     codec::StrictErrors strict;
     codec::StrictErrors* wanted = call->fieldValidation == FieldValidation::kIgnore ? nullptr : &strict;

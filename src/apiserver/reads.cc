@@ -219,8 +219,7 @@ void Operations::watch(CallPtr call, std::function<void()> wake, std::function<v
     startWatch(call, selection, wake, done);
   };
   // Initial events are as fresh as a list of the same version would be.
-  if (initial && call->sendInitialEvents.value_or(false) && call->resourceVersion.empty()) return cache.whenFresh(std::move(start));
-  if (initial && *revision == 0 && call->resourceVersion.empty()) return cache.whenFresh(std::move(start));
+  if (initial && call->resourceVersion.empty()) return cache.whenFresh(std::move(start));
   if (initial) return waitFor(cache, *revision, std::move(start));
   start({});
 }

@@ -17,18 +17,6 @@
 #include "base/rand.h"
 
 namespace km::apiserver {
-namespace {
-
-// The first address of a range: the Service "kubernetes".
-std::string firstAddress(std::string_view cidr) {
-  std::string base(cidr.substr(0, cidr.find('/')));
-  size_t dot = base.rfind('.');
-  if (dot == std::string::npos) return base + "1";
-  return fmt::format("{}.{}", base.substr(0, dot), std::atoi(base.c_str() + dot + 1) + 1);
-}
-
-}  // namespace
-
 // Whether what a service-account token is bound to still exists.
 class ApiServer::Lookup : public authn::ServiceAccountLookup {
  public:
@@ -167,7 +155,7 @@ Status ApiServer::start() {
   BootstrapOptions b;
   b.advertiseAddress = options_.advertiseAddress;
   b.securePort = port_;
-  b.serviceIp = firstAddress(options_.serviceClusterIpRange);
+  b.serviceIp = firstServiceAddress(options_.serviceClusterIpRange);
   KM_TRY(bootstrap(*operations_, b));
   ready_ = true;
   return {};

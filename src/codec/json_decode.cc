@@ -8,6 +8,7 @@
 #include "codec/json_scan.h"
 #include "codec/list.h"
 #include "codec/ops.h"
+#include "codec/optional.h"
 
 namespace km::codec {
 namespace {
@@ -229,34 +230,13 @@ class Decoder {
     return false;
   }
 
-  template <typename T>
-  bool opt(void* p, const Field& f) {
-    return value(&static_cast<std::optional<T>*>(p)->emplace(), f);
-  }
-
   bool optional(void* p, const Field& f) {
-    switch (f.kind) {
-      case Kind::kMessage: {
-        void*& box = *static_cast<void**>(p);
-        if (box == nullptr) box = boxNew(*f.type);
-        return value(box, f);
-      }
-      case Kind::kBool: return opt<bool>(p, f);
-      case Kind::kInt32: return opt<int32_t>(p, f);
-      case Kind::kUint32: return opt<uint32_t>(p, f);
-      case Kind::kInt64: return opt<int64_t>(p, f);
-      case Kind::kUint64: return opt<uint64_t>(p, f);
-      case Kind::kDouble: return opt<double>(p, f);
-      case Kind::kString:
-      case Kind::kBytes: return opt<String>(p, f);
-      case Kind::kQuantity: return opt<Quantity>(p, f);
-      case Kind::kTime: return opt<Time>(p, f);
-      case Kind::kMicroTime: return opt<MicroTime>(p, f);
-      case Kind::kDuration: return opt<GoDuration>(p, f);
-      case Kind::kIntOrString: return opt<IntOrString>(p, f);
-      case Kind::kRawJson: return opt<RawJson>(p, f);
+    if (f.kind == Kind::kMessage) {
+      void*& box = *static_cast<void**>(p);
+      if (box == nullptr) box = boxNew(*f.type);
+      return value(box, f);
     }
-    return false;
+    return withOptional(p, f.kind, [&](auto& o) { return value(&o.emplace(), f); });
   }
 
   bool list(ListBase& list, const Field& f) {

@@ -5,6 +5,7 @@
 #include "codec/json.h"
 #include "codec/list.h"
 #include "codec/ops.h"
+#include "codec/optional.h"
 
 namespace km::codec {
 namespace {
@@ -193,42 +194,23 @@ class Encoder {
     }
   }
 
-  template <typename T>
-  void opt(const void* p, const Field& f) {
-    const auto& o = *static_cast<const std::optional<T>*>(p);
-    if (o.has_value()) {
-      value(&*o, f);
-    } else {
-      out_ += "null";
-    }
-  }
-
   void optional(const void* p, const Field& f) {
-    switch (f.kind) {
-      case Kind::kMessage: {
-        const void* box = *static_cast<void* const*>(p);
-        if (box != nullptr) {
-          value(box, f);
-        } else {
-          out_ += "null";
-        }
-        break;
+    if (f.kind == Kind::kMessage) {
+      const void* box = *static_cast<void* const*>(p);
+      if (box == nullptr) {
+        out_ += "null";
+      } else {
+        value(box, f);
       }
-      case Kind::kBool: return opt<bool>(p, f);
-      case Kind::kInt32: return opt<int32_t>(p, f);
-      case Kind::kUint32: return opt<uint32_t>(p, f);
-      case Kind::kInt64: return opt<int64_t>(p, f);
-      case Kind::kUint64: return opt<uint64_t>(p, f);
-      case Kind::kDouble: return opt<double>(p, f);
-      case Kind::kString:
-      case Kind::kBytes: return opt<String>(p, f);
-      case Kind::kQuantity: return opt<Quantity>(p, f);
-      case Kind::kTime: return opt<Time>(p, f);
-      case Kind::kMicroTime: return opt<MicroTime>(p, f);
-      case Kind::kDuration: return opt<GoDuration>(p, f);
-      case Kind::kIntOrString: return opt<IntOrString>(p, f);
-      case Kind::kRawJson: return opt<RawJson>(p, f);
+      return;
     }
+    withOptional(p, f.kind, [&](auto& o) {
+      if (o.has_value()) {
+        value(&*o, f);
+      } else {
+        out_ += "null";
+      }
+    });
   }
 
   void value(const void* p, const Field& f) {

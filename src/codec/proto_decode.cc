@@ -4,6 +4,7 @@
 
 #include "codec/list.h"
 #include "codec/ops.h"
+#include "codec/optional.h"
 #include "codec/proto.h"
 
 namespace km::codec {
@@ -232,29 +233,12 @@ bool mapEntry(std::string_view s, ListBase& map, const Field& f, int depth) {
 }
 
 bool optional(Reader& in, void* p, const Field& f, uint32_t wire, int depth) {
-  auto engage = [&]<typename T>(T*) { return value(in, &static_cast<std::optional<T>*>(p)->emplace(), f, wire, depth); };
-  switch (f.kind) {
-    case Kind::kMessage: {
-      void*& box = *static_cast<void**>(p);
-      if (box == nullptr) box = boxNew(*f.type);
-      return value(in, box, f, wire, depth);
-    }
-    case Kind::kBool: return engage(static_cast<bool*>(nullptr));
-    case Kind::kInt32: return engage(static_cast<int32_t*>(nullptr));
-    case Kind::kUint32: return engage(static_cast<uint32_t*>(nullptr));
-    case Kind::kInt64: return engage(static_cast<int64_t*>(nullptr));
-    case Kind::kUint64: return engage(static_cast<uint64_t*>(nullptr));
-    case Kind::kDouble: return engage(static_cast<double*>(nullptr));
-    case Kind::kString:
-    case Kind::kBytes: return engage(static_cast<String*>(nullptr));
-    case Kind::kQuantity: return engage(static_cast<Quantity*>(nullptr));
-    case Kind::kTime: return engage(static_cast<Time*>(nullptr));
-    case Kind::kMicroTime: return engage(static_cast<MicroTime*>(nullptr));
-    case Kind::kDuration: return engage(static_cast<GoDuration*>(nullptr));
-    case Kind::kIntOrString: return engage(static_cast<IntOrString*>(nullptr));
-    case Kind::kRawJson: return engage(static_cast<RawJson*>(nullptr));
+  if (f.kind == Kind::kMessage) {
+    void*& box = *static_cast<void**>(p);
+    if (box == nullptr) box = boxNew(*f.type);
+    return value(in, box, f, wire, depth);
   }
-  return false;
+  return withOptional(p, f.kind, [&](auto& o) { return value(in, &o.emplace(), f, wire, depth); });
 }
 
 bool listElement(Reader& in, ListBase& list, const Field& f, uint32_t wire, int depth) {

@@ -10,6 +10,7 @@
 #include <future>
 #include <thread>
 
+#include "apiserver/bootstrap.h"
 #include "base/files.h"
 #include "base/log.h"
 #include "base/metrics.h"
@@ -20,12 +21,6 @@ namespace km {
 namespace {
 
 constexpr auto kStopGrace = std::chrono::seconds(10);
-
-std::string firstServiceIp(std::string_view cidr) {
-  std::string base(cidr.substr(0, cidr.find('/')));
-  size_t dot = base.rfind('.');
-  return dot == std::string::npos ? base : fmt::format("{}.{}", base.substr(0, dot), std::atoi(base.c_str() + dot + 1) + 1);
-}
 
 // The first address of this machine that others can reach, or "": what is advertised where the bind address says nothing.
 std::string hostAddress() {
@@ -122,7 +117,7 @@ Status ControlPlane::open() {
   p.server = serverUrl();
   p.nodeName = options_.nodeName;
   p.nodeIps = options_.nodeIps;
-  p.serviceIp = firstServiceIp(options_.serviceClusterIpRange);
+  p.serviceIp = apiserver::firstServiceAddress(options_.serviceClusterIpRange);
   p.apiserverNames = {options_.bindAddress};
   if (!options_.extraBindAddress.empty()) p.apiserverNames.push_back(options_.extraBindAddress);
   if (!options_.advertiseAddress.empty()) p.apiserverNames.push_back(options_.advertiseAddress);
