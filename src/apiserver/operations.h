@@ -56,6 +56,9 @@ class Operations {
   // The predicate of the call's selectors; errors are 400s as upstream words them.
   Result<cache::Selection> selection(const Call& call) const;
 
+  // Admission, mutating and validating, of the object that a subresource creates (a Binding, an Eviction).
+  Status admitSubresource(Call& call, api::Object& o) const;
+
   Resources& resources() { return resources_; }
   Clock& clock() { return clock_; }
 

@@ -76,17 +76,20 @@ void ResourceHandlers::handle(HttpCallPtr http) {
   if (wrongScope && !(served->resource->verbs.size() == 1 && !served->resource->namespaced)) return missing();
 
   std::string key = fmt::format("{}/{}", info.group, info.resource);
+  bool ownKind = false;
   if (!info.subresource.empty()) {
     if (served->subresource(info.subresource) == nullptr) return missing();
     key += "/" + info.subresource;
     // status is a write of the same kind through the generic path.
     if (auto it = special_.find(key); it != special_.end()) return it->second(http, call);
-    if (info.subresource != "status") return missing();
+    // Others that are views of the kind itself (ephemeralcontainers, approval) are, too; the strategy knows them by name.
+    ownKind = served->subresource(info.subresource)->kind == served->resource->kind;
+    if (!ownKind) return missing();
   } else if (auto it = special_.find(key); it != special_.end()) {
     return it->second(http, call);
   }
   if (served->registry == nullptr) return missing();
-  bool supported = served->supports(info.verb) || (info.subresource == "status" && (info.verb == "get" || info.verb == "update" || info.verb == "patch"));
+  bool supported = ownKind ? info.verb == "get" || info.verb == "update" || info.verb == "patch" : served->supports(info.verb);
   if (!supported) {
     return http->fail(Status(405, "MethodNotAllowed", "the server does not allow this method on the requested resource"));
   }
@@ -139,6 +142,9 @@ void ResourceHandlers::subresource(HttpCallPtr http, CallPtr call, const Subreso
   if (!o.ok()) return http->fail(o.status());
   auto& meta = (*o)->meta();
   if (meta.namespace_.empty()) meta.namespace_ = call->ns;
+  if (meta.namespace_ != call->ns) {
+    return http->fail(errors::badRequest("the namespace of the provided object does not match the namespace sent on the request"));
+  }
   if (create) return ops.create(call, std::move(*o), answer(201));
   ops.update(call, std::move(*o), answer(200));
 }

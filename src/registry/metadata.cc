@@ -154,6 +154,9 @@ void validateMetaUpdate(const api::meta_v1::ObjectMeta& meta, const api::meta_v1
             meta.deletionTimestamp ? BadValue(meta.deletionTimestamp->str()) : BadValue::raw("null"));
   immutable("deletionGracePeriodSeconds", meta.deletionGracePeriodSeconds == old.deletionGracePeriodSeconds,
             meta.deletionGracePeriodSeconds ? BadValue(*meta.deletionGracePeriodSeconds) : BadValue::raw("null"));
+  validateLabels(meta.labels, path.child("labels"), errors);
+  validateAnnotations(meta.annotations, path.child("annotations"), errors);
+  validateOwners(meta.ownerReferences, path.child("ownerReferences"), errors);
 }
 
 }  // namespace km::registry

@@ -192,6 +192,13 @@ Status Registry::prepareUpdate(const Context& c, api::Object& o, const api::Obje
   api::Path path("metadata");
   validateMeta(meta, r.namespaced, [](auto name, bool) { return api::isValidPathSegmentName(name); }, path, bad);
   validateMetaUpdate(meta, oldMeta, path, bad);
+  for (char check : strategy_.repeatedMetaChecks(c.subresource)) {
+    if (check == 'U') {
+      validateMetaUpdate(meta, oldMeta, path, bad);
+    } else {
+      validateMeta(meta, r.namespaced, [this](auto name, bool prefix) { return strategy_.validateName(name, prefix); }, path, bad);
+    }
+  }
   if (c.subresource == "status") {
     strategy_.validateStatusUpdate(c, o, old, bad);
   } else {
@@ -259,7 +266,8 @@ void Registry::attemptUpdate(std::shared_ptr<UpdateCall> call, api::ObjectPtr ex
   }
   // The last finalizer of a marked object went: so does the object.
   bool emptied = oldMeta.deletionTimestamp && meta.finalizers.empty() && oldMeta.deletionGracePeriodSeconds.value_or(0) == 0;
-  bool same = codec::equal(o->data(), existing->data(), o->type());
+  // What is stored decides: a quantity may be written otherwise and mean the same.
+  bool same = codec::equal(o->data(), existing->data(), o->type()) && *encode(*o) == *encode(*existing->clone());
   if (c.dryRun || (same && !emptied)) {
     // Nothing changed: nothing is written.
     return call->done(UpdateResult{c.dryRun ? api::ObjectPtr(std::move(o)) : existing, false});

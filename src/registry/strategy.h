@@ -58,6 +58,10 @@ class Strategy {
   // Normalizes after validation.
   virtual void canonicalize(api::Object& o) const {}
 
+  // The checks of the metadata that upstream's rules of this kind repeat on an update, besides the common ones: 'C' as of a new
+  // object, 'U' against the old one, in this order. Their errors are told once more.
+  virtual std::string_view repeatedMetaChecks(std::string_view subresource) const;
+
   // What is wrong with a name; `prefix`: it is a generateName.
   virtual api::Messages validateName(std::string_view name, bool prefix) const;
 
@@ -88,6 +92,7 @@ class Strategy {
   void describe(const api::Resource& r);
 
  private:
+  std::string_view metaChecks_ = "U";
   bool hasStatus_ = false;
   bool hasGeneration_ = false;
 };
