@@ -106,6 +106,7 @@ std::string_view Strategy::repeatedMetaChecks(std::string_view subresource) cons
 }
 
 void Strategy::describe(const api::Resource& r) {
+  traits_ = traitsOf(r);
   auto it = std::lower_bound(std::begin(kMetaChecks), std::end(kMetaChecks), r.name,
                              [](const MetaChecks& m, std::string_view name) { return m.resource < name; });
   if (it != std::end(kMetaChecks) && it->resource == r.name) metaChecks_ = it->checks;
