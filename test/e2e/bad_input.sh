@@ -57,7 +57,7 @@ kubectl config view --raw -o 'jsonpath={.users[0].user.client-key-data}' | base6
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /O=system:masters/CN=admin -keyout "$DATA/bad.key" -out "$DATA/bad.crt" 2>/dev/null
 [ "$(curl -sk --cert "$DATA/bad.crt" --key "$DATA/bad.key" -o /dev/null -w '%{http_code}' "$URL/api/v1/nodes")" != 200 ] || fail "a foreign certificate was let in"
 [ "$(curl -sk -H 'Authorization: Bearer nonsense' -o /dev/null -w '%{http_code}' "$URL/api/v1/nodes")" = 401 ] || fail "a made-up token was not refused"
-refused "certificate" curl -s "$URL/api"
+refused "certificate" curl -sS "$URL/api"
 
 # Requests.
 answered 400 'BadRequest' -X POST -H 'Content-Type: application/json' --data '{"metadata":' "$URL/api/v1/namespaces/default/configmaps"
@@ -69,7 +69,7 @@ answered 413 'RequestEntityTooLarge' -X POST -H 'Content-Type: application/json'
 python3 -c "print('{\"metadata\":{\"name\":\"deep\"},\"data\":' + '[' * 20000 + ']' * 20000 + '}')" >"$DATA/deep.json"
 answered 400 '' -X POST -H 'Content-Type: application/json' --data-binary "@$DATA/deep.json" "$URL/api/v1/namespaces/default/configmaps"
 answered 404 '404 page not found' "$URL/no/such/path"
-refused "error validating" kubectl create -f - <<<'{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"x"},"dat":{}}'
+refused 'strict decoding error: unknown field "dat"' kubectl create -f - <<<'{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"x"},"dat":{}}'
 
 # A store that is damaged is refused, and restored from a backup.
 kubectl create configmap kept --from-literal=key=value
