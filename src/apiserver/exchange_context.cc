@@ -25,6 +25,10 @@ http::Headers HttpCall::headers(std::string_view contentType) const {
   h.add("audit-id", auditId);
   h.add("cache-control", "no-cache, private");
   if (!contentType.empty()) h.add("content-type", contentType);
+  if (!flowSchemaUid.empty()) {
+    h.add("x-kubernetes-pf-flowschema-uid", flowSchemaUid);
+    h.add("x-kubernetes-pf-prioritylevel-uid", priorityLevelUid);
+  }
   // As upstream: no text twice, and a bound on all of them.
   size_t total = 0;
   std::vector<std::string_view> seen;
@@ -58,8 +62,7 @@ void HttpCall::answerJson(int code, std::string json) {
 }
 
 void HttpCall::fail(const Status& s) {
-  OutputFormat f = format;
-  f.transform = OutputFormat::Transform::kNone;
+  const OutputFormat& f = errorFormat;
   http::Headers h = headers(f.contentType());
   if (const StatusDetails* d = s.details(); d != nullptr && d->retryAfterSeconds > 0) {
     h.add("retry-after", std::to_string(d->retryAfterSeconds));

@@ -19,7 +19,9 @@ struct HttpCall {
   RequestInfo info;
   Query query;
   authn::UserInfo user;
-  OutputFormat format;   // of errors until a handler has negotiated
+  OutputFormat format;       // what a handler has negotiated
+  OutputFormat errorFormat;  // of errors: no error has another form than a Status
+  std::string flowSchemaUid, priorityLevelUid;  // of the flow that the request belongs to
   std::string auditId;
   std::vector<std::string> warnings;
   Duration started{};

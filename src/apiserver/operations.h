@@ -10,6 +10,7 @@
 #include "admission/plugin.h"
 #include "apiserver/call.h"
 #include "async/loop.h"
+#include "authz/authorizer.h"
 #include "cache/watcher.h"
 #include "registry/registry.h"
 
@@ -56,6 +57,9 @@ class Operations {
   // The predicate of the call's selectors; errors are 400s as upstream words them.
   Result<cache::Selection> selection(const Call& call) const;
 
+  // Asked whether a replace or an apply may create. Once, before the first call; must outlive this.
+  void setAuthorizer(const authz::Authorizer* authorizer) { authorizer_ = authorizer; }
+
   Resources& resources() { return resources_; }
   Clock& clock() { return clock_; }
 
@@ -63,6 +67,7 @@ class Operations {
   registry::Context context(const Call& call) const;
   Status admitMutating(Call& call, admission::Operation op, api::Object* o, const api::Object* old) const;
   registry::Admit validating(CallPtr call) const;
+  Status mayCreate(const Call& call) const;
   Status checkBody(const Call& call, api::Object& o) const;
   registry::MakeObject updateMaker(CallPtr call, api::MutableObject o);
   registry::MakeObject patchMaker(CallPtr call, PatchKind kind, std::string body);
@@ -80,6 +85,7 @@ class Operations {
   Clock& clock_;
   async::Loop& timers_;
   std::function<void(std::function<void()>)> offload_;
+  const authz::Authorizer* authorizer_ = nullptr;
 };
 
 }  // namespace km::apiserver

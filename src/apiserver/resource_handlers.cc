@@ -5,6 +5,7 @@
 #include "api/field_error.h"
 #include "api/types/meta_v1.h"
 #include "apiserver/decode.h"
+#include "apiserver/routing.h"
 #include "apiserver/watch_stream.h"
 #include "object/patch.h"
 
@@ -18,9 +19,17 @@ Result<PatchKind> patchKind(std::string_view contentType) {
   if (type == "application/merge-patch+json") return PatchKind::kMerge;
   if (type == "application/strategic-merge-patch+json") return PatchKind::kStrategicMerge;
   if (type == "application/apply-patch+yaml") return PatchKind::kApply;
-  return errors::unsupportedMediaType(
-      "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, "
-      "application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml, application/apply-patch+cbor");
+  return Status(415, "UnsupportedMediaType", "415: Unsupported Media Type", StatusDetails());
+}
+
+// What upstream says of every request for a resource that goes.
+void warnOfDeprecation(HttpCall& http, const Served& served) {
+  const api::Resource& r = *served.resource;
+  if (r.group.empty() && r.name == "endpoints") {
+    http.warnings.emplace_back("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice");
+  } else if (r.group.empty() && r.name == "componentstatuses") {
+    http.warnings.emplace_back("v1 ComponentStatus is deprecated in v1.19+");
+  }
 }
 
 }  // namespace
@@ -33,9 +42,9 @@ void ResourceHandlers::handleSpecially(std::string_view group, std::string_view 
   special_[key] = std::move(handler);
 }
 
-bool ResourceHandlers::negotiateInto(const HttpCallPtr& http, bool transforms) {
+bool ResourceHandlers::negotiateInto(const HttpCallPtr& http, Forms forms) {
   const auto& headers = http->request().headers;
-  auto f = negotiate(headers.get("accept"), http->query.get("pretty"), http->query.has("pretty"), headers.get("user-agent"), transforms);
+  auto f = negotiate(headers.get("accept"), http->query.get("pretty"), http->query.has("pretty"), headers.get("user-agent"), forms);
   if (!f.ok()) {
     http->fail(f.status());
     return false;
@@ -50,55 +59,47 @@ View ResourceHandlers::view(const HttpCall& http, const Call& call) const {
   v.served = call.served;
   v.now = operations_.clock().now();
   std::string_view include = http.query.get("includeObject");
+  if (v.format.transform == OutputFormat::Transform::kTable && include != "None" && include != "Object" && include != "Metadata" && !include.empty()) {
+    v.invalid = errors::badRequest(fmt::format("Unable to convert to Table as requested: includeObject: Invalid value: {}: must be 'Metadata', "
+                                               "'Object', 'None', or empty",
+                                               api::goQuote(include)));
+  }
   v.include = include == "None" ? View::Include::kNone : include == "Object" ? View::Include::kObject : View::Include::kMetadata;
   return v;
 }
 
 void ResourceHandlers::handle(HttpCallPtr http) {
   const RequestInfo& info = http->info;
+  if (Status s = checkRoute(operations_.resources(), http->request(), info); !s.ok()) return http->fail(s);
   const Served* served = operations_.resources().find(info.group, info.version, info.resource);
-  auto missing = [&] { http->answerText(404, "404 page not found\n"); };
-  if (served == nullptr) return missing();
+  if (served == nullptr) return http->fail(routeNotFound());
   auto call = std::make_shared<Call>();
   call->user = http->user;
   call->served = served;
   call->verb = info.verb;
   call->ns = served->resource->namespaced ? info.ns : "";
   call->name = info.name;
-  if (info.verb == "list" || info.verb == "watch") {
-    if (info.parts.size() < 2) call->name.clear();  // the name came from a selector
-  }
+  if ((info.verb == "list" || info.verb == "watch") && info.parts.size() < 2) call->name.clear();  // the name came from a selector
   call->subresource = info.subresource;
   call->userAgent = http->request().headers.get("user-agent");
-  // /namespaces/x of a cluster-scoped resource, or a namespaced one without a namespace, is no path for writes.
-  bool wrongScope = served->resource->namespaced ? (info.ns.empty() && info.verb != "list" && info.verb != "watch")
-                                                 : (!info.ns.empty() && served->resource->kind != "Namespace");
-  if (wrongScope && !(served->resource->verbs.size() == 1 && !served->resource->namespaced)) return missing();
+  warnOfDeprecation(*http, *served);
 
   std::string key = fmt::format("{}/{}", info.group, info.resource);
-  if (!info.subresource.empty()) {
-    if (served->subresource(info.subresource) == nullptr) return missing();
-    key += "/" + info.subresource;
-    // status is a write of the same kind through the generic path.
-    if (auto it = special_.find(key); it != special_.end()) return it->second(http, call);
-    if (info.subresource != "status") return missing();
-  } else if (auto it = special_.find(key); it != special_.end()) {
-    return it->second(http, call);
-  }
-  if (served->registry == nullptr) return missing();
-  bool supported = served->supports(info.verb) || (info.subresource == "status" && (info.verb == "get" || info.verb == "update" || info.verb == "patch"));
-  if (!supported) {
-    return http->fail(Status(405, "MethodNotAllowed", "the server does not allow this method on the requested resource"));
-  }
+  if (!info.subresource.empty()) key += "/" + info.subresource;
+  // Subresources of the kind itself (status, ephemeralcontainers) are written as it is: the strategy knows them by name.
+  if (auto it = special_.find(key); it != special_.end()) return it->second(http, call);
+  const api::Subresource* sub = served->subresource(info.subresource);
+  bool ownKind = info.subresource.empty() || (sub != nullptr && sub->kind == served->resource->kind && sub->name != "log");
+  if (served->registry == nullptr || !ownKind) return http->fail(routeNotFound());
   if (info.verb == "get") return get(http, call);
   if (info.verb == "list") return list(http, call);
   if (info.verb == "watch") return watch(http, call);
-  if (info.verb == "create") return info.name.empty() ? create(http, call) : http->fail(Status(405, "MethodNotAllowed", "the server does not allow this method on the requested resource"));
+  if (info.verb == "create") return create(http, call);
   if (info.verb == "update") return update(http, call);
   if (info.verb == "patch") return patch(http, call);
   if (info.verb == "delete") return remove(http, call);
   if (info.verb == "deletecollection") return removeCollection(http, call);
-  missing();
+  http->fail(routeMethodNotAllowed());
 }
 
 void ResourceHandlers::answerObject(const HttpCallPtr& http, const CallPtr& call, int code, const Result<api::ObjectPtr>& r) {
@@ -120,8 +121,8 @@ Result<api::MutableObject> ResourceHandlers::body(const HttpCallPtr& http, Call&
 }
 
 void ResourceHandlers::subresource(HttpCallPtr http, CallPtr call, const SubresourceOps& ops) {
-  if (!negotiateInto(http, true)) return;
-  auto refuse = [&] { http->fail(Status(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")); };
+  if (!negotiateInto(http)) return;
+  auto refuse = [&] { http->fail(routeMethodNotAllowed()); };
   auto answer = [this, http, call](int code) {
     return [this, http, call, code](Result<api::ObjectPtr> r) {
       http->onLoop([this, http, call, code, r = std::move(r)] { answerObject(http, call, code, r); });
@@ -168,7 +169,7 @@ void ResourceHandlers::patchSubresource(HttpCallPtr http, CallPtr call, const Su
 }
 
 void ResourceHandlers::get(HttpCallPtr http, CallPtr call) {
-  if (!negotiateInto(http, true)) return;
+  if (!negotiateInto(http)) return;
   if (Status s = readListOptions(http->query, *call); !s.ok()) return http->fail(s);
   operations_.get(call, [this, http, call](Result<api::ObjectPtr> r) {
     http->onLoop([this, http, call, r = std::move(r)] { answerObject(http, call, 200, r); });
@@ -176,7 +177,7 @@ void ResourceHandlers::get(HttpCallPtr http, CallPtr call) {
 }
 
 void ResourceHandlers::list(HttpCallPtr http, CallPtr call) {
-  if (!negotiateInto(http, true)) return;
+  if (!negotiateInto(http)) return;
   if (Status s = readListOptions(http->query, *call); !s.ok()) return http->fail(s);
   operations_.list(call, [this, http, call](Result<ListResult> r) {
     http->onLoop([this, http, call, r = std::move(r)]() mutable {
@@ -197,16 +198,19 @@ void ResourceHandlers::list(HttpCallPtr http, CallPtr call) {
 }
 
 void ResourceHandlers::watch(HttpCallPtr http, CallPtr call) {
-  if (!negotiateInto(http, true)) return;
+  if (!negotiateInto(http)) return;
+  View v = view(*http, *call);
+  if (!v.invalid.ok()) return http->fail(v.invalid);
   if (http->format.encoding == Encoding::kYaml) {
-    return http->fail(errors::notAcceptable("only the following media types are accepted: application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch"));
+    return http->fail(errors::notAcceptable(
+        "only the following media types are accepted: application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch"));
   }
   if (Status s = readListOptions(http->query, *call); !s.ok()) return http->fail(s);
-  startWatchStream(operations_, http, call, view(*http, *call));
+  startWatchStream(operations_, http, call, std::move(v));
 }
 
 void ResourceHandlers::create(HttpCallPtr http, CallPtr call) {
-  if (!negotiateInto(http, true)) return;
+  if (!negotiateInto(http)) return;
   if (Status s = readWriteOptions(http->query, "CreateOptions", *call); !s.ok()) return http->fail(s);
   auto o = body(http, *call, *call->served->resource->type);
   if (!o.ok()) return http->fail(o.status());
@@ -217,7 +221,7 @@ void ResourceHandlers::create(HttpCallPtr http, CallPtr call) {
 }
 
 void ResourceHandlers::update(HttpCallPtr http, CallPtr call) {
-  if (!negotiateInto(http, true)) return;
+  if (!negotiateInto(http)) return;
   if (Status s = readWriteOptions(http->query, "UpdateOptions", *call); !s.ok()) return http->fail(s);
   auto o = body(http, *call, *call->served->resource->type);
   if (!o.ok()) return http->fail(o.status());
@@ -231,17 +235,10 @@ void ResourceHandlers::update(HttpCallPtr http, CallPtr call) {
 }
 
 void ResourceHandlers::patch(HttpCallPtr http, CallPtr call) {
-  if (!negotiateInto(http, true)) return;
+  if (!negotiateInto(http)) return;
   auto kind = patchKind(http->request().headers.get("content-type"));
   if (!kind.ok()) return http->fail(kind.status());
-  if (Status s = readWriteOptions(http->query, "PatchOptions", *call); !s.ok()) return http->fail(s);
-  api::FieldErrors bad;
-  if (*kind == PatchKind::kApply) {
-    if (call->fieldManager.empty()) bad.required(api::Path("fieldManager"), "is required for apply patch");
-  } else if (call->force) {
-    bad.forbidden(api::Path("force"), "may not be specified for non-apply patch");
-  }
-  if (Status s = bad.toStatus("meta.k8s.io", "PatchOptions", ""); !s.ok()) return http->fail(s);
+  if (Status s = readWriteOptions(http->query, "PatchOptions", *call, *kind == PatchKind::kApply); !s.ok()) return http->fail(s);
   operations_.patch(call, *kind, http->request().body, [this, http, call](Result<registry::UpdateResult> r) {
     http->onLoop([this, http, call, r = std::move(r)] {
       if (!r.ok()) return answerObject(http, call, 200, r.status());
@@ -251,7 +248,7 @@ void ResourceHandlers::patch(HttpCallPtr http, CallPtr call) {
 }
 
 void ResourceHandlers::remove(HttpCallPtr http, CallPtr call) {
-  if (!negotiateInto(http, true)) return;
+  if (!negotiateInto(http)) return;
   auto encoding = bodyEncoding(http->request().headers.get("content-type"));
   if (!http->request().body.empty() && !encoding.ok()) return http->fail(encoding.status());
   auto options = readDeleteOptions(http->request().body, encoding.ok() ? *encoding : Encoding::kJson, http->query, *call);
@@ -270,7 +267,7 @@ void ResourceHandlers::remove(HttpCallPtr http, CallPtr call) {
 }
 
 void ResourceHandlers::removeCollection(HttpCallPtr http, CallPtr call) {
-  if (!negotiateInto(http, true)) return;
+  if (!negotiateInto(http)) return;
   if (Status s = readListOptions(http->query, *call); !s.ok()) return http->fail(s);
   auto encoding = bodyEncoding(http->request().headers.get("content-type"));
   if (!http->request().body.empty() && !encoding.ok()) return http->fail(encoding.status());

@@ -45,7 +45,7 @@ class ResourceHandlers {
   void removeCollection(HttpCallPtr http, CallPtr call);
   View view(const HttpCall& http, const Call& call) const;
   // The format of the answer; answers itself and gives false if there is none.
-  bool negotiateInto(const HttpCallPtr& http, bool transforms);
+  bool negotiateInto(const HttpCallPtr& http, Forms forms = Forms::kTables);
 
   Operations& operations_;
   std::map<std::string, Special, std::less<>> special_;

@@ -13,6 +13,8 @@
 #include "apiserver/node_authorizer.h"
 #include "apiserver/node_proxy.h"
 #include "apiserver/special_subresources.h"
+#include "apiserver/routing.h"
+#include "base/duration.h"
 #include "base/log.h"
 #include "base/rand.h"
 
@@ -72,6 +74,7 @@ ApiServer::ApiServer(ServerOptions options, store::Store& store, async::LoopGrou
     return authz::RbacObjects{all("roles"), all("rolebindings"), all("clusterroles"), all("clusterrolebindings")};
   });
   authorizer_ = std::make_unique<SystemAuthorizer>(resources_, *rbac_);
+  operations_->setAuthorizer(authorizer_.get());
 }
 
 ApiServer::~ApiServer() { http_.reset(); }
@@ -197,8 +200,27 @@ void ApiServer::tooLarge(std::shared_ptr<http::Exchange> exchange) {
   auto http = std::make_shared<HttpCall>();
   http->exchange = std::move(exchange);
   http->auditId = randomUuid();
-  http->fail(errors::requestEntityTooLarge("limit is 3145728"));
+  http->fail(Status(413, "RequestEntityTooLarge", "Request entity too large: limit is 3145728"));
 }
+
+namespace {
+
+// Requests that may take as long as they like.
+bool isLongRunning(const RequestInfo& i) {
+  if (!i.isResource) return false;
+  if (i.verb == "watch" || i.verb == "proxy") return true;
+  return i.subresource == "attach" || i.subresource == "exec" || i.subresource == "proxy" || i.subresource == "log" || i.subresource == "portforward";
+}
+
+Status checkTimeout(const HttpCall& http) {
+  std::string_view text = http.query.get("timeout");
+  if (text.empty() || isLongRunning(http.info)) return {};
+  auto timeout = parseDuration(text);
+  if (timeout.ok()) return {};
+  return errors::badRequest(fmt::format("invalid timeout specified in the request URL - {}", timeout.status().message()));
+}
+
+}  // namespace
 
 void ApiServer::handle(std::shared_ptr<http::Exchange> exchange) {
   auto http = std::make_shared<HttpCall>();
@@ -209,10 +231,10 @@ void ApiServer::handle(std::shared_ptr<http::Exchange> exchange) {
   http->auditId = given.empty() ? randomUuid() : std::string(given.substr(0, 64));
   http->query = Query(request.query);
   http->info = readRequestInfo(request.method, request.path, http->query);
-  // Errors before a handler negotiates are JSON unless the client only takes something else.
-  if (auto f = negotiate(request.headers.get("accept"), http->query.get("pretty"), http->query.has("pretty"), request.headers.get("user-agent"), false); f.ok()) {
-    http->format = *f;
-  }
+  // Errors are JSON unless the client only takes something else.
+  auto f = negotiate(request.headers.get("accept"), http->query.get("pretty"), http->query.has("pretty"), request.headers.get("user-agent"), Forms::kPlain);
+  if (f.ok()) http->format = http->errorFormat = *f;
+  if (Status s = checkTimeout(*http); !s.ok()) return http->fail(s);
   auto user = authenticator_.authenticate(request);
   if (!user.ok()) return http->fail(user.status());
   http->user = std::move(*user);
@@ -244,10 +266,11 @@ bool ApiServer::authorize(const HttpCallPtr& http) {
 
 void ApiServer::route(const HttpCallPtr& http) {
   if (!http->info.isResource) return routeNonResource(http);
-  if (!resources_.hasGroupVersion(http->info.group, http->info.version) || (http->info.prefix == "api") != http->info.group.empty()) {
-    return http->answerText(404, "404 page not found\n");
-  }
-  handlers_->handle(http);
+  const RequestInfo& i = http->info;
+  if (resources_.hasGroupVersion(i.group, i.version) && (i.prefix == "api") == i.group.empty()) return handlers_->handle(http);
+  // Below an address that is served an unknown one is told in a Status.
+  bool served = i.prefix == "api" || resources_.hasGroup(i.group);
+  served ? http->fail(routeNotFound()) : http->answerText(404, "404 page not found\n");
 }
 
 }  // namespace km::apiserver

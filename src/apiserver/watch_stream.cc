@@ -34,8 +34,8 @@ class WatchStream : public std::enable_shared_from_this<WatchStream> {
  private:
   void opened(Result<WatchResult> r) {
     if (!r.ok()) {
-      // An expired version is told inside the stream, as upstream does.
-      if (r.status().is("Expired")) {
+      // A version that is gone, or that did not come, is told inside the stream, as upstream does.
+      if (r.status().is("Expired") || r.status().is("Timeout")) {
         start();
         write(renderErrorEvent(r.status(), view_));
         return close(true);

@@ -99,9 +99,17 @@ class Registry {
   store::Bytes encode(api::Object& o) const;
   Status prepareCreate(const Context& c, api::Object& o) const;
   Status prepareUpdate(const Context& c, api::Object& o, const api::Object& old) const;
+  void checkMetaUpdate(const Context& c, const api::Object& o, const api::Object& old, api::FieldErrors& bad) const;
   Status checkPreconditions(const DeleteOptions& options, const api::Object& o) const;
-  void commitCreate(const Context& c, api::MutableObject o, std::shared_ptr<Taken> taken, ObjectCallback done, int attempts);
+  Status wrongUid(const Context& c, std::string_view name, std::string_view stored) const;
+  struct CreateCall;
+  void commitCreate(std::shared_ptr<CreateCall> call);
+  Status createConflict(const CreateCall& call, const std::optional<store::KeyValue>& kv) const;
+  void createAbsent(std::shared_ptr<UpdateCall> call, api::MutableObject o);
+  void commitUpdate(std::shared_ptr<UpdateCall> call, api::MutableObject o, api::ObjectPtr existing, std::shared_ptr<Taken> taken);
   void commit(store::Txn txn, store::Store::Callback<store::TxnResult> done);
+  void mark(std::shared_ptr<DeleteCall> call, api::MutableObject o, const api::Object& existing, bool thenErase);
+  void hold(std::shared_ptr<DeleteCall> call, api::ObjectPtr existing);
   void erase(std::shared_ptr<DeleteCall> call, api::ObjectPtr last, bool ignoreNotFound);
 
   store::Store& store_;

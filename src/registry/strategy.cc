@@ -51,7 +51,65 @@ bool contentChanged(const api::Object& o, const api::Object& old) {
 
 }  // namespace
 
+namespace {
+
+struct MetaChecks {
+  std::string_view resource, checks;
+};
+
+// Kinds whose update rules check the metadata otherwise than only against the old object. Sorted.
+constexpr MetaChecks kMetaChecks[] = {
+    {"certificatesigningrequests", "CU"},
+    {"clusterrolebindings", "CU"},
+    {"clusterroles", "CU"},
+    {"clustertrustbundles", "CU"},
+    {"configmaps", "UC"},
+    {"controllerrevisions", "UC"},
+    {"csinodes", "C"},
+    {"daemonsets", "CU"},
+    {"deviceclasses", "CU"},
+    {"endpoints", "UC"},
+    {"endpointslices", "C"},
+    {"flowschemas", "C"},
+    {"ingressclasses", "UC"},
+    {"ingresses", "UC"},
+    {"limitranges", "C"},
+    {"mutatingadmissionpolicies", "C"},
+    {"mutatingadmissionpolicybindings", "C"},
+    {"mutatingwebhookconfigurations", "C"},
+    {"persistentvolumeclaims", "UC"},
+    {"persistentvolumes", "C"},
+    {"poddisruptionbudgets", ""},
+    {"pods", "UC"},
+    {"prioritylevelconfigurations", "C"},
+    {"replicasets", "CU"},
+    {"replicationcontrollers", "CU"},
+    {"resourceclaims", "CU"},
+    {"rolebindings", "CU"},
+    {"roles", "CU"},
+    {"secrets", "UC"},
+    {"serviceaccounts", "UC"},
+    {"statefulsets", "CU"},
+    {"storageversionmigrations", "CU"},
+    {"validatingadmissionpolicies", "C"},
+    {"validatingadmissionpolicybindings", "C"},
+    {"validatingwebhookconfigurations", "C"},
+    {"volumeattachments", "C"},
+    {"volumeattributesclasses", "UC"},
+};
+
+}  // namespace
+
+std::string_view Strategy::repeatedMetaChecks(std::string_view subresource) const {
+  // Statuses are compared with the old object, whatever the kind.
+  return subresource == "status" ? "U" : metaChecks_;
+}
+
 void Strategy::describe(const api::Resource& r) {
+  traits_ = traitsOf(r);
+  auto it = std::lower_bound(std::begin(kMetaChecks), std::end(kMetaChecks), r.name,
+                             [](const MetaChecks& m, std::string_view name) { return m.resource < name; });
+  if (it != std::end(kMetaChecks) && it->resource == r.name) metaChecks_ = it->checks;
   for (const api::Subresource& s : r.subresources) hasStatus_ = hasStatus_ || s.name == "status";
   hasGeneration_ = std::binary_search(std::begin(kGenerations), std::end(kGenerations), r.name);
 }
