@@ -98,6 +98,21 @@ Status Operations::admitMutating(Call& call, admission::Operation op, api::Objec
   return admission_.mutate(a);
 }
 
+Status Operations::admitSubresource(Call& call, api::Object& o) const {
+  admission::Attributes a;
+  a.operation = admission::Operation::kCreate;
+  a.resource = &call.served->registry->resource();
+  a.subresource = call.subresource;
+  a.ns = call.ns;
+  a.name = call.name;
+  a.object = &o;
+  a.user = &call.user;
+  a.dryRun = call.dryRun;
+  a.warnings = &call.warnings;
+  KM_TRY(admission_.mutate(a));
+  return admission_.validate(a);
+}
+
 registry::Admit Operations::validating(CallPtr call) const {
   return [this, call](const api::Object& o, const api::Object* old) -> Status {
     // A replace or an apply that creates needs the right to.

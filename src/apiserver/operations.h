@@ -57,6 +57,9 @@ class Operations {
   // The predicate of the call's selectors; errors are 400s as upstream words them.
   Result<cache::Selection> selection(const Call& call) const;
 
+  // Admission, mutating and validating, of the object that a subresource creates (a Binding, an Eviction).
+  Status admitSubresource(Call& call, api::Object& o) const;
+
   // Asked whether a replace or an apply may create. Once, before the first call; must outlive this.
   void setAuthorizer(const authz::Authorizer* authorizer) { authorizer_ = authorizer; }
 

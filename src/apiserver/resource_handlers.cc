@@ -140,6 +140,9 @@ void ResourceHandlers::subresource(HttpCallPtr http, CallPtr call, const Subreso
   if (!o.ok()) return http->fail(o.status());
   auto& meta = (*o)->meta();
   if (meta.namespace_.empty()) meta.namespace_ = call->ns;
+  if (meta.namespace_ != call->ns) {
+    return http->fail(errors::badRequest("the namespace of the provided object does not match the namespace sent on the request"));
+  }
   if (create) return ops.create(call, std::move(*o), answer(201));
   ops.update(call, std::move(*o), answer(200));
 }
