@@ -14,6 +14,7 @@ struct Row {
 // In the order in which they run (recorded/admission.tsv).
 constexpr Row kRows[] = {
     {"NamespaceLifecycle", makeNamespaceLifecycle, true},
+    {"LimitRanger", makeLimitRanger, true},
     {"ServiceAccount", makeServiceAccount, true},
     {"NodeRestriction", makeNodeRestriction, false},
     {"TaintNodesByCondition", makeTaintNodesByCondition, true},
@@ -24,6 +25,9 @@ constexpr Row kRows[] = {
     {"StorageObjectInUseProtection", makeStorageObjectInUseProtection, true},
     {"PersistentVolumeClaimResize", makePersistentVolumeClaimResize, true},
     {"RuntimeClass", makeRuntimeClass, true},
+    {"CertificateApproval", makeCertificateApproval, true},
+    {"CertificateSigning", makeCertificateSigning, true},
+    {"CertificateSubjectRestriction", makeCertificateSubjectRestriction, true},
     {"DefaultIngressClass", makeDefaultIngressClass, true},
     {"PodTopologyLabels", makePodTopologyLabels, true},
 };

@@ -13,6 +13,46 @@ using api::core_v1::Pod;
 constexpr char kMountPath[] = "/var/run/secrets/kubernetes.io/serviceaccount";
 constexpr int64_t kTokenSeconds = 3607;  // an hour, and what tells these tokens from others
 
+template <typename C>
+bool containerUsesSecrets(const C& c) {
+  for (const auto& e : c.envFrom) {
+    if (e.secretRef) return true;
+  }
+  for (const auto& e : c.env) {
+    if (e.valueFrom && e.valueFrom->secretKeyRef) return true;
+  }
+  return false;
+}
+
+bool volumeUsesSecrets(const api::core_v1::Volume& v) {
+  if (v.projected) {
+    for (const auto& source : v.projected->sources) {
+      if (source.secret) return true;
+    }
+  }
+  return v.secret || (v.azureFile && !v.azureFile->secretName.empty()) || (v.cephfs && v.cephfs->secretRef) ||
+         (v.cinder && v.cinder->secretRef) || (v.flexVolume && v.flexVolume->secretRef) || (v.rbd && v.rbd->secretRef) ||
+         (v.scaleIO && v.scaleIO->secretRef) || (v.iscsi && v.iscsi->secretRef) || (v.storageos && v.storageos->secretRef) ||
+         (v.csi && v.csi->nodePublishSecretRef);
+}
+
+bool usesSecrets(const api::core_v1::PodSpec& s) {
+  if (!s.imagePullSecrets.empty()) return true;
+  for (const auto& c : s.containers) {
+    if (containerUsesSecrets(c)) return true;
+  }
+  for (const auto& c : s.initContainers) {
+    if (containerUsesSecrets(c)) return true;
+  }
+  for (const auto& c : s.ephemeralContainers) {
+    if (containerUsesSecrets(c)) return true;
+  }
+  for (const auto& v : s.volumes) {
+    if (volumeUsesSecrets(v)) return true;
+  }
+  return false;
+}
+
 class ServiceAccount : public Plugin {
  public:
   explicit ServiceAccount(const PluginContext& c) : context_(c) {}
@@ -43,6 +83,15 @@ class ServiceAccount : public Plugin {
     if (!pod.metadata.annotations.contains("kubernetes.io/config.mirror")) return {};
     if (!pod.spec.serviceAccountName.empty()) {
       return errors::forbidden({"", "pods"}, a.name, "a mirror pod may not reference service accounts");
+    }
+    if (usesSecrets(pod.spec)) return errors::forbidden({"", "pods"}, a.name, "a mirror pod may not reference secrets");
+    for (const auto& v : pod.spec.volumes) {
+      if (!v.projected) continue;
+      for (const auto& source : v.projected->sources) {
+        if (source.serviceAccountToken) {
+          return errors::forbidden({"", "pods"}, a.name, "a mirror pod may not use ServiceAccountToken volume projections");
+        }
+      }
     }
     return {};
   }

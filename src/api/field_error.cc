@@ -66,7 +66,7 @@ void FieldErrors::required(const Path& p, std::string_view detail) {
   put("FieldValueRequired", p, withDetail("Required value", detail));
 }
 void FieldErrors::invalid(const Path& p, const BadValue& value, std::string_view detail) {
-  put("FieldValueInvalid", p, withDetail("Invalid value: " + value.text, detail));
+  put("FieldValueInvalid", p, withDetail(value.text.empty() ? "Invalid value" : "Invalid value: " + value.text, detail));
 }
 void FieldErrors::notSupported(const Path& p, const BadValue& value,
                                const std::vector<std::string_view>& supported) {

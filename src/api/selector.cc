@@ -326,6 +326,8 @@ Result<FieldSelector> FieldSelector::parse(std::string_view text) {
       parts.back() += text[i];
     }
   }
+  // Upstream reads them sorted, so that is the order of errors.
+  std::sort(parts.begin(), parts.end());
   for (const std::string& part : parts) {
     if (part.empty()) continue;
     size_t at = part.find_first_of("=!");

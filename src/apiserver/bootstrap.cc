@@ -7,6 +7,8 @@
 
 #include "api/types/core_v1.h"
 #include "api/types/discovery_v1.h"
+#include "api/types/meta_v1.h"
+#include "api/types/networking_v1.h"
 #include "api/types/rbac_v1.h"
 #include "apiserver/bootstrap_policy.h"
 #include "apiserver/policy_files.h"
@@ -37,8 +39,9 @@ class Writer {
     });
   }
 
-  void update(api::MutableObject o) {
+  void update(api::MutableObject o, std::string_view subresource = "") {
     CallPtr call = callFor(*o, "update");
+    call->subresource = subresource;
     call->name = o->name();
     start();
     operations_.update(call, std::move(o), [this](Result<registry::UpdateResult> r) { finish(r.ok() ? Status() : r.status()); });
@@ -187,6 +190,27 @@ void ensureKubernetesService(Operations& operations, Writer& w, const BootstrapO
   place(api::Object::of(std::move(slice)), "discovery.k8s.io", "endpointslices", "endpoints");
 }
 
+// The ranges of services' addresses, which hold from now on.
+Status ensureServiceCidr(Operations& operations, const BootstrapOptions& options) {
+  api::networking_v1::ServiceCIDR cidr;
+  cidr.metadata.name = "kubernetes";
+  for (const registry::Cidr& range : options.serviceRanges) cidr.spec.cidrs.push_back(range.str());
+  if (cidr.spec.cidrs.empty()) return {};
+  api::ObjectPtr existing = operations.resources().registry("networking.k8s.io", "servicecidrs")->cache().get("", "kubernetes");
+  if (existing && !existing->as<api::networking_v1::ServiceCIDR>().status.conditions.empty()) return {};
+  Writer create(operations);
+  create.ensure(api::Object::of(api::networking_v1::ServiceCIDR(cidr)));
+  KM_TRY(create.wait());
+  auto& ready = cidr.status.conditions.add();
+  ready.type = "Ready";
+  ready.status = "True";
+  ready.lastTransitionTime = codec::Time(operations.clock().now());
+  ready.message = "Kubernetes default Service CIDR is ready";
+  Writer status(operations);
+  status.update(api::Object::of(std::move(cidr)), "status");
+  return status.wait();
+}
+
 }  // namespace
 
 std::string firstServiceAddress(std::string_view cidr) {
@@ -209,7 +233,8 @@ Status bootstrap(Operations& operations, const BootstrapOptions& options) {
     lines.remove_prefix(end == std::string_view::npos ? lines.size() : end + 1);
   }
   ensureKubernetesService(operations, rest, options);
-  return rest.wait();
+  KM_TRY(rest.wait());
+  return ensureServiceCidr(operations, options);
 }
 
 }  // namespace km::apiserver

@@ -3,9 +3,11 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "apiserver/operations.h"
 #include "base/result.h"
+#include "registry/ip.h"
 
 namespace km::apiserver {
 
@@ -13,6 +15,7 @@ struct BootstrapOptions {
   std::string advertiseAddress;  // of the endpoints of the Service "kubernetes"; empty: they are left alone
   int securePort = 6443;
   std::string serviceIp;         // the first address of the service range
+  std::vector<registry::Cidr> serviceRanges;
 };
 
 // The first address of a service range ("10.96.0.1" of "10.96.0.0/16"): that of the Service "kubernetes".

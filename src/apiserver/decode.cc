@@ -57,6 +57,19 @@ bool isCommonKind(std::string_view kind) {
   return std::find(std::begin(kKinds), std::end(kKinds), kind) != std::end(kKinds);
 }
 
+// Versions that upstream no longer serves and still reads.
+bool isOldVersion(std::string_view group, std::string_view version) {
+  constexpr std::pair<std::string_view, std::string_view> kOld[] = {
+      {"admissionregistration.k8s.io", "v1beta1"}, {"apiextensions.k8s.io", "v1beta1"},      {"apiregistration.k8s.io", "v1beta1"},
+      {"apps", "v1beta1"},                         {"apps", "v1beta2"},                      {"authentication.k8s.io", "v1beta1"},
+      {"authorization.k8s.io", "v1beta1"},         {"batch", "v1beta1"},                     {"certificates.k8s.io", "v1beta1"},
+      {"coordination.k8s.io", "v1beta1"},          {"discovery.k8s.io", "v1beta1"},          {"events.k8s.io", "v1beta1"},
+      {"networking.k8s.io", "v1beta1"},            {"node.k8s.io", "v1beta1"},               {"policy", "v1beta1"},
+      {"rbac.authorization.k8s.io", "v1beta1"},    {"scheduling.k8s.io", "v1beta1"},         {"storage.k8s.io", "v1beta1"},
+  };
+  return std::find(std::begin(kOld), std::end(kOld), std::pair(group, version)) != std::end(kOld);
+}
+
 // Whether the type named by the body can be taken for `type`.
 Status checkKind(std::string_view apiVersion, std::string_view kind, const codec::TypeInfo& type, std::string_view body) {
   if (apiVersion == type.apiVersion && kind == type.name) return {};
@@ -65,7 +78,7 @@ Status checkKind(std::string_view apiVersion, std::string_view kind, const codec
   auto [group, version] = api::splitApiVersion(apiVersion);
   std::string_view base = kind;
   if (base.ends_with("List")) base.remove_suffix(4);
-  bool known = api::findResourceByKind(group, version, base) != nullptr || (group.empty() && version == "v1" && isCommonKind(kind));
+  bool known = api::findResourceByKind(group, isOldVersion(group, version) ? "v1" : version, base) != nullptr || (group.empty() && version == "v1" && isCommonKind(kind));
   if (!known) {
     return cannotBeHandled(kind, version, type,
                            fmt::format("no kind {} is registered for version {} in scheme", api::goQuote(kind), api::goQuote(apiVersion)));

@@ -54,13 +54,14 @@ void bind(ApiServer& server, CallPtr call, api::MutableObject object, ObjectCall
       return errors::conflict({"", "pods"}, call->name,
                               fmt::format("Precondition failed: {0} in precondition: {1}, {0} in object meta: {2}", what, want, have));
     };
-    if (!given.uid.empty() && given.uid != pod.uid) return precondition("UID", "uid", given.uid, pod.uid);
     if (!given.resourceVersion.empty() && given.resourceVersion != pod.resourceVersion) {
       return precondition("ResourceVersion", "resourceVersion", given.resourceVersion, pod.resourceVersion);
     }
     return registry::bindPod(*existing, *object, now);
   };
-  podsOf(server)->registry->update(contextOf(server, *call), call->name, std::move(make), {}, false,
+  registry::Context context = contextOf(server, *call);
+  context.uid = meta.uid.str();
+  podsOf(server)->registry->update(context, call->name, std::move(make), {}, false,
                                    [done](Result<registry::UpdateResult> r) {
                                      if (!r.ok()) return done(r.status());
                                      done(successStatus(201));

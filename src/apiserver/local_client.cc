@@ -226,7 +226,7 @@ class LocalClient : public client::Client {
     }
     if ((*call)->served->registry == nullptr) return done(unknown(t));
     (*call)->name.clear();
-    if (!(*call)->served->converts()) (*call)->served->registry->strategy().setDefaults(*o);
+    (*call)->served->registry->strategy().setDefaults(*o);
     operations_.create(*call, std::move(o), served(*call, std::move(done)));
   }
 
@@ -241,7 +241,7 @@ class LocalClient : public client::Client {
       if (ops == nullptr || !ops->update) return done(unknown(t));
       return ops->update(*call, std::move(o), std::move(done));
     }
-    if (!(*call)->served->converts()) (*call)->served->registry->strategy().setDefaults(*o);
+    (*call)->served->registry->strategy().setDefaults(*o);
     operations_.update(*call, std::move(o), updated(*call, std::move(done)));
   }
 

@@ -267,7 +267,19 @@ void Operations::patch(CallPtr call, PatchKind kind, std::string body, registry:
   r.update(context(*call), call->name, patchMaker(call, kind, std::move(body)), validating(call), mayCreate, std::move(done));
 }
 
+namespace {
+// Their pods stay by default, other than anywhere else, which surprises.
+void warnOfJobs(Call& call, const registry::DeleteOptions& options) {
+  if (call.served->resource->group != "batch" || call.served->resource->name != "jobs") return;
+  if (!options.propagationPolicy.empty() || options.orphanDependents) return;
+  call.warnings.push_back(
+      "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set "
+      "propagationPolicy=Orphan to suppress this warning");
+}
+}  // namespace
+
 void Operations::remove(CallPtr call, registry::DeleteOptions options, registry::DeleteCallback done) {
+  warnOfJobs(*call, options);
   auto admit = [this, call](const api::Object& old) -> Status {
     KM_TRY(admitMutating(*call, admission::Operation::kDelete, nullptr, &old));
     admission::Attributes a;
@@ -285,6 +297,7 @@ void Operations::remove(CallPtr call, registry::DeleteOptions options, registry:
 }
 
 void Operations::removeCollection(CallPtr call, registry::DeleteOptions options, std::function<void(Result<ListResult>)> done) {
+  warnOfJobs(*call, options);
   list(call, [this, call, options, done = std::move(done)](Result<ListResult> listed) mutable {
     if (!listed.ok() || listed->items.empty()) return done(std::move(listed));
     // One after another would be slow, all at once unfair to others; the store commits them in batches anyway.

@@ -79,11 +79,21 @@ void appendListMeta(std::string& out, const ListResult& list) {
   out += '}';
 }
 
+// Upstream makes these views from its internal types, which hold two old annotations as fields of the spec.
+api::meta_v1::PartialObjectMetadata partial(const api::Object& o) {
+  api::meta_v1::PartialObjectMetadata p;
+  p.metadata = o.meta();
+  if (o.kind() == "DaemonSet") p.metadata.annotations.erase("deprecated.daemonset.template.generation");
+  if (o.kind() == "Deployment") p.metadata.annotations.erase("deprecated.deployment.rollback.to");
+  return p;
+}
+
 std::string partialJson(const api::Object& o, std::string_view version, bool typed) {
   std::string out;
   if (typed) out += fmt::format(R"({{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/{}",)", version);
   out += typed ? "\"metadata\":" : "{\"metadata\":";
-  codec::encodeJson(out, &o.meta(), api::meta_v1::ObjectMeta::kType);
+  auto p = partial(o);
+  codec::encodeJson(out, &p.metadata, api::meta_v1::ObjectMeta::kType);
   out += '}';
   return out;
 }
@@ -138,12 +148,6 @@ std::string tableJson(const std::vector<api::ObjectPtr>& rows, const std::string
 
 std::string revisionMeta(const api::Object& o) {
   return fmt::format("\"metadata\":{{\"resourceVersion\":\"{}\"}}", o.meta().resourceVersion);
-}
-
-api::meta_v1::PartialObjectMetadata partial(const api::Object& o) {
-  api::meta_v1::PartialObjectMetadata p;
-  p.metadata = o.meta();
-  return p;
 }
 
 void appendVarint(std::string& out, uint64_t v) {

@@ -139,9 +139,18 @@ void ResourceHandlers::subresource(HttpCallPtr http, CallPtr call, const Subreso
   auto o = body(http, *call, *ops.type);
   if (!o.ok()) return http->fail(o.status());
   auto& meta = (*o)->meta();
-  if (meta.namespace_.empty()) meta.namespace_ = call->ns;
-  if (meta.namespace_ != call->ns) {
+  std::string_view ns = call->served->resource->namespaced ? std::string_view(call->ns) : std::string_view();
+  if (meta.namespace_.empty()) meta.namespace_ = ns;
+  if (meta.namespace_ != ns) {
     return http->fail(errors::badRequest("the namespace of the provided object does not match the namespace sent on the request"));
+  }
+  if (!create && meta.name.empty()) {
+    return http->fail(errors::badRequest(
+        fmt::format("the name of the object ({} based on URL) was undeterminable: name must be provided", call->name)));
+  }
+  if (!create && meta.name != call->name) {
+    return http->fail(errors::badRequest(
+        fmt::format("the name of the object ({}) does not match the name on the URL ({})", meta.name, call->name)));
   }
   if (create) return ops.create(call, std::move(*o), answer(201));
   ops.update(call, std::move(*o), answer(200));
@@ -217,7 +226,7 @@ void ResourceHandlers::create(HttpCallPtr http, CallPtr call) {
   if (Status s = readWriteOptions(http->query, "CreateOptions", *call); !s.ok()) return http->fail(s);
   auto o = body(http, *call, *call->served->resource->type);
   if (!o.ok()) return http->fail(o.status());
-  if (!call->served->converts()) call->served->registry->strategy().setDefaults(**o);
+  call->served->registry->strategy().setDefaults(**o);
   if (Status s = operations_.checkDecoded(*call, **o); !s.ok()) return http->fail(s);
   operations_.create(call, std::move(*o), [this, http, call](Result<api::ObjectPtr> r) {
     http->onLoop([this, http, call, r = std::move(r)] { answerObject(http, call, 201, r); });
@@ -229,7 +238,7 @@ void ResourceHandlers::update(HttpCallPtr http, CallPtr call) {
   if (Status s = readWriteOptions(http->query, "UpdateOptions", *call); !s.ok()) return http->fail(s);
   auto o = body(http, *call, *call->served->resource->type);
   if (!o.ok()) return http->fail(o.status());
-  if (!call->served->converts()) call->served->registry->strategy().setDefaults(**o);
+  call->served->registry->strategy().setDefaults(**o);
   if (Status s = operations_.checkDecoded(*call, **o); !s.ok()) return http->fail(s);
   operations_.update(call, std::move(*o), [this, http, call](Result<registry::UpdateResult> r) {
     http->onLoop([this, http, call, r = std::move(r)] {

@@ -8,6 +8,7 @@
 #include "api/types/rbac_v1.h"
 #include "apiserver/server.h"
 #include "apiserver/special_subresources.h"
+#include "object/managed_fields.h"
 #include "pki/tokens.h"
 
 namespace km::apiserver {
@@ -37,13 +38,24 @@ Result<pki::ObjectRef> boundTo(ApiServer& server, const std::string& ns, const B
 Result<api::ObjectPtr> makeToken(ApiServer& server, const Call& call, api::MutableObject o) {
   auto& request = o->as<TokenRequest>();
   if (server.options().serviceAccountKeys.empty()) return errors::notFound({"", "serviceaccounts/token"}, call.name);
+  api::FieldErrors wrong;
+  if (!request.metadata.name.empty() && request.metadata.name != call.name) {
+    wrong.invalid(api::Path("metadata.name"), request.metadata.name.view(), "must match the service account name if specified");
+  }
+  KM_TRY(wrong.toStatus("authentication.k8s.io", "TokenRequest", call.name));
   api::ObjectPtr account = server.operations().resources().cache("", "serviceaccounts").get(call.ns, call.name);
   if (!account) return errors::notFound({"", "serviceaccounts"}, call.name);
   int64_t seconds = request.spec.expirationSeconds.value_or(kDefaultTokenSeconds);
   api::FieldErrors bad;
   if (seconds < kMinTokenSeconds) bad.invalid(api::Path("spec.expirationSeconds"), seconds, "may not specify a duration less than 10 minutes");
   if (seconds > kMaxTokenSeconds) bad.invalid(api::Path("spec.expirationSeconds"), seconds, "may not specify a duration larger than 2^32 seconds");
-  KM_TRY(bad.toStatus("authentication.k8s.io", "TokenRequest", call.name));
+  KM_TRY(bad.toStatus("authentication.k8s.io", "TokenRequest", request.metadata.name));
+  request.spec.expirationSeconds = seconds;
+  object::FieldWriter writer;
+  writer.manager = call.manager();
+  writer.subresource = "token";
+  writer.now = server.operations().clock().now();
+  object::updateManagedFields(nullptr, *o, writer);
   if (request.spec.audiences.empty()) {
     for (const std::string& a : server.options().apiAudiences) request.spec.audiences.push_back(a);
   }
@@ -79,12 +91,12 @@ Result<api::ObjectPtr> makeToken(ApiServer& server, const Call& call, api::Mutab
     }
   }
   KM_ASSIGN(std::string token, pki::signToken(server.options().serviceAccountKeys[0], claims));
-  request.spec.expirationSeconds = seconds;
   request.status.token = token;
   request.status.expirationTimestamp = codec::Time(now.seconds + seconds);
   request.metadata.name = call.name;
   request.metadata.namespace_ = call.ns;
-  request.metadata.creationTimestamp = codec::Time(now);
+  request.metadata.uid = account->meta().uid;
+  if (!call.dryRun) request.metadata.creationTimestamp = codec::Time(now);
   return api::ObjectPtr(std::move(o));
 }
 

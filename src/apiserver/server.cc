@@ -104,6 +104,18 @@ void ApiServer::setUpAdmission() {
   context.list = [this](std::string_view group, std::string_view resource, std::string_view ns) {
     return resources_.cache(group, resource).list(ns).objects;
   };
+  context.authorize = [this](const authn::UserInfo& user, std::string_view verb, std::string_view group, std::string_view resource,
+                             std::string_view name) {
+    authz::Attributes a;
+    a.user = &user;
+    a.isResource = true;
+    a.verb = verb;
+    a.group = group;
+    a.version = "*";
+    a.resource = resource;
+    a.name = name;
+    return authorizer_->authorize(a).decision == authz::Decision::kAllow;
+  };
   admission::addPlugins(admission_, context, options_.enableAdmissionPlugins, options_.disableAdmissionPlugins);
 }
 
@@ -121,15 +133,24 @@ Status ApiServer::setUpServices() {
   if (std::sscanf(options_.nodePortRange.c_str(), "%d-%d", &o.firstPort, &o.lastPort) != 2) {
     return errors::badRequest(fmt::format("--service-node-port-range: {} is not a port range", options_.nodePortRange));
   }
+  addresses_ = std::make_unique<ServiceAddresses>(*operations_);
+  o.isReserved = [this](const registry::Ip& ip) { return addresses_->isReserved(ip); };
   services_ = std::make_unique<registry::ServiceAllocator>(std::move(o));
   registry::Registry& r = *resources_.registry("", "services");
   services_->reset(*r.cache().list().objects);
   registry::Hooks hooks;
   hooks.begin = [this](api::Object& s, const api::Object* old) -> Result<std::function<void(bool)>> {
     KM_ASSIGN(auto change, old == nullptr ? services_->beginCreate(s) : services_->beginUpdate(s, *old));
-    return std::function<void(bool)>([this, change](bool stored) { stored ? services_->commit(change) : services_->revert(change); });
+    return std::function<void(bool)>([this, change](bool stored) {
+      stored ? services_->commit(change) : services_->revert(change);
+      for (const registry::Ip& ip : stored ? change.freedIps : change.ips) addresses_->freed(ip);
+    });
   };
-  hooks.deleted = [this](const api::Object& s) { services_->release(s); };
+  hooks.writing = [this](const api::Object& s, const api::Object* old) { addresses_->writing(s, old); };
+  hooks.deleted = [this](const api::Object& s) {
+    services_->release(s);
+    addresses_->deleted(s);
+  };
   r.setHooks(std::move(hooks));
   return {};
 }
@@ -159,7 +180,9 @@ Status ApiServer::start() {
   b.advertiseAddress = options_.advertiseAddress;
   b.securePort = port_;
   b.serviceIp = firstServiceAddress(options_.serviceClusterIpRange);
+  b.serviceRanges = services_->ranges();
   KM_TRY(bootstrap(*operations_, b));
+  addresses_->repair();
   ready_ = true;
   return {};
 }

@@ -12,6 +12,7 @@
 #include "apiserver/operations.h"
 #include "apiserver/resource_handlers.h"
 #include "apiserver/resources.h"
+#include "apiserver/service_addresses.h"
 #include "apiserver/subresources.h"
 #include "async/loop.h"
 #include "authn/authenticator.h"
@@ -121,6 +122,7 @@ class ApiServer : public http::Handler, public std::enable_shared_from_this<ApiS
   int port_ = 0;
   std::atomic<bool> ready_{false}, stopping_{false};
   std::atomic<int> mutating_{0}, reading_{0};
+  std::unique_ptr<ServiceAddresses> addresses_;
   std::unique_ptr<registry::ServiceAllocator> services_;
   std::string jwks_;
 };

@@ -10,6 +10,7 @@
 #include "api/selector.h"
 #include "apiserver/server.h"
 #include "apiserver/special_subresources.h"
+#include "object/managed_fields.h"
 
 namespace km::apiserver {
 namespace {
@@ -83,7 +84,11 @@ void updateScale(ApiServer& server, CallPtr call, const api::Object& given, Obje
   int32_t replicas = scale.spec.replicas;
   std::string version = scale.metadata.resourceVersion.str();
   std::string uid = scale.metadata.uid.str();
-  auto make = [call, replicas, version, uid](const api::ObjectPtr& existing) -> Result<api::MutableObject> {
+  object::FieldWriter writer;
+  writer.manager = call->manager();
+  writer.subresource = "scale";
+  writer.now = server.operations().clock().now();
+  auto make = [call, replicas, version, uid, writer](const api::ObjectPtr& existing) -> Result<api::MutableObject> {
     if (!version.empty() && version != existing->meta().resourceVersion) {
       return errors::conflict(call->groupResource(), call->name,
                               "the object has been modified; please apply your changes to the latest version and try again");
@@ -94,6 +99,12 @@ void updateScale(ApiServer& server, CallPtr call, const api::Object& given, Obje
     }
     api::MutableObject o = existing->clone();
     *scaled(*o).field = replicas;
+    // The parent's fields, as far as a Scale has them, get their writer through the Scale.
+    api::MutableObject live = scaleOf(*existing)->clone(), next = scaleOf(*o)->clone();
+    object::scaleFieldsFromParent(*existing, *live);
+    object::scaleFieldsFromParent(*existing, *next);
+    object::updateManagedFields(live.get(), *next, writer);
+    object::scaleFieldsToParent(*next, *o);
     return o;
   };
   registry::Context c = contextOf(server, *call);
@@ -124,19 +135,10 @@ void addScales(ApiServer& server) {
 void addNamespaceFinalize(ApiServer& server) {
   SubresourceOps ops;
   ops.type = &api::core_v1::Namespace::kType;
-  // Only spec.finalizers change here; the last one that goes takes a terminating namespace with it.
+  // The last finalizer that goes takes a terminating namespace with it.
   ops.update = [&server](CallPtr call, api::MutableObject o, ObjectCallback done) {
-    auto finalizers = o->as<api::core_v1::Namespace>().spec.finalizers;
-    std::string version = o->meta().resourceVersion.str();
-    auto make = [call, finalizers, version](const api::ObjectPtr& existing) -> Result<api::MutableObject> {
-      api::MutableObject next = existing->clone();
-      next->as<api::core_v1::Namespace>().spec.finalizers = finalizers;
-      next->meta().resourceVersion = version;
-      return next;
-    };
-    registry::Context c = contextOf(server, *call);
-    c.raw = true;
-    call->served->registry->update(c, call->name, std::move(make), {}, false, [&server, call, done](Result<registry::UpdateResult> r) {
+    call->served->registry->strategy().setDefaults(*o);
+    server.operations().update(call, std::move(o), [&server, call, done](Result<registry::UpdateResult> r) {
       if (!r.ok()) return done(r.status());
       const auto& ns = r->object->as<api::core_v1::Namespace>();
       if (!ns.metadata.deletionTimestamp || !ns.spec.finalizers.empty() || !ns.metadata.finalizers.empty()) return done(r->object);

@@ -10,7 +10,8 @@ namespace {
 constexpr __int128 kNanosPerUnit = 1'000'000'000;
 constexpr __int128 kMaxNano = static_cast<__int128>(std::numeric_limits<int64_t>::max()) * kNanosPerUnit;
 // Decimal texts have no cap upstream; here it is what 128 bits hold.
-constexpr __int128 kMaxDecimal = static_cast<__int128>(~static_cast<unsigned __int128>(0) >> 1);
+// Less than the most by what rounding adds.
+constexpr __int128 kMaxDecimal = static_cast<__int128>(~static_cast<unsigned __int128>(0) >> 1) - 1'000'000'000;
 
 struct Suffix {
   std::string_view text;

@@ -201,6 +201,7 @@ void Registry::commitCreate(std::shared_ptr<CreateCall> call) {
   }
   store::Txn txn = store::Txn::create(std::move(key), encode(*o));
   txn.attachment = o;
+  if (hooks_.writing) hooks_.writing(*o, nullptr);
   commit(std::move(txn), [this, call, o](Result<store::TxnResult> r) mutable {
     if (!r.ok()) return call->done(r.status());
     if (r->succeeded) {
@@ -373,6 +374,7 @@ void Registry::commitUpdate(std::shared_ptr<UpdateCall> call, api::MutableObject
   if (!emptied) {
     meta.resourceVersion.clear();
     txn.attachment = o;
+    if (hooks_.writing) hooks_.writing(*o, existing.get());
   }
   commit(std::move(txn), [this, call, o, emptied, existing, taken](Result<store::TxnResult> r) mutable {
     if (!r.ok()) return call->done(r.status());

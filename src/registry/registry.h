@@ -54,6 +54,8 @@ using UpdateCallback = std::function<void(Result<UpdateResult>)>;
 struct Hooks {
   std::function<Result<std::function<void(bool stored)>>(api::Object& o, const api::Object* old)> begin;
   std::function<void(const api::Object& o)> deleted;
+  // Just before a create or an update goes to the store.
+  std::function<void(const api::Object& o, const api::Object* old)> writing = {};
 };
 
 class Registry {

@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 
 #include "api/types/meta_v1.h"
+#include "base/strings.h"
 #include "codec/json.h"
 #include "registry/go_json.h"
 #include "registry/metadata.h"
@@ -43,6 +45,43 @@ void qualifiedName(std::string_view value, const Path& p, FieldErrors& errors) {
 }
 void labelName(std::string_view value, const Path& p, FieldErrors& errors) {
   errors.each(p, value, api::isQualifiedName(value));
+}
+namespace {
+// Only the first bad label is told: the errors of the others would read the same.
+void labelsOf(std::string_view segment, api::Messages (*check)(std::string_view), const Path& p, FieldErrors& errors) {
+  for (std::string_view label : split(segment, '.')) {
+    auto bad = check(label);
+    for (const std::string& m : bad) errors.invalid(p, segment, fmt::format("validating label {}: {}", api::goQuote(label), m));
+    if (!bad.empty()) return;
+  }
+}
+}  // namespace
+
+void signerName(std::string_view value, const Path& p, FieldErrors& errors) {
+  constexpr int kMaxDomain = 253, kMaxPath = 253 + 63 + 1;
+  if (value.empty()) return errors.required(p, "");
+  auto parts = split(value, '/');
+  if (parts.size() != 2) return errors.invalid(p, value, "must be a fully qualified domain and path of the form 'example.com/signer-name'");
+  if (parts[0].size() > kMaxDomain) errors.tooLong(p, kMaxDomain);
+  labelsOf(parts[0], [](std::string_view s) { return api::isDns1123Label(s); }, p, errors);
+  if (split(parts[0], '.').size() < 2) errors.invalid(p, parts[0], "should be a domain with at least two segments separated by dots");
+  labelsOf(parts[1], [](std::string_view s) { return api::isDns1123Subdomain(s); }, p, errors);
+  if (value.size() > kMaxDomain + kMaxPath + 1) errors.tooLong(p, kMaxDomain + kMaxPath + 1);
+}
+
+void domainPrefixedPath(std::string_view value, const Path& p, FieldErrors& errors) {
+  if (value.empty()) return errors.required(p, "");
+  auto parts = cut(value, '/');
+  if (!parts || parts->first.empty() || parts->second.empty()) {
+    return errors.invalid(p, value, "must be a domain-prefixed path (such as \"acme.io/foo\")");
+  }
+  dnsSubdomain(parts->first, p, errors);
+  bool fine = std::all_of(parts->second.begin(), parts->second.end(), [](unsigned char c) {
+    return std::isalnum(c) != 0 || std::string_view("/-._~%!$&'()*+,;=:").find(static_cast<char>(c)) != std::string_view::npos;
+  });
+  if (!fine) {
+    errors.invalid(p, parts->second, "Invalid path (regex used for validation is '[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+')");
+  }
 }
 
 bool isEmptySelector(const api::meta_v1::LabelSelector& s) {
@@ -95,12 +134,12 @@ void validateCondition(const api::meta_v1::Condition& c, const Path& p, FieldErr
     errors.notSupported(p.child("status"), c.status.view(), {"False", "True", "Unknown"});
   }
   if (c.observedGeneration < 0)
-    errors.invalid(p.child("observedGeneration"), c.observedGeneration, kNotNegative);
-  if (c.lastTransitionTime.isZero()) errors.required(p.child("lastTransitionTime"), "must be set");
+    errors.invalid(p.child("observedGeneration"), c.observedGeneration, "must be greater than or equal to zero");
+  if (c.lastTransitionTime.isZero()) errors.required(p.child("lastTransitionTime"), "");
   if (c.reason.size() > 1024) {
     errors.tooLong(p.child("reason"), 1024);
   } else if (c.reason.empty()) {
-    errors.required(p.child("reason"), "must be set");
+    errors.required(p.child("reason"), "");
   } else if (!isReason(c.reason)) {
     errors.invalid(
         p.child("reason"), c.reason.view(),

@@ -33,6 +33,8 @@ void dnsLabel(std::string_view value, const Path& p, FieldErrors& errors);
 void dnsSubdomain(std::string_view value, const Path& p, FieldErrors& errors);
 void qualifiedName(std::string_view value, const Path& p, FieldErrors& errors);
 void labelName(std::string_view value, const Path& p, FieldErrors& errors);
+void domainPrefixedPath(std::string_view value, const Path& p, FieldErrors& errors);  // "acme.io/foo"
+void signerName(std::string_view value, const Path& p, FieldErrors& errors);          // "example.com/signer-name"
 
 void validateLabelSelector(const api::meta_v1::LabelSelector& s, const Path& p, FieldErrors& errors,
                            bool allowInvalidValues = false);

@@ -103,6 +103,12 @@ constexpr MetaChecks kMetaChecks[] = {
 
 }  // namespace
 
+// Sorted. Kinds whose status endpoint takes no metadata.
+constexpr std::string_view kStatusAlone[] = {
+    "devicetaintrules", "flowschemas",     "podgroups",          "prioritylevelconfigurations",  "resourceclaims",
+    "servicecidrs",     "storageversionmigrations", "storageversions", "validatingadmissionpolicies", "volumeattachments",
+};
+
 std::string_view Strategy::repeatedMetaChecks(std::string_view subresource) const {
   // Statuses are compared with the old object, whatever the kind.
   return subresource == "status" ? "U" : metaChecks_;
@@ -114,6 +120,7 @@ void Strategy::describe(const api::Resource& r) {
                              [](const MetaChecks& m, std::string_view name) { return m.resource < name; });
   if (it != std::end(kMetaChecks) && it->resource == r.name) metaChecks_ = it->checks;
   for (const api::Subresource& s : r.subresources) hasStatus_ = hasStatus_ || s.name == "status";
+  statusKeepsMetadata_ = std::binary_search(std::begin(kStatusAlone), std::end(kStatusAlone), r.name);
   hasGeneration_ = std::binary_search(std::begin(kGenerations), std::end(kGenerations), r.name);
 }
 
@@ -135,10 +142,12 @@ void Strategy::prepareForUpdate(const Context& c, api::Object& o, const api::Obj
     auto& given = o.meta();
     meta.resourceVersion = given.resourceVersion;
     meta.managedFields = given.managedFields;
-    meta.labels = given.labels;
-    meta.annotations = given.annotations;
-    meta.finalizers = given.finalizers;
-    meta.ownerReferences = given.ownerReferences;
+    if (!statusKeepsMetadata_) {
+      meta.labels = given.labels;
+      meta.annotations = given.annotations;
+      meta.finalizers = given.finalizers;
+      meta.ownerReferences = given.ownerReferences;
+    }
     codec::destroy(o.data(), o.type());
     codec::copy(o.data(), merged->data(), o.type());
     return;
@@ -154,8 +163,9 @@ api::Messages Strategy::validateName(std::string_view name, bool prefix) const {
 
 std::vector<std::string_view> Strategy::resetFields(std::string_view subresource) const {
   if (!hasStatus()) return {};
-  if (subresource == "status") return {"spec"};
-  return {"status"};
+  if (subresource != "status") return {"status"};
+  if (statusKeepsMetadata_) return {"metadata", "spec"};
+  return {"spec"};
 }
 
 std::vector<std::string> Strategy::cells(const api::Resource& r, const api::Object& o, WallTime now) const {

@@ -91,6 +91,10 @@ class DeploymentStrategy : public WorkloadStrategy<apps::Deployment> {
       o.meta().generation = old.meta().generation + 1;
     }
   }
+  std::vector<std::string_view> resetFields(std::string_view subresource) const override {
+    if (subresource == "status") return {"spec", "metadata.labels"};
+    return WorkloadStrategy::resetFields(subresource);
+  }
   void validateCreate(const Context&, const api::Object& o, FieldErrors& errors) const override {
     const auto& s = o.as<apps::Deployment>().spec;
     Path p("spec");

@@ -1,5 +1,7 @@
 #include "registry/batch/cron_schedule.h"
 
+#include <filesystem>
+
 #include <fmt/format.h>
 
 #include <vector>
@@ -86,10 +88,19 @@ std::string descriptor(std::string_view s) {
 
 }  // namespace
 
+bool knownTimeZone(std::string_view zone) {
+  std::error_code error;
+  return std::filesystem::is_regular_file(std::filesystem::path("/usr/share/zoneinfo") / zone, error) || zone == "UTC" || zone == "Etc/UTC";
+}
+
 std::string cronScheduleError(std::string_view s) {
   if (s.starts_with("TZ=") || s.starts_with("CRON_TZ=")) {
     size_t space = s.find(' ');
     if (space == std::string_view::npos) return fmt::format("provided bad location {}: unknown time zone", s);
+    std::string_view zone = s.substr(s.find('=') + 1, space - s.find('=') - 1);
+    if (!zone.empty() && zone != "Local" && !knownTimeZone(zone)) {
+      return fmt::format("provided bad location {}: unknown time zone {}", zone, zone);
+    }
     s = trimSpace(s.substr(space));
   }
   if (s.starts_with('@')) return descriptor(s);

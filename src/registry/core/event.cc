@@ -5,6 +5,7 @@
 #include "base/strings.h"
 #include "registry/cells.h"
 #include "registry/kinds.h"
+#include "registry/metadata.h"
 #include "registry/rules.h"
 
 namespace km::registry {
@@ -58,6 +59,7 @@ class EventStrategy : public Strategy {
     const auto& e = o.as<Event>();
     validateLegacy(e, c.group.empty(), errors);
     if (c.group.empty()) return;
+    validateMeta(e.metadata, true, [](std::string_view name, bool) { return api::isDns1123Subdomain(name); }, Path("metadata"), errors);
     validateSeries(e, errors);
     if (e.eventTime.isZero()) errors.required(Path("eventTime"), "");
     if (!isIn(e.type, {"Normal", "Warning"})) {
@@ -97,6 +99,10 @@ class EventStrategy : public Strategy {
 
   std::string selectableField(const api::Object& o, std::string_view path) const override {
     const auto& e = o.as<Event>();
+    // The names of events.k8s.io.
+    constexpr std::string_view kRegarding = "regarding.";
+    if (path.starts_with(kRegarding)) return Strategy::selectableField(o, fmt::format("involvedObject.{}", path.substr(kRegarding.size())));
+    if (path == "reportingController") return e.reportingComponent.str();
     if (path == "source") return (e.source.component.empty() ? e.reportingComponent : e.source.component).str();
     return Strategy::selectableField(o, path);
   }

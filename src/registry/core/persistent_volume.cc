@@ -309,7 +309,9 @@ class PersistentVolumeStrategy : public OtherStrategy {
     immutable(now.volumeMode == was.volumeMode, Path("volumeMode"), optional(now.volumeMode), errors);
     if (was.nodeAffinity) {
       bool same = now.nodeAffinity && codec::equal(now.nodeAffinity.get(), was.nodeAffinity.get(), v1::VolumeNodeAffinity::kType);
-      immutable(same, Path("nodeAffinity"), now.nodeAffinity ? structValue(*now.nodeAffinity) : BadValue::raw("null"), errors);
+      constexpr std::string_view kWhy = "field is immutable, except for updating from beta label to GA";
+      BadValue shown = now.nodeAffinity ? structValue(*now.nodeAffinity) : BadValue::raw("null");
+      if (!same) errors.invalid(Path("nodeAffinity"), shown, kWhy);
     }
     if (was.volumeAttributesClassName && !now.volumeAttributesClassName) {
       errors.forbidden(Path("spec.volumeAttributesClassName"), "update from non-nil value to nil is forbidden");

@@ -60,6 +60,7 @@ class ClaimStrategy : public OtherStrategy {
  public:
   void prepareForCreate(const Context& c, api::Object& o) const override {
     Strategy::prepareForCreate(c, o);
+    o.as<v1::PersistentVolumeClaim>().status.phase = "Pending";
     settleSources(o.as<v1::PersistentVolumeClaim>().spec, nullptr);
   }
   void prepareForUpdate(const Context& c, api::Object& o, const api::Object& old) const override {
@@ -146,7 +147,7 @@ class ClaimStrategy : public OtherStrategy {
       return;
     }
     std::string_view a = newMark != nullptr ? newMark->view() : "", b = oldMark != nullptr ? oldMark->view() : "";
-    if (a != b) errors.invalid(Path("metadata.annotations").key(kOldClass), a, kImmutable);
+    if (a != b) errors.invalid(Path("metadata.annotations").child(kOldClass), a, kImmutable);
     if (name && !oldName && (oldMark == nullptr || *name == *oldMark)) now.storageClassName = oldName;
   }
 

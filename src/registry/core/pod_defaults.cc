@@ -81,14 +81,6 @@ void podSpec(v1::PodSpec& s) {
   if (s.serviceAccountName.empty()) s.serviceAccountName = s.serviceAccount;
   s.serviceAccount = s.serviceAccountName;
   roundUp(s.overhead);
-  if (!s.hostNetwork) return;
-  for (auto* list : {&s.containers, &s.initContainers}) {
-    for (auto& c : *list) {
-      for (auto& p : c.ports) {
-        if (p.hostPort == 0) p.hostPort = p.containerPort;
-      }
-    }
-  }
 }
 
 void limitsToRequests(codec::List<v1::Container>& containers) {
@@ -122,6 +114,14 @@ void pod(v1::Pod& p) {
   limitsToRequests(p.spec.initContainers);
   podLevelResources(p.spec);
   if (!p.spec.enableServiceLinks) p.spec.enableServiceLinks = true;
+  if (!p.spec.hostNetwork) return;
+  for (auto* list : {&p.spec.containers, &p.spec.initContainers}) {
+    for (auto& c : *list) {
+      for (auto& port : c.ports) {
+        if (port.hostPort == 0) port.hostPort = port.containerPort;
+      }
+    }
+  }
 }
 
 // The first address stands in both fields; the singular one wins where they differ.

@@ -59,6 +59,11 @@ void normalize(Service& s, const Service* old) {
   }
 }
 
+bool wantsNodePorts(const Service& s) {
+  if (s.spec.type == "NodePort") return true;
+  return s.spec.type == "LoadBalancer" && s.spec.allocateLoadBalancerNodePorts.value_or(true);
+}
+
 // What was given to the service stays its own where the client does not name it.
 void keepAllocated(Service& s, const Service& old) {
   auto& now = s.spec;
@@ -67,7 +72,7 @@ void keepAllocated(Service& s, const Service& old) {
     if (now.clusterIP.empty()) now.clusterIP = was.clusterIP;
     if (now.clusterIPs.empty()) now.clusterIPs = was.clusterIPs;
   }
-  if (needsNodePort(old) && needsNodePort(s)) {
+  if (wantsNodePorts(old) && wantsNodePorts(s)) {
     auto has = [](const v1::ServiceSpec& spec, int port) {
       return std::any_of(spec.ports.begin(), spec.ports.end(), [&](const v1::ServicePort& p) { return p.nodePort == port; });
     };
@@ -82,11 +87,6 @@ void keepAllocated(Service& s, const Service& old) {
   if (needsHealthCheckPort(old) && needsHealthCheckPort(s) && now.healthCheckNodePort == 0) {
     now.healthCheckNodePort = was.healthCheckNodePort;
   }
-}
-
-bool wantsNodePorts(const Service& s) {
-  if (s.spec.type == "NodePort") return true;
-  return s.spec.type == "LoadBalancer" && s.spec.allocateLoadBalancerNodePorts.value_or(true);
 }
 
 bool hasAddresses(const Service& s) { return needsClusterIp(s) && !isHeadless(s); }
@@ -150,7 +150,7 @@ std::string ServiceAllocator::takeIp(const Ip& ip) {
   bool usable = range != nullptr && range->contains(ip) && ip != range->network &&
                 !(range->is4() && ip == offsetIp(*range, hostCount(*range) - 1));
   if (!usable) return std::string(kOtherNetwork);
-  if (!ips_.insert(ip).second) return std::string(kIpTaken);
+  if ((options_.isReserved && options_.isReserved(ip)) || !ips_.insert(ip).second) return std::string(kIpTaken);
   return {};
 }
 
@@ -165,7 +165,7 @@ std::string ServiceAllocator::takeNextIp(const Cidr& range, Ip& out) {
     uint64_t start = random_() % n;
     for (uint64_t i = 0; i < n; i++) {
       Ip ip = offsetIp(range, low + (start + i) % n);
-      if (!ips_.insert(ip).second) continue;
+      if ((options_.isReserved && options_.isReserved(ip)) || !ips_.insert(ip).second) continue;
       out = ip;
       return true;
     }
@@ -306,11 +306,12 @@ Status ServiceAllocator::Work::nodePorts(Service& s, const Service* old) {
     auto& p = ports[i];
     if (p.nodePort == 0 && !wantsNodePorts(s)) continue;
     int wanted = p.nodePort;
-    if (wanted == 0 && byPort.count(p.port)) {
+    bool fresh = old == nullptr;
+    if (fresh && wanted == 0 && byPort.count(p.port)) {
       p.nodePort = byPort[p.port];
       continue;
     }
-    for (size_t k = 0; wanted == 0 && k < ports.size(); k++) {
+    for (size_t k = 0; fresh && wanted == 0 && k < ports.size(); k++) {
       if (ports[k].port == p.port && ports[k].nodePort != 0) wanted = ports[k].nodePort;
     }
     std::string error;
@@ -319,7 +320,7 @@ Status ServiceAllocator::Work::nodePorts(Service& s, const Service* old) {
       if (!error.empty()) return errors::internal(fmt::format("failed to allocate a nodePort: {}", error));
     } else if (!had(wanted) && !taken.count(wanted)) {
       error = port(wanted);
-    } else if (old == nullptr && byPort.count(p.port) == 0) {
+    } else if (fresh && byPort.count(p.port) == 0) {
       error = std::string(kPortTaken);  // another port of this very service has it
     }
     if (!error.empty()) {
@@ -328,6 +329,11 @@ Status ServiceAllocator::Work::nodePorts(Service& s, const Service* old) {
       return invalid(bad, s);
     }
     p.nodePort = wanted;
+    for (size_t k = 0; k < i && !fresh; k++) {
+      if (ports[k].nodePort == wanted && ports[k].protocol == p.protocol) {
+        return Status(500, "", fmt::format("duplicate nodePort: {{{} {}}}", p.protocol, wanted));
+      }
+    }
     taken.insert(wanted);
     byPort.emplace(p.port, wanted);
   }

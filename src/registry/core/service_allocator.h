@@ -5,6 +5,7 @@
 // where it was not. Any thread; a lock is held only for the length of a call.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <mutex>
 #include <random>
@@ -25,6 +26,7 @@ class ServiceAllocator {
     std::vector<Cidr> ranges;  // one for each family; the first is the default family
     int firstPort = 30000;
     int lastPort = 32767;
+    std::function<bool(const Ip&)> isReserved = {};  // by somebody else; asked with the lock held
   };
 
   // What one write has taken, and what it will have freed. Neither committed nor reverted by its destructor: call one of them.
@@ -47,6 +49,7 @@ class ServiceAllocator {
   // The service is gone.
   void release(const api::Object& service);
 
+  const std::vector<Cidr>& ranges() const { return options_.ranges; }
   bool isTaken(const Ip& ip) const;
   bool isTaken(int port) const;
 

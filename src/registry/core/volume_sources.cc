@@ -25,7 +25,7 @@ void needSecretName(const codec::Box<v1::LocalObjectReference>& ref, const Path&
 }
 
 void validatePartition(int32_t partition, const Path& p, FieldErrors& errors) {
-  if (partition < 0 || partition > 255) errors.invalid(p.child("partition"), partition, "must be between 0 and 255, inclusive");
+  if (partition < 0 || partition > 255) errors.invalid(p.child("partition"), partition, "must be between 1 and 255, inclusive");
 }
 
 bool alnum(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'); }
@@ -195,7 +195,7 @@ void validateSource(const v1::ScaleIOVolumeSource& s, const Path& p, FieldErrors
 }
 
 void validateCsiDriverName(std::string_view name, const Path& p, FieldErrors& errors) {
-  if (name.empty()) errors.required(p, "");
+  if (name.empty()) return errors.required(p, "");
   if (name.size() > 63) errors.tooLong(p, 63);
   errors.each(p, name, api::isDns1123Subdomain(toLower(name)));
 }

@@ -158,7 +158,7 @@ class IngressStrategy : public OtherStrategy {
       }
       return;
     }
-    if (old == nullptr && i.metadata.annotations.contains(kClassAnnotation)) {
+    if (old == nullptr && !i.spec.ingressClassName && i.metadata.annotations.contains(kClassAnnotation)) {
       c.warn("annotation \"kubernetes.io/ingress.class\" is deprecated, please use 'spec.ingressClassName' instead");
     }
   }

@@ -304,10 +304,6 @@ class VolumeAttachmentStrategy : public OtherStrategy {
   void validateStatusUpdate(const Context& c, const api::Object& o, const api::Object& old, FieldErrors& errors) const override {
     validateUpdate(c, o, old, errors);
   }
-  std::vector<std::string_view> resetFields(std::string_view subresource) const override {
-    if (subresource == "status") return {"metadata", "spec"};
-    return {"status"};
-  }
 
  private:
   static void validateSource(const storage::VolumeAttachmentSource& s, const Path& p, FieldErrors& errors) {
