@@ -2,13 +2,18 @@
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <openssl/sha.h>
+#include <unistd.h>
 
 #include <future>
+#include <thread>
 
 #include "api/types/containerd_content_v1.h"
 #include "api/types/containerd_images_v1.h"
+#include "api/types/containerd_leases_v1.h"
+#include "api/types/cri_runtime_v1.h"
 #include "async/loop.h"
 #include "codec/json.h"
 #include "codec/proto.h"
@@ -20,6 +25,7 @@ namespace {
 
 namespace content = api::containerd_content_v1;
 namespace images = api::containerd_images_v1;
+namespace leases = api::containerd_leases_v1;
 using codec::Value;
 
 constexpr size_t kChunk = 1 << 20;  // below gRPC's 4 MiB
@@ -124,10 +130,28 @@ struct ImageStore::Impl {
     e.speak = http::Endpoint::Speak::kHttp2;
     return e;
   }
-  static http::GrpcOptions options() {
+  http::GrpcOptions options() const {
     http::GrpcOptions o;
     o.metadata.add("containerd-namespace", "k8s.io");
+    if (!lease.empty()) o.metadata.add("containerd-lease", lease);
     return o;
+  }
+
+  // containerd collects what nothing refers to, as it also does while it starts: blobs are held by a lease until a name holds them.
+  Status hold() {
+    leases::CreateRequest r;
+    r.id = fmt::format("km-import-{}-{}", ::getpid(), ++leaseCount);
+    std::time_t end = std::time(nullptr) + 3600;
+    r.labels["containerd.io/gc.expire"] = fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(end));
+    auto made = channel.unaryAndWait(leases::LeasesMethods::Create, codec::toProto(r), options());
+    if (!made.status.ok()) return made.status.toStatus();
+    lease = r.id.str();
+    return {};
+  }
+  void release() {
+    leases::DeleteRequest r;
+    r.id = std::exchange(lease, "");
+    (void)channel.unaryAndWait(leases::LeasesMethods::Delete, codec::toProto(r), options());
   }
 
   // Stores a blob unless it is there.
@@ -177,7 +201,34 @@ struct ImageStore::Impl {
       update.image = i;
       r = channel.unaryAndWait(images::ImagesMethods::Update, codec::toProto(update), options());
     }
-    return r.status.ok() ? Status() : r.status.toStatus();
+    if (!r.status.ok()) return r.status.toStatus();
+    return waitUntilKnown(i);
+  }
+
+  // The CRI service keeps its own list of images and follows containerd's events. A pod that named an image before it is known would wait
+  // for a pull that cannot succeed.
+  Status waitUntilKnown(const images::Image& image) {
+    constexpr Duration kLimit = std::chrono::seconds(20), kTellAgain = std::chrono::milliseconds(100);
+    auto begin = std::chrono::steady_clock::now(), told = begin;
+    api::cri_runtime_v1::ImageStatusRequest ask;
+    ask.image.emplace().image = image.name;
+    std::string request = codec::toProto(ask);
+    while (true) {
+      auto r = channel.unaryAndWait(api::cri_runtime_v1::ImageServiceMethods::ImageStatus, request, {});
+      if (r.status.ok()) {
+        KM_ASSIGN(auto answer, codec::fromProto<api::cri_runtime_v1::ImageStatusResponse>(r.message));
+        if (answer.image && !answer.image->id.empty()) return {};
+      }
+      auto now = std::chrono::steady_clock::now();
+      if (now - begin > kLimit) return errors::failed(fmt::format("the container runtime does not take note of image {}: {}", image.name.view(), r.status.str()));
+      if (r.status.ok() && now - told > kTellAgain) {  // told while the service started and did not listen yet
+        images::UpdateImageRequest update;
+        update.image = image;
+        (void)channel.unaryAndWait(images::ImagesMethods::Update, codec::toProto(update), options());
+        told = now;
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));  // nothing tells when it is known
+    }
   }
 
   struct Blob {
@@ -186,13 +237,20 @@ struct ImageStore::Impl {
   // Config and layers, then the manifest that keeps them from collection, then the names.
   Status store(const std::string& manifest, const std::string& type, const Blob& config, const std::vector<Blob>& layers,
                const std::vector<std::string>& names) {
+    KM_TRY(hold());
+    Status s = storeHeld(manifest, type, config, layers, names);
+    release();
+    return s;
+  }
+  Status storeHeld(const std::string& manifest, const std::string& type, const Blob& config, const std::vector<Blob>& layers,
+                   const std::vector<std::string>& names) {
     std::map<std::string, std::string> refs;
     refs["containerd.io/gc.ref.content.config"] = config.digest;
     for (size_t i = 0; i < layers.size(); i++) {
       refs[fmt::format("containerd.io/gc.ref.content.l.{}", i)] = layers[i].digest;
-      KM_TRY(write(layers[i].bytes, layers[i].digest, {{"containerd.io/gc.root", "km"}}));
+      KM_TRY(write(layers[i].bytes, layers[i].digest, {}));
     }
-    KM_TRY(write(config.bytes, config.digest, {{"containerd.io/gc.root", "km"}}));
+    KM_TRY(write(config.bytes, config.digest, {}));
     std::string digest = digestOf(manifest);
     KM_TRY(write(manifest, digest, refs));
     for (const std::string& n : names) KM_TRY(name(n, type, digest, manifest.size()));
@@ -201,6 +259,8 @@ struct ImageStore::Impl {
 
   http::Client client;
   http::GrpcChannel channel;
+  std::string lease;  // what is written is under it
+  int leaseCount = 0;
 };
 
 ImageStore::ImageStore(async::Loop& loop, std::string socket) : impl_(std::make_unique<Impl>(loop, std::move(socket))) {}
