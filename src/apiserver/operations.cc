@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "api/field_error.h"
 #include "api/types/meta_v1.h"
 #include "apiserver/local_client.h"
 #include "codec/ops.h"
@@ -96,6 +97,14 @@ Status Operations::admitMutating(Call& call, admission::Operation op, api::Objec
   a.dryRun = call.dryRun;
   a.warnings = &call.warnings;
   return admission_.mutate(a);
+}
+
+Status Operations::checkDecoded(const Call& call, const api::Object& o) const {
+  if (call.served->registry == nullptr || call.served->converts()) return {};
+  Status s = call.served->registry->strategy().checkDecoded(o);
+  if (s.ok()) return s;
+  const api::Resource& r = *call.served->resource;
+  return errors::badRequest(fmt::format("{} in version {} cannot be handled as a {}: {}", r.kind, api::goQuote(r.version), r.kind, s.message()));
 }
 
 Status Operations::admitSubresource(Call& call, api::Object& o) const {
@@ -236,6 +245,7 @@ registry::MakeObject Operations::patchMaker(CallPtr call, PatchKind kind, std::s
       KM_ASSIGN(o, object::applyPatch(static_cast<object::PatchKind>(kind), *live, body, wanted,
                                       call->fieldValidation == FieldValidation::kStrict));
       strategy.setDefaults(*o);
+      KM_TRY(checkDecoded(*call, *o));
       object::updateManagedFields(live.get(), *o, writer);
     }
     for (std::string& e : strict.errors) call->warnings.push_back(std::move(e));

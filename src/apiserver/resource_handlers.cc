@@ -218,6 +218,7 @@ void ResourceHandlers::create(HttpCallPtr http, CallPtr call) {
   auto o = body(http, *call, *call->served->resource->type);
   if (!o.ok()) return http->fail(o.status());
   if (!call->served->converts()) call->served->registry->strategy().setDefaults(**o);
+  if (Status s = operations_.checkDecoded(*call, **o); !s.ok()) return http->fail(s);
   operations_.create(call, std::move(*o), [this, http, call](Result<api::ObjectPtr> r) {
     http->onLoop([this, http, call, r = std::move(r)] { answerObject(http, call, 201, r); });
   });
@@ -229,6 +230,7 @@ void ResourceHandlers::update(HttpCallPtr http, CallPtr call) {
   auto o = body(http, *call, *call->served->resource->type);
   if (!o.ok()) return http->fail(o.status());
   if (!call->served->converts()) call->served->registry->strategy().setDefaults(**o);
+  if (Status s = operations_.checkDecoded(*call, **o); !s.ok()) return http->fail(s);
   operations_.update(call, std::move(*o), [this, http, call](Result<registry::UpdateResult> r) {
     http->onLoop([this, http, call, r = std::move(r)] {
       if (!r.ok()) return answerObject(http, call, 200, r.status());
