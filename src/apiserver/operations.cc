@@ -24,7 +24,7 @@ object::FieldWriter fieldWriter(const Call& call, Clock& clock) {
   w.manager = call.manager();
   w.subresource = call.subresource;
   w.now = clock.now();
-  w.reset = call.served->registry->strategy().resetFields(call.subresource);
+  w.reset = call.served->registry->strategyOf(call.subresource).resetFields(call.subresource);
   if (call.body) w.body = *call.body;
   return w;
 }
@@ -81,6 +81,19 @@ Result<api::ObjectPtr> Operations::toServed(const Call& call, const api::ObjectP
   if (!call.served->converts() || &o->type() != call.served->registry->resource().type) return o;
   KM_ASSIGN(api::MutableObject converted, object::convert(*o, *call.served->resource->type));
   return api::ObjectPtr(std::move(converted));
+}
+
+// Defaults an object of the served version, as the version that is stored is defaulted.
+Status Operations::settle(const Call& call, api::MutableObject& o) const {
+  const registry::Strategy& strategy = call.served->registry->strategy();
+  if (!call.served->converts()) {
+    strategy.setDefaults(*o);
+    return {};
+  }
+  KM_ASSIGN(api::MutableObject stored, toStored(call, o));
+  strategy.setDefaults(*stored);
+  KM_ASSIGN(o, object::convert(*stored, *call.served->resource->type));
+  return {};
 }
 
 Status Operations::admitMutating(Call& call, admission::Operation op, api::Object* o, const api::Object* old) const {
@@ -165,6 +178,7 @@ void Operations::create(CallPtr call, api::MutableObject o, registry::ObjectCall
   // A request that creates a namespace is, for admission, one inside it.
   if (call->served->resource->kind == "Namespace" && call->served->resource->group.empty() && call->ns.empty()) call->ns = meta.name.str();
   dropRepeatedOwners(*o, *call, false);
+  if (Status s = settle(*call, o); !s.ok()) return done(std::move(s));
   object::updateManagedFields(nullptr, *o, fieldWriter(*call, clock_));
   auto stored = toStored(*call, std::move(o));
   if (!stored.ok()) return done(stored.status());
@@ -192,6 +206,7 @@ registry::MakeObject Operations::updateMaker(CallPtr call, api::MutableObject bo
 void Operations::update(CallPtr call, api::MutableObject o, registry::UpdateCallback done) {
   if (Status s = checkBody(*call, *o); !s.ok()) return done(std::move(s));
   dropRepeatedOwners(*o, *call, false);
+  if (Status s = settle(*call, o); !s.ok()) return done(std::move(s));
   registry::Registry& r = *call->served->registry;
   registry::Context c = context(*call);
   // The uid of a replace is a precondition; of a patch, it is a change.
@@ -220,7 +235,7 @@ registry::MakeObject Operations::patchMaker(CallPtr call, PatchKind kind, std::s
       if (!live) return errors::notFound(call->groupResource(), call->name);
       KM_ASSIGN(o, object::applyPatch(static_cast<object::PatchKind>(kind), *live, body, wanted,
                                       call->fieldValidation == FieldValidation::kStrict));
-      strategy.setDefaults(*o);
+      KM_TRY(settle(*call, o));
       object::updateManagedFields(live.get(), *o, writer);
     }
     for (std::string& e : strict.errors) call->warnings.push_back(std::move(e));

@@ -54,6 +54,11 @@ class Operations {
   Result<api::MutableObject> toStored(const Call& call, api::MutableObject o) const;
   Result<api::ObjectPtr> toServed(const Call& call, const api::ObjectPtr& o) const;
 
+  // What the registry may know of the call.
+  registry::Context context(const Call& call) const;
+  // Whether a body is of the object that the call names; gives it the call's namespace.
+  Status checkBody(const Call& call, api::Object& o) const;
+
   // The predicate of the call's selectors; errors are 400s as upstream words them.
   Result<cache::Selection> selection(const Call& call) const;
 
@@ -64,11 +69,10 @@ class Operations {
   Clock& clock() { return clock_; }
 
  private:
-  registry::Context context(const Call& call) const;
   Status admitMutating(Call& call, admission::Operation op, api::Object* o, const api::Object* old) const;
   registry::Admit validating(CallPtr call) const;
   Status mayCreate(const Call& call) const;
-  Status checkBody(const Call& call, api::Object& o) const;
+  Status settle(const Call& call, api::MutableObject& o) const;
   registry::MakeObject updateMaker(CallPtr call, api::MutableObject o);
   registry::MakeObject patchMaker(CallPtr call, PatchKind kind, std::string body);
 

@@ -238,7 +238,6 @@ void addReviews(ApiServer& server) {
 void ApiServer::setUpSubresources() {
   addBindings(*this);
   addScales(*this);
-  addNamespaceFinalize(*this);
   addTokens(*this);
   addReviews(*this);
   for (const auto& [key, ops] : subresources_.all()) {

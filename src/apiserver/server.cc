@@ -9,12 +9,14 @@
 #include "api/types/core_v1.h"
 #include "apiserver/bootstrap.h"
 #include "apiserver/discovery.h"
+#include "apiserver/flow_control.h"
 #include "apiserver/local_client.h"
 #include "apiserver/node_authorizer.h"
 #include "apiserver/node_proxy.h"
 #include "apiserver/special_subresources.h"
 #include "apiserver/routing.h"
 #include "base/duration.h"
+#include "base/files.h"
 #include "base/log.h"
 #include "base/rand.h"
 
@@ -75,6 +77,7 @@ ApiServer::ApiServer(ServerOptions options, store::Store& store, async::LoopGrou
   });
   authorizer_ = std::make_unique<SystemAuthorizer>(resources_, *rbac_);
   operations_->setAuthorizer(authorizer_.get());
+  flowControl_ = std::make_unique<FlowControl>(resources_, loops.at(0), options_.maxRequestsInflight + options_.maxMutatingRequestsInflight);
 }
 
 ApiServer::~ApiServer() { http_.reset(); }
@@ -159,6 +162,10 @@ Status ApiServer::start() {
   b.advertiseAddress = options_.advertiseAddress;
   b.securePort = port_;
   b.serviceIp = firstServiceAddress(options_.serviceClusterIpRange);
+  b.clientCa = options_.tls.clientCaPem;
+  if (b.clientCa.empty() && !options_.tls.clientCaFile.empty()) {
+    KM_ASSIGN(b.clientCa, readFile(options_.tls.clientCaFile));
+  }
   KM_TRY(bootstrap(*operations_, b));
   ready_ = true;
   return {};
@@ -170,11 +177,13 @@ void ApiServer::stop(Duration grace) {
   std::mutex mutex;
   std::condition_variable done;
   bool ended = false;
+  // Readiness has failed by now. No new connections, then the streams that would not end by themselves; what else runs may end.
   http_->shutdown(grace, [&] {
     std::lock_guard lock(mutex);
     ended = true;
     done.notify_all();
   });
+  handlers_->longRunning().endAll();
   std::unique_lock lock(mutex);
   done.wait(lock, [&] { return ended; });
   lock.unlock();
@@ -238,8 +247,13 @@ void ApiServer::handle(std::shared_ptr<http::Exchange> exchange) {
   auto user = authenticator_.authenticate(request);
   if (!user.ok()) return http->fail(user.status());
   http->user = std::move(*user);
-  if (!authorize(http)) return;
-  route(http);
+  // What takes as long as it likes has no seat, but for the beginning of a watch.
+  if (isLongRunning(http->info) && http->info.verb != "watch") return serve(http);
+  flowControl_->admit(http, [this, http] { serve(http); });
+}
+
+void ApiServer::serve(const HttpCallPtr& http) {
+  if (authorize(http)) route(http);
 }
 
 bool ApiServer::authorize(const HttpCallPtr& http) {

@@ -61,6 +61,10 @@ class WorkloadStrategy : public Strategy {
 
 class DeploymentStrategy : public WorkloadStrategy<apps::Deployment> {
  public:
+  std::vector<std::string_view> resetFields(std::string_view subresource) const override {
+    if (subresource == "status") return {"spec", "metadata.labels"};
+    return {"status"};
+  }
   void prepareForUpdate(const Context& c, api::Object& o, const api::Object& old) const override {
     WorkloadStrategy::prepareForUpdate(c, o, old);
     if (c.subresource == "status") {
