@@ -19,6 +19,12 @@ constexpr Row kRows[] = {
     {"TaintNodesByCondition", makeTaintNodesByCondition, true},
     {"Priority", makePriority, true},
     {"DefaultTolerationSeconds", makeDefaultTolerationSeconds, true},
+    {"DefaultStorageClass", makeDefaultStorageClass, true},
+    {"StorageObjectInUseProtection", makeStorageObjectInUseProtection, true},
+    {"PersistentVolumeClaimResize", makePersistentVolumeClaimResize, true},
+    {"RuntimeClass", makeRuntimeClass, true},
+    {"DefaultIngressClass", makeDefaultIngressClass, true},
+    {"PodTopologyLabels", makePodTopologyLabels, true},
 };
 
 bool has(const std::vector<std::string>& list, std::string_view name) { return std::find(list.begin(), list.end(), name) != list.end(); }

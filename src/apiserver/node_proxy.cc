@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "apiserver/stream_translator.h"
 #include "base/base64.h"
 #include "base/strings.h"
 #include "http/forward.h"
@@ -42,11 +43,13 @@ std::string logQuery(const Query& q) {
   return out;
 }
 
-std::string streamQuery(const Query& q, bool command, bool tty, bool stdoutDefault) {
+bool asks(const Query& q, std::string_view stream, bool byDefault) { return q.has(stream) ? truth(q.get(stream)) : byDefault; }
+
+std::string streamQuery(const Query& q, bool command, bool tty, bool byDefault) {
   std::string out;
   if (truth(q.get("stdin"))) add(out, "input", "1");
-  if (q.has("stdout") ? truth(q.get("stdout")) : stdoutDefault) add(out, "output", "1");
-  if (q.has("stderr") ? truth(q.get("stderr")) : stdoutDefault) add(out, "error", "1");
+  if (asks(q, "stdout", byDefault)) add(out, "output", "1");
+  if (asks(q, "stderr", byDefault)) add(out, "error", "1");
   if (tty && truth(q.get("tty"))) add(out, "tty", "1");
   if (command) {
     for (std::string_view c : q.all("command")) add(out, "command", c);
@@ -62,15 +65,6 @@ std::string names(const auto& containers) {
 
 constexpr size_t kMaxQueued = 256 << 10;
 Status refused(int status, std::string body);
-
-bool offersChannels(const http::Request& request) {
-  std::vector<std::string_view> offered = http::splitList(request.headers.get("sec-websocket-protocol"));
-  if (offered.empty()) return true;
-  for (std::string_view p : offered) {
-    if (p == "channel.k8s.io" || p == "base64.channel.k8s.io" || p == "v4.channel.k8s.io" || p == "v4.base64.channel.k8s.io" || p == "portforward.k8s.io") return true;
-  }
-  return false;
-}
 
 // A log as the messages of a WebSocket: "binary.k8s.io", or base64 in texts.
 struct LogSocket : http::WebSocketHandler {
@@ -268,20 +262,28 @@ void NodeProxy::logs(const HttpCallPtr& http, const CallPtr& call) {
 
 void NodeProxy::stream(const HttpCallPtr& http, const CallPtr& call) {
   if (call->verb != "create" && call->verb != "get") return http->fail(Status(405, "MethodNotAllowed", "the server does not allow this method on the requested resource"));
+  auto way = wayTo(*http, *call);
+  if (!way.ok()) return http->fail(way.status());
   const http::Request& request = http->request();
   bool webSocket = http::isWebSocketUpgrade(request);
   if (!webSocket && !http::isSpdyUpgrade(request)) return http->fail(errors::badRequest("Upgrade request required"));
-  // The runtime speaks WebSocket up to version 4 of the channels. kubectl asks for more first, and takes a refusal as the
-  // sign to speak SPDY.
-  if (webSocket && !offersChannels(request)) return http->fail(errors::badRequest("unable to upgrade: unable to negotiate protocol, use SPDY/3.1"));
-  auto way = wayTo(*http, *call);
-  if (!way.ok()) return http->fail(way.status());
+  auto refuse = [http](const auto&, int status, std::string body) {
+    http->fail(status == 502 ? errors::internal("error dialing backend: " + body) : refused(status, std::move(body)));
+  };
+  http::Client& client = clientOn(http->exchange->loop());
+  // The runtime speaks WebSocket up to version 4 of the channels: what came later is translated here.
+  if (webSocket && call->subresource != "portforward" && offersStreamClose(request)) {
+    bool attach = call->subresource == "attach";
+    StreamsAsked asked{truth(http->query.get("stdin")), asks(http->query, "stdout", attach), asks(http->query, "stderr", attach), truth(http->query.get("tty"))};
+    Status s = translateStreams(client, way->endpoint, way->target, asked, http->exchange);
+    return s.ok() ? void() : http->fail(s);
+  }
+  std::string tunnelled = webSocket && call->subresource == "portforward" ? tunnelProtocol(request) : "";
+  if (!tunnelled.empty()) return tunnelStreams(client, way->endpoint, way->target, tunnelled, http->exchange, refuse);
   http::CallOptions options;
   options.method = webSocket ? "GET" : "POST";
   options.target = way->target;
-  http::forwardUpgrade(clientOn(http->exchange->loop()), way->endpoint, std::move(options), http->exchange, [http](const auto&, int status, std::string body) {
-    http->fail(status == 502 ? errors::internal("error dialing backend: " + body) : refused(status, std::move(body)));
-  });
+  http::forwardUpgrade(client, way->endpoint, std::move(options), http->exchange, refuse);
 }
 
 }  // namespace km::apiserver

@@ -29,6 +29,20 @@ object::FieldWriter fieldWriter(const Call& call, Clock& clock) {
   return w;
 }
 
+authz::Attributes attributesOf(const Call& call, std::string_view verb) {
+  authz::Attributes a;
+  a.user = &call.user;
+  a.verb = verb;
+  a.isResource = true;
+  a.group = call.served->resource->group;
+  a.version = call.served->resource->version;
+  a.resource = call.served->resource->name;
+  a.subresource = call.subresource;
+  a.ns = call.ns;
+  a.name = call.name;
+  return a;
+}
+
 // Owner references that are there twice, whole, are dropped; whoever sent them is warned with the uids. `afterAdmission`: that is
 // when upstream looks at what a patch made.
 void dropRepeatedOwners(api::Object& o, Call& call, bool afterAdmission) {
@@ -111,6 +125,21 @@ Status Operations::admitMutating(Call& call, admission::Operation op, api::Objec
   return admission_.mutate(a);
 }
 
+Status Operations::admitSubresource(Call& call, api::Object& o) const {
+  admission::Attributes a;
+  a.operation = admission::Operation::kCreate;
+  a.resource = &call.served->registry->resource();
+  a.subresource = call.subresource;
+  a.ns = call.ns;
+  a.name = call.name;
+  a.object = &o;
+  a.user = &call.user;
+  a.dryRun = call.dryRun;
+  a.warnings = &call.warnings;
+  KM_TRY(admission_.mutate(a));
+  return admission_.validate(a);
+}
+
 registry::Admit Operations::validating(CallPtr call) const {
   return [this, call](const api::Object& o, const api::Object* old) -> Status {
     // A replace or an apply that creates needs the right to.
@@ -130,21 +159,16 @@ registry::Admit Operations::validating(CallPtr call) const {
   };
 }
 
+authz::Answer Operations::ask(const Call& call, std::string_view verb) const {
+  if (authorizer_ == nullptr) return {authz::Decision::kAllow, "", ""};
+  authz::Attributes a = attributesOf(call, verb);
+  return authorizer_->authorize(a);
+}
+
 Status Operations::mayCreate(const Call& call) const {
-  if (authorizer_ == nullptr) return {};
-  authz::Attributes a;
-  a.user = &call.user;
-  a.verb = "create";
-  a.isResource = true;
-  a.group = call.served->resource->group;
-  a.version = call.served->resource->version;
-  a.resource = call.served->resource->name;
-  a.subresource = call.subresource;
-  a.ns = call.ns;
-  a.name = call.name;
-  authz::Answer answer = authorizer_->authorize(a);
+  authz::Answer answer = ask(call, "create");
   if (answer.decision == authz::Decision::kAllow) return {};
-  return forbiddenBy(a, answer.reason);
+  return forbiddenBy(attributesOf(call, "create"), answer.reason);
 }
 
 Status Operations::checkBody(const Call& call, api::Object& o) const {
@@ -183,6 +207,9 @@ void Operations::create(CallPtr call, api::MutableObject o, registry::ObjectCall
   auto stored = toStored(*call, std::move(o));
   if (!stored.ok()) return done(stored.status());
   if (Status s = admitMutating(*call, admission::Operation::kCreate, stored->get(), nullptr); !s.ok()) return done(std::move(s));
+  if (guard_) {
+    if (Status s = guard_(*call, **stored, nullptr); !s.ok()) return done(std::move(s));
+  }
   registry::Context c = context(*call);
   call->served->registry->create(c, std::move(*stored), validating(call), std::move(done));
 }
@@ -199,6 +226,7 @@ registry::MakeObject Operations::updateMaker(CallPtr call, api::MutableObject bo
     }
     KM_ASSIGN(api::MutableObject stored, toStored(*call, std::move(o)));
     KM_TRY(admitMutating(*call, operationOf(!existing), stored.get(), existing.get()));
+    if (guard_) KM_TRY(guard_(*call, *stored, existing.get()));
     return stored;
   };
 }
@@ -246,6 +274,7 @@ registry::MakeObject Operations::patchMaker(CallPtr call, PatchKind kind, std::s
     KM_TRY(checkBody(*call, *o));
     KM_ASSIGN(api::MutableObject stored, toStored(*call, std::move(o)));
     KM_TRY(admitMutating(*call, operationOf(!existing), stored.get(), existing.get()));
+    if (guard_) KM_TRY(guard_(*call, *stored, existing.get()));
     dropRepeatedOwners(*stored, *call, true);
     return stored;
   };

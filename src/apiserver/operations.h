@@ -62,6 +62,14 @@ class Operations {
   // The predicate of the call's selectors; errors are 400s as upstream words them.
   Result<cache::Selection> selection(const Call& call) const;
 
+  // Admission, mutating and validating, of the object that a subresource creates (a Binding, an Eviction).
+  Status admitSubresource(Call& call, api::Object& o) const;
+
+  // Asked about every create (old is null) and update, after mutating admission. Once, before the first call.
+  using Guard = std::function<Status(const Call& call, const api::Object& o, const api::Object* old)>;
+  void setGuard(Guard guard) { guard_ = std::move(guard); }
+  // Whether the call's user may do this to the call's object.
+  authz::Answer ask(const Call& call, std::string_view verb) const;
   // Asked whether a replace or an apply may create. Once, before the first call; must outlive this.
   void setAuthorizer(const authz::Authorizer* authorizer) { authorizer_ = authorizer; }
 
@@ -90,6 +98,7 @@ class Operations {
   async::Loop& timers_;
   std::function<void(std::function<void()>)> offload_;
   const authz::Authorizer* authorizer_ = nullptr;
+  Guard guard_;
 };
 
 }  // namespace km::apiserver

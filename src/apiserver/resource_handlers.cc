@@ -7,7 +7,9 @@
 #include "apiserver/decode.h"
 #include "apiserver/routing.h"
 #include "apiserver/watch_stream.h"
+#include "object/managed_fields.h"
 #include "object/patch.h"
+#include "registry/defaults.h"
 
 namespace km::apiserver {
 namespace {
@@ -86,6 +88,12 @@ void ResourceHandlers::handle(HttpCallPtr http) {
 
   std::string key = fmt::format("{}/{}", info.group, info.resource);
   if (!info.subresource.empty()) key += "/" + info.subresource;
+  // A stream that is asked for by a GET is made all the same.
+  bool streams = info.subresource == "exec" || info.subresource == "attach" || info.subresource == "portforward";
+  if (streams && info.verb == "get") {
+    authz::Answer answer = operations_.ask(*call, "create");
+    if (answer.decision != authz::Decision::kAllow) return http->fail(errors::forbidden(call->groupResource(), call->name, answer.reason));
+  }
   // Subresources of the kind itself (status, ephemeralcontainers) are written as it is: the strategy knows them by name.
   if (auto it = special_.find(key); it != special_.end()) return it->second(http, call);
   if (served->registry == nullptr || !served->isOwn(info.subresource)) return http->fail(routeNotFound());
@@ -138,7 +146,19 @@ void ResourceHandlers::subresource(HttpCallPtr http, CallPtr call, const Subreso
   if (!o.ok()) return http->fail(o.status());
   auto& meta = (*o)->meta();
   if (meta.namespace_.empty()) meta.namespace_ = call->ns;
-  if (create) return ops.create(call, std::move(*o), answer(201));
+  if (meta.namespace_ != call->ns) {
+    return http->fail(errors::badRequest("the namespace of the provided object does not match the namespace sent on the request"));
+  }
+  if (create) {
+    registry::applyDefaults(**o);
+    object::FieldWriter writer;
+    writer.manager = call->manager();
+    writer.subresource = call->subresource;
+    writer.now = operations_.clock().now();
+    if (call->body) writer.body = *call->body;
+    object::updateManagedFields(nullptr, **o, writer);
+    return ops.create(call, std::move(*o), answer(201));
+  }
   ops.update(call, std::move(*o), answer(200));
 }
 

@@ -10,6 +10,7 @@
 #include "apiserver/bootstrap.h"
 #include "apiserver/discovery.h"
 #include "apiserver/flow_control.h"
+#include "apiserver/impersonation.h"
 #include "apiserver/local_client.h"
 #include "apiserver/node_authorizer.h"
 #include "apiserver/node_proxy.h"
@@ -48,7 +49,7 @@ class ApiServer::SystemAuthorizer : public authz::Authorizer {
     authz::Answer byNode = node_.authorize(a);
     if (byNode.decision == authz::Decision::kAllow) return byNode;
     authz::Answer answer = rbac_.authorize(a);
-    if (answer.decision == authz::Decision::kNoOpinion) answer.reason = byNode.reason;
+    if (answer.decision == authz::Decision::kNoOpinion && answer.reason.empty()) answer.reason = byNode.reason;
     return answer;
   }
 
@@ -77,6 +78,8 @@ ApiServer::ApiServer(ServerOptions options, store::Store& store, async::LoopGrou
   });
   authorizer_ = std::make_unique<SystemAuthorizer>(resources_, *rbac_);
   operations_->setAuthorizer(authorizer_.get());
+  guard_ = std::make_unique<RbacGuard>(resources_, *rbac_, *authorizer_);
+  operations_->setGuard([this](const Call& call, const api::Object& o, const api::Object* old) { return guard_->check(call, o, old); });
   flowControl_ = std::make_unique<FlowControl>(resources_, loops.at(0), options_.maxRequestsInflight + options_.maxMutatingRequestsInflight);
 }
 
@@ -244,9 +247,12 @@ void ApiServer::handle(std::shared_ptr<http::Exchange> exchange) {
   auto f = negotiate(request.headers.get("accept"), http->query.get("pretty"), http->query.has("pretty"), request.headers.get("user-agent"), Forms::kPlain);
   if (f.ok()) http->format = http->errorFormat = *f;
   if (Status s = checkTimeout(*http); !s.ok()) return http->fail(s);
-  auto user = authenticator_.authenticate(request);
+  auto user = authenticator_.authenticate(request, &http->warnings);
   if (!user.ok()) return http->fail(user.status());
   http->user = std::move(*user);
+  auto other = impersonate(request, http->info, http->user, *authorizer_);
+  if (!other.ok()) return http->fail(other.status());
+  if (*other) http->user = std::move(**other);
   // What takes as long as it likes has no seat, but for the beginning of a watch.
   if (isLongRunning(http->info) && http->info.verb != "watch") return serve(http);
   flowControl_->admit(http, [this, http] { serve(http); });
@@ -257,21 +263,7 @@ void ApiServer::serve(const HttpCallPtr& http) {
 }
 
 bool ApiServer::authorize(const HttpCallPtr& http) {
-  const RequestInfo& i = http->info;
-  authz::Attributes a;
-  a.user = &http->user;
-  a.verb = i.verb;
-  a.isResource = i.isResource;
-  if (i.isResource) {
-    a.group = i.group;
-    a.version = i.version;
-    a.resource = i.resource;
-    a.subresource = i.subresource;
-    a.ns = i.ns;
-    a.name = i.name;
-  } else {
-    a.path = i.path;
-  }
+  authz::Attributes a = attributesOf(http->user, http->info);
   authz::Answer answer = authorizer_->authorize(a);
   if (answer.decision == authz::Decision::kAllow) return true;
   http->fail(forbiddenBy(a, answer.reason));

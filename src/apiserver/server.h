@@ -10,6 +10,7 @@
 
 #include "admission/plugin.h"
 #include "apiserver/operations.h"
+#include "apiserver/rbac_guard.h"
 #include "apiserver/resource_handlers.h"
 #include "apiserver/resources.h"
 #include "apiserver/subresources.h"
@@ -122,6 +123,7 @@ class ApiServer : public http::Handler, public std::enable_shared_from_this<ApiS
   int port_ = 0;
   std::atomic<bool> ready_{false}, stopping_{false};
   std::unique_ptr<FlowControl> flowControl_;
+  std::unique_ptr<RbacGuard> guard_;
   std::unique_ptr<registry::ServiceAllocator> services_;
   std::string jwks_;
 };

@@ -1,5 +1,6 @@
-#include <atomic>
+#include <condition_variable>
 #include <mutex>
+#include <set>
 
 #include "api/types/containerd_events_v1.h"
 #include "async/loop.h"
@@ -126,6 +127,66 @@ class Handle : public Runtime::Subscription {
   std::shared_ptr<EventStream> stream_;
 };
 
+// The calls under way, so that a stop need not wait for those that last.
+class Calls {
+ public:
+  struct One {
+    bool lasts = false, done = false;
+    http::GrpcResult result;
+  };
+  using Ptr = std::shared_ptr<One>;
+
+  // Null once closed.
+  Ptr begin(bool lasts) {
+    std::lock_guard lock(mutex_);
+    if (closed_) return nullptr;
+    auto one = std::make_shared<One>();
+    one->lasts = lasts;
+    open_.insert(one);
+    return one;
+  }
+  void end(const Ptr& one, http::GrpcResult result) {
+    std::lock_guard lock(mutex_);
+    if (one->done) return;
+    one->done = true;
+    one->result = std::move(result);
+    open_.erase(one);
+    wake_.notify_all();
+  }
+  http::GrpcResult wait(const Ptr& one) {
+    std::unique_lock lock(mutex_);
+    wake_.wait(lock, [&] { return one->done; });
+    return std::move(one->result);
+  }
+  void close(Duration grace) {
+    std::unique_lock lock(mutex_);
+    closed_ = true;
+    give([](const One& one) { return one.lasts; });
+    wake_.wait_for(lock, grace, [&] { return open_.empty(); });
+    give([](const One&) { return true; });
+  }
+  static http::GrpcResult closed() { return {{http::GrpcCode::kUnavailable, "the kubelet is stopping"}, {}, {}}; }
+
+ private:
+  void give(const std::function<bool(const One&)>& which) {
+    for (auto it = open_.begin(); it != open_.end();) {
+      if (!which(**it)) {
+        ++it;
+        continue;
+      }
+      (*it)->done = true;
+      (*it)->result = closed();
+      it = open_.erase(it);
+    }
+    wake_.notify_all();
+  }
+
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::set<Ptr> open_;
+  bool closed_ = false;
+};
+
 class GrpcRuntime : public Runtime {
  public:
   GrpcRuntime(async::Loop& loop, const std::string& socket) : loop_(loop), client_(loop), channel_(client_, endpointOf(socket)) {}
@@ -178,7 +239,7 @@ class GrpcRuntime : public Runtime {
     StopContainerRequest r;
     r.containerId = id;
     r.timeout = graceSeconds;
-    return call<StopContainerResponse>(Rt::StopContainer, r, kTimeout + std::chrono::seconds(graceSeconds)).status();
+    return call<StopContainerResponse>(Rt::StopContainer, r, kTimeout + std::chrono::seconds(graceSeconds), true).status();
   }
   Status removeContainer(const std::string& id) override {
     RemoveContainerRequest r;
@@ -201,7 +262,7 @@ class GrpcRuntime : public Runtime {
     for (const std::string& c : command) r.cmd.push_back(c);
     r.timeout = timeoutSeconds;
     Duration limit = timeoutSeconds > 0 ? std::chrono::seconds(timeoutSeconds) + std::chrono::seconds(10) : Duration(kTimeout);
-    return call<ExecSyncResponse>(Rt::ExecSync, r, limit);
+    return call<ExecSyncResponse>(Rt::ExecSync, r, limit, true);
   }
   Result<std::string> exec(const ExecRequest& request) override {
     KM_ASSIGN(auto answer, call<ExecResponse>(Rt::Exec, request));
@@ -236,7 +297,7 @@ class GrpcRuntime : public Runtime {
     r.image.emplace().image = image;
     if (auth != nullptr) r.auth = *auth;
     r.sandboxConfig = sandbox;
-    KM_ASSIGN(auto answer, call<PullImageResponse>(Im::PullImage, r, kPullTimeout));
+    KM_ASSIGN(auto answer, call<PullImageResponse>(Im::PullImage, r, kPullTimeout, true));
     return answer.imageRef.str();
   }
   Status removeImage(const std::string& image) override {
@@ -251,12 +312,18 @@ class GrpcRuntime : public Runtime {
     return std::make_unique<Handle>(std::move(stream));
   }
 
+  void close(Duration grace) override { calls_->close(grace); }
+
  private:
+  // `lasts`: as long as a container, a command or a registry likes.
   template <typename Answer, typename Request>
-  Result<Answer> call(const char* method, const Request& request, Duration timeout = kTimeout) {
+  Result<Answer> call(const char* method, const Request& request, Duration timeout = kTimeout, bool lasts = false) {
     http::GrpcOptions options;
     options.timeout = timeout;
-    http::GrpcResult r = channel_.unaryAndWait(method, codec::toProto(request), options);
+    Calls::Ptr one = calls_->begin(lasts);
+    if (!one) return Calls::closed().status.toStatus();
+    channel_.unary(method, codec::toProto(request), options, [calls = calls_, one](http::GrpcResult r) { calls->end(one, std::move(r)); });
+    http::GrpcResult r = calls_->wait(one);
     if (!r.status.ok()) return r.status.toStatus();
     return codec::fromProto<Answer>(r.message);
   }
@@ -264,6 +331,7 @@ class GrpcRuntime : public Runtime {
   async::Loop& loop_;
   http::Client client_;
   http::GrpcChannel channel_;
+  const std::shared_ptr<Calls> calls_ = std::make_shared<Calls>();
 };
 
 }  // namespace

@@ -6,12 +6,17 @@
 #include <openssl/sha.h>
 
 #include <future>
+#include <utility>
 
 #include "api/types/containerd_content_v1.h"
 #include "api/types/containerd_images_v1.h"
+#include "api/types/containerd_leases_v1.h"
 #include "async/loop.h"
+#include "base/clock.h"
+#include "base/rand.h"
 #include "codec/json.h"
 #include "codec/proto.h"
+#include "codec/scalars.h"
 #include "codec/value.h"
 #include "http/grpc.h"
 
@@ -20,6 +25,7 @@ namespace {
 
 namespace content = api::containerd_content_v1;
 namespace images = api::containerd_images_v1;
+namespace leases = api::containerd_leases_v1;
 using codec::Value;
 
 constexpr size_t kChunk = 1 << 20;  // below gRPC's 4 MiB
@@ -124,10 +130,28 @@ struct ImageStore::Impl {
     e.speak = http::Endpoint::Speak::kHttp2;
     return e;
   }
-  static http::GrpcOptions options() {
+  http::GrpcOptions options() const {
     http::GrpcOptions o;
     o.metadata.add("containerd-namespace", "k8s.io");
+    if (!lease.empty()) o.metadata.add("containerd-lease", lease);
     return o;
+  }
+
+  // Until the lease is given back (or a day is over, should this process not come to it), containerd collects nothing that was written
+  // under it: blobs are written before anything refers to them.
+  Status takeLease() {
+    leases::CreateRequest r;
+    r.id = "km-import-" + randomUuid();
+    r.labels["containerd.io/gc.expire"] = codec::Time{Clock::system().now().seconds + 24 * 3600}.str();
+    auto answer = channel.unaryAndWait(leases::LeasesMethods::Create, codec::toProto(r), options());
+    if (!answer.status.ok()) return answer.status.toStatus();
+    lease = r.id.str();
+    return {};
+  }
+  void giveLeaseBack() {
+    leases::DeleteRequest r;
+    r.id = std::exchange(lease, "");
+    (void)channel.unaryAndWait(leases::LeasesMethods::Delete, codec::toProto(r), options());
   }
 
   // Stores a blob unless it is there.
@@ -183,16 +207,24 @@ struct ImageStore::Impl {
   struct Blob {
     std::string type, digest, bytes;
   };
-  // Config and layers, then the manifest that keeps them from collection, then the names.
   Status store(const std::string& manifest, const std::string& type, const Blob& config, const std::vector<Blob>& layers,
+               const std::vector<std::string>& names) {
+    KM_TRY(takeLease());
+    Status s = storeLeased(manifest, type, config, layers, names);
+    giveLeaseBack();
+    return s;
+  }
+
+  // Config and layers, then the manifest that keeps them from collection, then the names that keep it.
+  Status storeLeased(const std::string& manifest, const std::string& type, const Blob& config, const std::vector<Blob>& layers,
                const std::vector<std::string>& names) {
     std::map<std::string, std::string> refs;
     refs["containerd.io/gc.ref.content.config"] = config.digest;
     for (size_t i = 0; i < layers.size(); i++) {
       refs[fmt::format("containerd.io/gc.ref.content.l.{}", i)] = layers[i].digest;
-      KM_TRY(write(layers[i].bytes, layers[i].digest, {{"containerd.io/gc.root", "km"}}));
+      KM_TRY(write(layers[i].bytes, layers[i].digest, {}));
     }
-    KM_TRY(write(config.bytes, config.digest, {{"containerd.io/gc.root", "km"}}));
+    KM_TRY(write(config.bytes, config.digest, {}));
     std::string digest = digestOf(manifest);
     KM_TRY(write(manifest, digest, refs));
     for (const std::string& n : names) KM_TRY(name(n, type, digest, manifest.size()));
@@ -201,6 +233,7 @@ struct ImageStore::Impl {
 
   http::Client client;
   http::GrpcChannel channel;
+  std::string lease;  // of the import under way
 };
 
 ImageStore::ImageStore(async::Loop& loop, std::string socket) : impl_(std::make_unique<Impl>(loop, std::move(socket))) {}

@@ -60,6 +60,10 @@ class Runtime {
     virtual ~Subscription() = default;
   };
   virtual std::unique_ptr<Subscription> subscribe(std::function<void(std::string id)> onEvent, std::function<void()> onGap) = 0;
+
+  // Refuses new calls. Those that wait for a container, a pull or a command end with an error at once; the short ones have `grace` to
+  // come to their end, so that nothing is left half made. From any thread; blocks no longer than `grace`.
+  virtual void close(Duration grace) = 0;
 };
 
 // Speaks to the socket ("/run/containerd/containerd.sock", or with "unix://" before it). The loop must outlive the runtime.

@@ -12,7 +12,7 @@ constexpr auto kIdle = std::chrono::seconds(30);
 
 struct ElasticPool::State {
   std::mutex mutex;
-  std::condition_variable work, ended;
+  std::condition_variable work, ended, sleepers;
   std::deque<std::function<void()>> queue;
   int threads = 0, idle = 0, max = 0;
   bool stopping = false;
@@ -54,12 +54,18 @@ bool ElasticPool::post(std::function<void()> task) {
   return true;
 }
 
+bool ElasticPool::sleep(Duration duration) {
+  std::unique_lock lock(state_->mutex);
+  return !state_->sleepers.wait_for(lock, duration, [&] { return state_->stopping; });
+}
+
 void ElasticPool::stop() {
   std::deque<std::function<void()>> dropped;
   std::unique_lock lock(state_->mutex);
   state_->stopping = true;
   dropped.swap(state_->queue);
   state_->work.notify_all();
+  state_->sleepers.notify_all();
   state_->ended.wait(lock, [&] { return state_->threads == 0; });
 }
 

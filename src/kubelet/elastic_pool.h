@@ -5,6 +5,8 @@
 #include <functional>
 #include <memory>
 
+#include "base/clock.h"
+
 namespace km::kubelet {
 
 class ElasticPool {
@@ -16,6 +18,8 @@ class ElasticPool {
 
   // From any thread. False, and the task is destroyed, once stopping.
   bool post(std::function<void()> task);
+  // For tasks: sleeps so long, or until the pool stops. False if it does.
+  bool sleep(Duration duration);
   // Refuses new tasks, destroys those not begun, waits for those that run. Not from a task.
   void stop();
 

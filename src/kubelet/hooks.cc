@@ -2,9 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <condition_variable>
-#include <mutex>
-
 #include "http/client.h"
 #include "kubelet/probes.h"
 
@@ -33,11 +30,8 @@ Status runHook(const HookContext& ctx, const v1::LifecycleHandler& handler, Dura
     return {};
   }
   if (handler.sleep) {
-    // Until the time has passed; the kubelet's stop does not wait for it longer than the pool does.
-    std::mutex mutex;
-    std::condition_variable until;
-    std::unique_lock lock(mutex);
-    until.wait_for(lock, std::min<Duration>(std::chrono::seconds(handler.sleep->seconds), timeout));
+    Duration time = std::min<Duration>(std::chrono::seconds(handler.sleep->seconds), timeout);
+    if (!ctx.node->pool->sleep(time)) return Status(kStopping, "ServiceUnavailable", "the kubelet is stopping");
     return {};
   }
   std::string host = ctx.podIps.empty() ? "" : ctx.podIps[0];

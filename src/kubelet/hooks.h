@@ -13,6 +13,8 @@ struct HookContext {
   std::vector<std::string> podIps;
 };
 
+constexpr int kStopping = 503;  // the code of what ended because the kubelet stops
+
 Status runHook(const HookContext& context, const v1::LifecycleHandler& handler, Duration timeout);
 // A number, or the number of the container's port of that name.
 Result<int> portOf(const codec::IntOrString& port, const v1::Container& c);

@@ -18,6 +18,7 @@
 namespace km::kubelet {
 namespace {
 constexpr auto kRelist = std::chrono::seconds(90);  // the safety net under the runtime's events
+constexpr auto kStopGrace = std::chrono::milliseconds(500);
 }
 
 struct Kubelet::Core : std::enable_shared_from_this<Kubelet::Core> {
@@ -308,6 +309,7 @@ void Kubelet::Core::stop() {
   if (reporter) reporter->stop();
   if (probes) probes->stop();
   if (server) server->stop();
+  runtime.close(kStopGrace);
   pool.stop();
   if (services) services->stop();
   if (objects) objects->stop();

@@ -189,6 +189,7 @@ Status PodWorker::create(const v1::Container& c, ContainerKind kind, const cri::
   if (c.lifecycle && c.lifecycle->postStart) {
     HookContext hook{&node_, pod_.get(), &c, *id, downward().podIps};
     if (Status s = runHook(hook, *c.lifecycle->postStart, std::chrono::hours(24)); !s.ok()) {
+      if (s.code() == kStopping) return s;
       event(client::kEventWarning, "FailedPostStartHook", "PostStartHook failed", c.name);
       why->reason = "PostStartHookError";
       why->message = s.message();
@@ -273,6 +274,7 @@ void PodWorker::kill(const ContainerRecord& r, const std::string& message, int64
       Duration began = node.clock().monotonic();
       HookContext hook{&node, pod.get(), found, id, ips};
       if (Status s = runHook(hook, *found->lifecycle->preStop, std::chrono::seconds(grace)); !s.ok()) {
+        if (s.code() == kStopping) return;  // the next kubelet begins again
         api::core_v1::ObjectReference ref = client::referenceTo(*pod);
         ref.fieldPath = fmt::format("spec.containers{{{}}}", found->name.view());
         node.recorder.event(ref, client::kEventWarning, "FailedPreStopHook", "PreStopHook failed");

@@ -201,6 +201,10 @@ class Maker {
     if (options_.masqueradeLocal && !fromPods.empty()) {
       post.rules.push_back("ct status dnat " + fromPods + a + " daddr @local-endpoints masquerade fully-random");
     }
+    if (options_.masqueradePods && !cidrs_.empty()) {
+      post.rules.push_back(fmt::format("{0} saddr {{ {1} }} {0} daddr != {{ {1}, {2} }} masquerade fully-random", ip(), cidrs_,
+                                       a.starts_with("ip6") ? "ff00::/8" : "224.0.0.0/4"));
+    }
     table_.chains["nat-postrouting"] = std::move(post);
     std::vector<std::string> check;
     check.push_back("ct state new " + frontend + "no-endpoints");

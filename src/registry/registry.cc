@@ -374,7 +374,8 @@ void Registry::commitUpdate(std::shared_ptr<UpdateCall> call, api::MutableObject
   // The last finalizer of a marked object went: so does the object. Its last version is the answer.
   bool emptied = oldMeta.deletionTimestamp && meta.finalizers.empty() && oldMeta.deletionGracePeriodSeconds.value_or(0) == 0 &&
                  strategy_.mayEnd(*o);
-  bool same = codec::equal(o->data(), existing->data(), o->type());
+  // What is stored decides: a quantity may be written otherwise and mean the same.
+  bool same = codec::equal(o->data(), existing->data(), o->type()) && *encode(*o) == *encode(*existing->clone());
   if (call->context.dryRun || (same && !emptied)) {
     // Nothing changed: nothing is written.
     return call->done(UpdateResult{call->context.dryRun ? api::ObjectPtr(std::move(o)) : existing, false});

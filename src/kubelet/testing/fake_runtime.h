@@ -50,6 +50,7 @@ class FakeRuntime : public cri::Runtime {
   Result<std::string> pullImage(const std::string& image, const cri::AuthConfig* auth, const cri::PodSandboxConfig& sandbox) override;
   Status removeImage(const std::string&) override { return {}; }
   std::unique_ptr<Subscription> subscribe(std::function<void(std::string id)> onEvent, std::function<void()> onGap) override;
+  void close(Duration) override {}
 
  private:
   struct Box {

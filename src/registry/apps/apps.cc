@@ -12,6 +12,7 @@
 #include "registry/core/claim_validation.h"
 #include "registry/core/pod_columns.h"
 #include "registry/core/pod_prepare.h"
+#include "registry/core/pod_warnings.h"
 #include "registry/kinds.h"
 #include "registry/workload_rules.h"
 
@@ -53,6 +54,10 @@ class WorkloadStrategy : public Strategy {
     const auto& now = o.as<T>().spec.selector;
     immutable(now == old.as<T>().spec.selector, Path("spec.selector"), selectorValue(now), errors);
   }
+  void warnings(const Context& c, const api::Object& o, const api::Object* old) const override {
+    if constexpr (std::is_same_v<T, apps::Deployment> || std::is_same_v<T, apps::ReplicaSet>) warnName(c, o, old);
+    warnTemplate(c, o, old, o.as<T>().spec.template_, Path("spec.template"));
+  }
 
  protected:
   static std::string names(const api::Object& o) { return textCell(containerNames(o.as<T>().spec.template_.spec)); }
@@ -89,13 +94,6 @@ class DeploymentStrategy : public WorkloadStrategy<apps::Deployment> {
         errors.invalid(p.child("progressDeadlineSeconds"), *s.progressDeadlineSeconds, "must be greater than minReadySeconds");
       }
     }
-  }
-  void warnings(const Context& c, const api::Object& o, const api::Object* old) const override {
-    if (old != nullptr) return;
-    auto bad = api::isDns1123Label(o.name());
-    if (bad.empty()) return;
-    c.warn(fmt::format("metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label is "
-                       "recommended: [{}]", joined(bad, " ")));
   }
   void validateStatusUpdate(const Context&, const api::Object& o, const api::Object& old, FieldErrors& errors) const override {
     const auto& s = o.as<apps::Deployment>().status;
@@ -209,6 +207,20 @@ class StatefulSetStrategy : public WorkloadStrategy<apps::StatefulSet> {
     if (prefix && name.ends_with('-')) name.remove_suffix(1);
     return api::isDns1123Label(name);
   }
+  void warnings(const Context& c, const api::Object& o, const api::Object* old) const override {
+    WorkloadStrategy::warnings(c, o, old);
+    if (c.subresource == "status") return;
+    const auto& s = o.as<apps::StatefulSet>().spec;
+    std::vector<std::string> more;
+    for (size_t i = 0; i < s.volumeClaimTemplates.size(); i++) {
+      Path p = Path("spec.volumeClaimTemplates").index(i);
+      claimSpecWarnings(s.volumeClaimTemplates[i].spec, old != nullptr ? p.child("Spec") : p, more);
+    }
+    for (std::string& w : more) c.warn(std::move(w));
+    if (s.revisionHistoryLimit.value_or(0) < 0) {
+      c.warn("spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is recommended");
+    }
+  }
   std::vector<std::string> cells(const api::Resource&, const api::Object& o, WallTime now) const override {
     const auto& s = o.as<apps::StatefulSet>();
     return {textCell(o.name()), textCell(fmt::format("{}/{}", s.status.readyReplicas, s.spec.replicas.value_or(0))), ageCell(o, now),
@@ -285,6 +297,10 @@ constexpr std::string_view kTemplateGeneration = "deprecated.daemonset.template.
 
 class DaemonSetStrategy : public WorkloadStrategy<apps::DaemonSet> {
  public:
+  void warnings(const Context& c, const api::Object& o, const api::Object* old) const override {
+    bool same = old != nullptr && o.meta().annotations.get(kTemplateGeneration) == old->meta().annotations.get(kTemplateGeneration);
+    if (!same) WorkloadStrategy::warnings(c, o, old);
+  }
   void prepareForCreate(const Context& c, api::Object& o) const override {
     WorkloadStrategy::prepareForCreate(c, o);
     auto n = parseInt64(o.meta().annotations.get(kTemplateGeneration));
