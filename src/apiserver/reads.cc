@@ -27,9 +27,7 @@ Result<int64_t> parseRevision(std::string_view text) {
   int64_t v = 0;
   auto r = std::from_chars(text.data(), text.data() + text.size(), v);
   if (r.ec == std::errc() && r.ptr == text.data() + text.size() && v >= 0) return v;
-  api::FieldErrors bad;
-  bad.invalid(api::Path("resourceVersion"), text, fmt::format("strconv.ParseUint: parsing {}: invalid syntax", api::goQuote(text)));
-  return bad.toStatus("", "", "");
+  return Status(500, "", fmt::format("resourceVersion: Invalid value: {0}: strconv.ParseUint: parsing {0}: invalid syntax", api::goQuote(text)));
 }
 
 // Whether objects are selected by the field. Kinds that convert field labels themselves have texts of their own.

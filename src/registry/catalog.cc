@@ -103,6 +103,13 @@ std::unique_ptr<Strategy> makeStrategy(const api::Resource& r) {
   return s;
 }
 
+std::map<std::string, std::unique_ptr<Strategy>> makeSubresourceStrategies(const api::Resource& r) {
+  std::map<std::string, std::unique_ptr<Strategy>> out;
+  if (r.group.empty() && r.name == "namespaces") out["finalize"] = makeNamespaceFinalize();
+  for (auto& [name, strategy] : out) strategy->describe(r);
+  return out;
+}
+
 std::string storePrefix(std::string_view group, std::string_view resource) {
   for (const Place& p : kPlaces) {
     if (p.group == group && p.resource == resource) return fmt::format("/registry/{}/", p.prefix);

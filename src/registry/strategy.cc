@@ -135,10 +135,12 @@ void Strategy::prepareForUpdate(const Context& c, api::Object& o, const api::Obj
     auto& given = o.meta();
     meta.resourceVersion = given.resourceVersion;
     meta.managedFields = given.managedFields;
-    meta.labels = given.labels;
-    meta.annotations = given.annotations;
-    meta.finalizers = given.finalizers;
-    meta.ownerReferences = given.ownerReferences;
+    if (!traits_.statusKeepsMetadata) {
+      meta.labels = given.labels;
+      meta.annotations = given.annotations;
+      meta.finalizers = given.finalizers;
+      meta.ownerReferences = given.ownerReferences;
+    }
     codec::destroy(o.data(), o.type());
     codec::copy(o.data(), merged->data(), o.type());
     return;
@@ -154,6 +156,7 @@ api::Messages Strategy::validateName(std::string_view name, bool prefix) const {
 
 std::vector<std::string_view> Strategy::resetFields(std::string_view subresource) const {
   if (!hasStatus()) return {};
+  if (subresource == "status" && traits_.statusKeepsMetadata) return {"spec", "metadata"};
   if (subresource == "status") return {"spec"};
   return {"status"};
 }
