@@ -1,5 +1,6 @@
 #include "api/types/coordination_v1.h"
 #include "api/types/discovery_v1.h"
+#include "controllers/endpoints/mirror.h"
 #include "controllers/endpoints/slice_core.h"
 #include "controllers/garbagecollector/core.h"
 #include "controllers/namespace/core.h"
@@ -102,6 +103,39 @@ TEST(SliceCoreTest, PortsStandInUpstreamsOrder) {
   ASSERT_EQ(c.create[0].ports.size(), 2u);
   EXPECT_EQ(*c.create[0].ports[0].name, "dns");  // as recorded of 1.36.3
   EXPECT_EQ(*c.create[0].ports[1].name, "http");
+}
+
+TEST(MirrorTest, SlicesFollowTheEndpointsOfAServiceWithoutSelector) {
+  Endpoints e;
+  e.metadata.name = "web";
+  e.metadata.namespace_ = "ns";
+  e.metadata.uid = "u";
+  e.metadata.labels["a"] = "b";
+  auto& subset = e.subsets.add();
+  subset.addresses.add().ip = "10.9.9.1";
+  subset.notReadyAddresses.add().ip = "10.9.9.2";
+  subset.ports.add().port = 8080;
+  Service s = service();
+  EXPECT_FALSE(endpoints::isMirrored(e, &s));
+  EXPECT_FALSE(endpoints::isMirrored(e, nullptr));
+  s.spec.selector.clear();
+  EXPECT_TRUE(endpoints::isMirrored(e, &s));
+
+  auto c = endpoints::mirrorEndpoints(e, {}, 1000);
+  ASSERT_EQ(c.create.size(), 1u);
+  EXPECT_EQ(c.create[0].endpoints.size(), 2u);
+  EXPECT_EQ(c.create[0].metadata.labels.get("kubernetes.io/service-name"), "web");
+  EXPECT_EQ(c.create[0].metadata.ownerReferences[0].kind, "Endpoints");
+  auto made = std::make_shared<const EndpointSlice>(c.create[0]);
+  c = endpoints::mirrorEndpoints(e, {made}, 1000);
+  EXPECT_TRUE(c.create.empty() && c.update.empty() && c.remove.empty());
+  e.subsets[0].ports[0].port = 8081;  // other ports: the slice is used again
+  c = endpoints::mirrorEndpoints(e, {made}, 1000);
+  ASSERT_EQ(c.update.size(), 1u);
+  EXPECT_EQ(*c.update[0].ports[0].port, 8081);
+  EXPECT_TRUE(c.create.empty() && c.remove.empty());
+  e.subsets.clear();
+  EXPECT_EQ(endpoints::mirrorEndpoints(e, {made}, 1000).remove.size(), 1u);
 }
 
 TEST(TtlTest, GrowsWithTheClusterAndShrinksLater) {

@@ -3,6 +3,7 @@
 #include "controllers/clusterrole/controller.h"
 #include "controllers/deployment/controller.h"
 #include "controllers/endpoints/endpoints_controller.h"
+#include "controllers/endpoints/mirror.h"
 #include "controllers/endpoints/slice_controller.h"
 #include "controllers/garbagecollector/controller.h"
 #include "controllers/namespace/controller.h"
@@ -24,6 +25,7 @@ constexpr ControllerRow kRows[] = {
     {"deployment-controller", "deployment", "deployment-controller", deployment::make},
     {"endpoints-controller", "endpoint", "endpoint-controller", endpoints::makeEndpoints},
     {"endpointslice-controller", "endpointslice", "endpointslice-controller", endpoints::makeSlices},
+    {"endpointslice-mirroring-controller", "endpointslicemirroring", "endpointslicemirroring-controller", endpoints::makeMirror},
     {"garbage-collector-controller", "garbagecollector", "generic-garbage-collector", garbagecollector::make},
     {"namespace-controller", "namespace", "namespace-controller", nscontroller::make},
     {"node-ipam-controller", "nodeipam", "node-controller", nodeipam::make},
