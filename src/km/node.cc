@@ -79,6 +79,7 @@ Status prepareNetwork(const NodeOptions& o, const std::string& serviceRange) {
   cni.name = "km";
   cni.bridge = o.bridge;
   cni.podCidrs = {o.podCidr()};
+  cni.masquerade = false;
   KM_TRY(makeDirs(o.dataDir + "/cni/net.d", 0755));
   return proxy::writeCniConflist(o.dataDir + "/cni/net.d", cni);
 }
@@ -186,6 +187,7 @@ Status Node::start(Progress& progress) {
   p.nodeName = options_.nodeName;
   p.clusterCidr = options_.clusterCidr;
   p.tableName = options_.tableName();
+  p.masqueradePods = true;
   proxy_ = std::make_unique<proxy::Proxy>(p, managers_.informers(), managers_.pool(), managers_.timers());
   dns::Options d;
   d.listenAddresses = {options_.address()};

@@ -16,6 +16,7 @@
 namespace km::kubelet {
 namespace {
 
+constexpr Duration kRetry = std::chrono::seconds(1);
 constexpr int64_t kMinimumGrace = 2;  // seconds that a container has after its preStop hook
 
 std::string seconds(Duration d) {
@@ -178,14 +179,14 @@ Status PodWorker::create(const v1::Container& c, ContainerKind kind, const cri::
   auto id = node_.runtime->createContainer(sandboxId, *config, *sandbox);
   if (!id.ok()) return fail("CreateContainerError", id.status());
   node_.own(*id, uid_);
-  event(client::kEventNormal, "Created", fmt::format("Created container: {}", c.name.view()), c.name);
+  event(client::kEventNormal, "Created", "Container created", c.name);
   Status started = node_.runtime->startContainer(*id);
   if (auto status = node_.runtime->containerStatus(*id); status.ok()) {
     runtime_.containers.insert(runtime_.containers.begin(), recordOf(std::move(*status), sandboxId));
     makeLogLink(node_.options, *pod_, c.name, runtime_.containers.front());
   }
   if (!started.ok()) return fail("RunContainerError", started);
-  event(client::kEventNormal, "Started", fmt::format("Started container {}", c.name.view()), c.name);
+  event(client::kEventNormal, "Started", "Container started", c.name);
   if (c.lifecycle && c.lifecycle->postStart) {
     HookContext hook{&node_, pod_.get(), &c, *id, downward().podIps};
     if (Status s = runHook(hook, *c.lifecycle->postStart, std::chrono::hours(24)); !s.ok()) {
@@ -283,10 +284,14 @@ void PodWorker::kill(const ContainerRecord& r, const std::string& message, int64
       left = std::max(left, kMinimumGrace);
     }
     Status s = node.runtime->stopContainer(id, left);
-    if (!s.ok() && s.code() != 404) KM_LOG(WARNING, "cannot stop container {}: {}", id, s.message());
+    bool failed = !s.ok() && s.code() != 404;
     {
       std::lock_guard lock(self->killsMutex_);
       self->kills_.erase(id);
+    }
+    if (failed) {
+      KM_LOG(WARNING, "cannot stop container {}: {}", id, s.message());
+      return self->wakeAt(node.clock().monotonic() + kRetry);
     }
     self->runtimeEvent(id);
   });

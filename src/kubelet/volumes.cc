@@ -66,7 +66,9 @@ Result<std::string> emptyDir(const VolumeContext& ctx, const v1::Volume& v) {
     int64_t memory = podMemoryLimit(*ctx.downward.pod);
     if (memory > 0 && (limit == 0 || memory < limit)) limit = memory;
     KM_TRY(mountTmpfs(path, limit));
-  } else if (!medium.empty()) {
+  } else if (medium.empty()) {
+    if (fresh && ::chmod(path.c_str(), 01777) != 0) return errors::fromErrno("chmod " + path, errno);
+  } else {
     return errors::failed(fmt::format("unsupported storage medium \"{}\"", medium));
   }
   if (auto group = fsGroup(*ctx.downward.pod); group && fresh) KM_TRY(giveToGroup(path, *group));

@@ -15,7 +15,7 @@ std::string cniConflist(const CniConfig& config) {
   std::string mtu = config.mtu > 0 ? "      \"mtu\": " + std::to_string(config.mtu) + ",\n" : "";
   return "{\n  \"cniVersion\": \"1.0.0\",\n  \"name\": " + quote(config.name) +
          ",\n  \"plugins\": [\n    {\n      \"type\": \"bridge\",\n      \"bridge\": " + quote(config.bridge) +
-         ",\n      \"isGateway\": true,\n      \"ipMasq\": true,\n      \"hairpinMode\": true,\n" + mtu +
+         ",\n      \"isGateway\": true,\n      \"ipMasq\": " + (config.masquerade ? "true" : "false") + ",\n      \"hairpinMode\": true,\n" + mtu +
          "      \"ipam\": {\n        \"type\": \"host-local\",\n        \"ranges\": [" + ranges + "],\n        \"routes\": [" +
          routes + "]\n      }\n    },\n    {\n      \"type\": \"portmap\",\n      \"capabilities\": {\"portMappings\": true}\n" +
          "    }\n  ]\n}\n";

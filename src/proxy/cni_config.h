@@ -12,6 +12,7 @@ struct CniConfig {
   std::string name = "km";
   std::string bridge = "cni0";
   std::vector<std::string> podCidrs;  // one a family
+  bool masquerade = true;             // false: the proxy does it (RuleOptions::masqueradePods), which spares iptables for each pod
   int mtu = 0;                        // 0: the plugin's choice
 };
 

@@ -128,6 +128,7 @@ Status Proxy::start() {
     if (!trimSpace(part).empty()) rules.clusterCidrs.emplace_back(trimSpace(part));
   }
   rules.masqueradeAll = core_->options.masqueradeAll;
+  rules.masqueradePods = core_->options.masqueradePods;
   rules.masqueradeLocal = !seesBridgedPackets();
   if (rules.masqueradeLocal) logInfo("Bridged packets do not pass nftables: pods see each other's services masqueraded");
   {

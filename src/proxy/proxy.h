@@ -20,6 +20,7 @@ struct Options {
   std::string clusterCidr;           // comma-separated; empty: no masquerading of traffic to cluster IPs
   std::string tableName = "km-proxy";
   bool masqueradeAll = false;
+  bool masqueradePods = false;  // see RuleOptions
   Duration minSyncPeriod = std::chrono::milliseconds(200);
 };
 
