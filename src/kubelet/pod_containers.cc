@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/strings.h"
 #include "kubelet/hooks.h"
+#include "kubelet/image_name.h"
 #include "kubelet/object_cache.h"
 #include "kubelet/pod_worker.h"
 #include "kubelet/probes.h"
@@ -78,11 +79,20 @@ bool PodWorker::startContainer(const ContainerToStart& what) {
 
 Result<cri::Image> PodWorker::ensureImage(const v1::Container& c, WaitingReason* why) {
   std::string policy = c.imagePullPolicy.empty() ? "IfNotPresent" : c.imagePullPolicy.str();
+  if (Status s = checkImageName(c.image); !s.ok()) {
+    why->reason = "InvalidImageName";
+    why->message = fmt::format("Failed to apply default image tag \"{0}\": couldn't parse image name \"{0}\": {1}", c.image.view(), s.message());
+    event(client::kEventWarning, "InspectFailed", why->message, c.name);
+    event(client::kEventWarning, "Failed", "Error: InvalidImageName", c.name);
+    wakeAt(node_.clock().monotonic() + Backoff::kInitial);
+    return errors::failed(why->message);
+  }
   auto image = node_.runtime->imageStatus(c.image.str());
   if (!image.ok()) {
     why->reason = "ImageInspectError";
     why->message = fmt::format("Failed to inspect image \"{}\": {}", c.image.view(), image.status().message());
     event(client::kEventWarning, "InspectFailed", why->message, c.name);
+    event(client::kEventWarning, "Failed", "Error: ImageInspectError", c.name);
     wakeAt(node_.clock().monotonic() + Backoff::kInitial);
     return image;
   }
@@ -91,6 +101,7 @@ Result<cri::Image> PodWorker::ensureImage(const v1::Container& c, WaitingReason*
     why->reason = "ErrImageNeverPull";
     why->message = fmt::format("Container image \"{}\" is not present with pull policy of Never", c.image.view());
     event(client::kEventWarning, "ErrImageNeverPull", why->message, c.name);
+    event(client::kEventWarning, "Failed", "Error: ErrImageNeverPull", c.name);
     wakeAt(node_.clock().monotonic() + Backoff::kInitial);
     return errors::failed(why->message);
   }

@@ -35,7 +35,7 @@ Result<std::string> directoryOf(const VolumeContext& ctx, std::string_view plugi
   return path;
 }
 
-Status mountTmpfs(const std::string& path, int64_t sizeLimit, mode_t mode = 0777) {
+Status mountTmpfs(const std::string& path, int64_t sizeLimit, mode_t mode = 01777) {
   struct statfs sf{};
   if (::statfs(path.c_str(), &sf) == 0 && sf.f_type == kTmpfs) {
     struct stat self{}, parent{};
@@ -66,9 +66,7 @@ Result<std::string> emptyDir(const VolumeContext& ctx, const v1::Volume& v) {
     int64_t memory = podMemoryLimit(*ctx.downward.pod);
     if (memory > 0 && (limit == 0 || memory < limit)) limit = memory;
     KM_TRY(mountTmpfs(path, limit));
-  } else if (medium.empty()) {
-    if (fresh && ::chmod(path.c_str(), 01777) != 0) return errors::fromErrno("chmod " + path, errno);
-  } else {
+  } else if (!medium.empty()) {
     return errors::failed(fmt::format("unsupported storage medium \"{}\"", medium));
   }
   if (auto group = fsGroup(*ctx.downward.pod); group && fresh) KM_TRY(giveToGroup(path, *group));
@@ -116,7 +114,8 @@ Result<std::string> fromPayload(const VolumeContext& ctx, std::string_view plugi
   auto group = fsGroup(*ctx.downward.pod);
   if (group) {
     if (::chown(path.c_str(), -1, *group) != 0) return errors::fromErrno("chown " + path, errno);
-    ::chmod(path.c_str(), 02777);
+    struct stat st{};
+    if (::stat(path.c_str(), &st) == 0) ::chmod(path.c_str(), (st.st_mode & 07777) | 02770);
   }
   KM_TRY(writePayload(path, payload, group).status());
   return path;
