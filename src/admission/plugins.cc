@@ -17,8 +17,15 @@ constexpr Row kRows[] = {
     {"ServiceAccount", makeServiceAccount, true},
     {"NodeRestriction", makeNodeRestriction, false},
     {"TaintNodesByCondition", makeTaintNodesByCondition, true},
+    {"PodSecurity", makePodSecurity, true},
     {"Priority", makePriority, true},
     {"DefaultTolerationSeconds", makeDefaultTolerationSeconds, true},
+    {"DefaultStorageClass", makeDefaultStorageClass, true},
+    {"StorageObjectInUseProtection", makeStorageObjectInUseProtection, true},
+    {"PersistentVolumeClaimResize", makePersistentVolumeClaimResize, true},
+    {"RuntimeClass", makeRuntimeClass, true},
+    {"DefaultIngressClass", makeDefaultIngressClass, true},
+    {"PodTopologyLabels", makePodTopologyLabels, true},
 };
 
 bool has(const std::vector<std::string>& list, std::string_view name) { return std::find(list.begin(), list.end(), name) != list.end(); }

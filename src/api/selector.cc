@@ -63,7 +63,7 @@ Status checkRequirement(const Requirement& r, const Path& path) {
   }
   for (size_t i = 0; i < r.values.size(); i++) {
     Messages m = isValidLabelValue(r.values[i]);
-    if (!m.empty()) errors.invalid(values.index(i), r.values[i], fmt::format("{}", fmt::join(m, "; ")));
+    if (!m.empty()) errors.invalid(values.index(i).key(r.key), r.values[i], fmt::format("{}", fmt::join(m, "; ")));
   }
   if (errors.empty()) return {};
   return errors::badRequest(errors.aggregate());
@@ -338,7 +338,15 @@ Result<FieldSelector> FieldSelector::parse(std::string_view text) {
     t.notEqual = part[at] == '!';
     size_t valueAt = at + (t.notEqual || part.compare(at, 2, "==") == 0 ? 2 : 1);
     for (size_t i = valueAt; i < part.size(); i++) {
-      if (part[i] == '\\' && i + 1 < part.size()) i++;
+      if (part[i] == '\\') {
+        std::string_view escaped = std::string_view(part).substr(i + 1, 1);
+        if (escaped.empty() || std::string_view("\\,=").find(escaped) == std::string_view::npos) {
+          return errors::badRequest(fmt::format("invalid field selector: invalid escape sequence: \\{}", escaped));
+        }
+        i++;
+      } else if (part[i] == '=') {
+        return errors::badRequest(fmt::format("invalid field selector: unescaped character in value: {}", static_cast<int>(part[i])));
+      }
       t.value += part[i];
     }
     s.terms_.push_back(std::move(t));

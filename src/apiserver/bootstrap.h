@@ -13,6 +13,7 @@ struct BootstrapOptions {
   std::string advertiseAddress;  // of the endpoints of the Service "kubernetes"; empty: they are left alone
   int securePort = 6443;
   std::string serviceIp;         // the first address of the service range
+  std::string clientCa;          // PEM: by whom client certificates are signed; may be empty
 };
 
 // The first address of a service range ("10.96.0.1" of "10.96.0.0/16"): that of the Service "kubernetes".

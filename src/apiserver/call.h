@@ -1,6 +1,7 @@
 // One call on a resource, after its identity is known: what both transports hand to Operations.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -25,6 +26,7 @@ struct Call {
   std::string fieldManager;
   FieldValidation fieldValidation = FieldValidation::kWarn;
   bool force = false;
+  std::shared_ptr<const std::string> body;  // as JSON, if it names lists that are empty
 
   // Options of list and watch.
   std::string labelSelector, fieldSelector, resourceVersion, resourceVersionMatch, continueToken;

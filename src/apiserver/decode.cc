@@ -2,13 +2,16 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 
 #include "api/field_error.h"
 #include "api/types/meta_v1.h"
 #include "codec/json.h"
 #include "codec/proto.h"
+#include "codec/value.h"
 #include "codec/yaml.h"
+#include "object/managed_fields.h"
 
 namespace km::apiserver {
 namespace {
@@ -41,19 +44,28 @@ Status cannotBeHandled(std::string_view kind, std::string_view version, const co
 
 // The name that Go gives the internal package of a group.
 std::string internalPackage(std::string_view group) {
-  if (group.empty()) return "core";
+  if (group.empty() || group == "events.k8s.io") return "core";
+  if (group == "internal.apiserver.k8s.io") return "apiserverinternal";
   return std::string(group.substr(0, group.find('.')));
+}
+
+// Kinds of the core group that are no resources.
+bool isCommonKind(std::string_view kind) {
+  constexpr std::string_view kKinds[] = {"APIGroup",      "APIGroupList",  "APIResourceList", "APIVersions",   "CreateOptions", "DeleteOptions", "GetOptions",
+                                         "List",          "ListOptions",   "PatchOptions",    "PodLogOptions", "RangeAllocation", "SerializedReference",
+                                         "Status",        "UpdateOptions", "WatchEvent"};
+  return std::find(std::begin(kKinds), std::end(kKinds), kind) != std::end(kKinds);
 }
 
 // Whether the type named by the body can be taken for `type`.
 Status checkKind(std::string_view apiVersion, std::string_view kind, const codec::TypeInfo& type, std::string_view body) {
   if (apiVersion == type.apiVersion && kind == type.name) return {};
-  bool optionsLike = type.apiVersion == "v1" && kind == type.name && (type.name == "DeleteOptions" || type.name == "Status");
-  if (optionsLike) return {};
+  // The one version that upstream's API lost and still takes: its fields are the same.
+  if (kind == "Eviction" && type.name == kind && apiVersion == "policy/v1beta1") return {};
   auto [group, version] = api::splitApiVersion(apiVersion);
   std::string_view base = kind;
   if (base.ends_with("List")) base.remove_suffix(4);
-  bool known = api::findResourceByKind(group, version, base) != nullptr || kind == "Status" || kind == "DeleteOptions";
+  bool known = api::findResourceByKind(group, version, base) != nullptr || (group.empty() && version == "v1" && isCommonKind(kind));
   if (!known) {
     return cannotBeHandled(kind, version, type,
                            fmt::format("no kind {} is registered for version {} in scheme", api::goQuote(kind), api::goQuote(apiVersion)));
@@ -73,6 +85,26 @@ Status strictResult(Call& call, codec::StrictErrors& strict, std::string_view ki
   }
   for (std::string& e : strict.errors) call.warnings.push_back(std::move(e));
   return {};
+}
+
+// Whether JSON text has an empty list somewhere.
+bool hasEmptyList(std::string_view json) {
+  for (size_t at = json.find('['); at != std::string_view::npos; at = json.find('[', at + 1)) {
+    size_t next = json.find_first_not_of(" \t\r\n", at + 1);
+    if (next != std::string_view::npos && json[next] == ']') return true;
+  }
+  return false;
+}
+
+// What structs cannot tell: that a list was named, though it is empty. It counts as set, and emptied managed fields ask for a reset,
+// which one empty entry stands for.
+void noteEmptyLists(Call& call, std::string_view json, api::Object& o) {
+  if (!hasEmptyList(json)) return;
+  call.body = std::make_shared<const std::string>(json);
+  auto document = codec::Value::parse(json);
+  const codec::Value* metadata = document.ok() ? document->find("metadata") : nullptr;
+  const codec::Value* fields = metadata != nullptr ? metadata->find("managedFields") : nullptr;
+  if (fields != nullptr && fields->isList() && fields->size() == 0) o.meta().managedFields.add();
 }
 
 Result<api::MutableObject> decodeProtoBody(std::string_view body, const codec::TypeInfo& type) {
@@ -96,8 +128,10 @@ Result<api::MutableObject> decodeBody(Call& call, std::string_view body, Encodin
   codec::StrictErrors* wanted = call.fieldValidation == FieldValidation::kIgnore ? nullptr : &strict;
   std::string_view json = body;
   if (encoding == Encoding::kYaml) {
-    auto text = codec::yamlToJson(body);
+    std::vector<std::string> repeated;
+    auto text = codec::yamlToJson(body, wanted != nullptr ? &repeated : nullptr);
     if (!text.ok()) return unrecognized(type, text.status().message(), body);
+    if (!repeated.empty()) strict.errors.push_back(codec::yamlUnmarshalErrors(repeated));
     converted = std::move(*text);
     json = converted;
   }
@@ -113,34 +147,78 @@ Result<api::MutableObject> decodeBody(Call& call, std::string_view body, Encodin
     return cannotBeHandled(meta->kind, versionOf(meta->apiVersion), type, s.message());
   }
   KM_TRY(strictResult(call, strict, meta->kind, type));
+  noteEmptyLists(call, json, *o);
   return o;
 }
 
-Status readWriteOptions(const Query& query, std::string_view kind, Call& call) {
+namespace {
+
+// Reads leniently, and in whatever group they say they are.
+Status decodeDeleteOptions(std::string_view body, Encoding encoding, api::meta_v1::DeleteOptions& out) {
+  const codec::TypeInfo& type = api::meta_v1::DeleteOptions::kType;
+  if (encoding == Encoding::kProto) {
+    KM_ASSIGN(auto envelope, codec::openEnvelope(body));
+    return codec::decodeProto(envelope.raw, &out, type);
+  }
+  std::string json(body);
+  if (encoding == Encoding::kYaml) {
+    auto text = codec::yamlToJson(body);
+    if (!text.ok()) return errors::badRequest(text.status().message());
+    json = std::move(*text);
+  }
+  auto meta = codec::peekTypeMeta(json);
+  if (!meta.ok()) return errors::badRequest(fmt::format("couldn't get version/kind; json parse error: {}", meta.status().message()));
+  if (!meta->kind.empty() && meta->kind != type.name) return errors::badRequest("decoded object cannot be converted to DeleteOptions");
+  if (Status s = codec::decodeJson(json, &out, type); !s.ok()) return errors::badRequest(s.message());
+  return {};
+}
+
+}  // namespace
+
+namespace {
+
+// As Go's strconv says what is wrong with a number.
+template <typename T>
+Status readInteger(const Query& query, std::string_view key, T& out) {
+  std::string_view text = query.get(key);
+  if (text.empty()) return {};
+  std::string_view digits = text.front() == '+' ? text.substr(1) : text;
+  int64_t v = 0;
+  auto r = std::from_chars(digits.data(), digits.data() + digits.size(), v);
+  if (r.ec == std::errc() && r.ptr == digits.data() + digits.size()) {
+    out = v;
+    return {};
+  }
+  bool range = r.ec == std::errc::result_out_of_range && r.ptr == digits.data() + digits.size();
+  return errors::badRequest(
+      fmt::format("strconv.ParseInt: parsing {}: {}", api::goQuote(text), range ? "value out of range" : "invalid syntax"));
+}
+
+template <typename List>
+void checkDryRun(const List& values, api::FieldErrors& bad) {
+  if (std::all_of(values.begin(), values.end(), [](const auto& v) { return v == "All"; })) return;
+  std::string text = "[";
+  for (const auto& v : values) {
+    if (text.size() > 1) text += ',';
+    codec::appendJsonString(text, v);
+  }
+  bad.notSupported(api::Path("dryRun"), api::BadValue::raw(text + "]"), {"All"});
+}
+
+}  // namespace
+
+Status readWriteOptions(const Query& query, std::string_view kind, Call& call, bool apply) {
   api::FieldErrors bad;
-  for (std::string_view d : query.all("dryRun")) {
-    if (d == "All") {
-      call.dryRun = true;
-    } else if (!d.empty() || query.has("dryRun")) {
-      std::string list = "[]string{";
-      bool first = true;
-      for (std::string_view each : query.all("dryRun")) {
-        list += (first ? "" : ", ") + api::goQuote(each);
-        first = false;
-      }
-      bad.notSupported(api::Path("dryRun"), api::BadValue::raw(list + "}"), {"All"});
-      break;
-    }
-  }
   call.fieldManager = query.get("fieldManager");
-  if (call.fieldManager.size() > 128) bad.tooLong(api::Path("fieldManager"), 128);
-  for (size_t i = 0; i < call.fieldManager.size(); i++) {
-    auto c = static_cast<unsigned char>(call.fieldManager[i]);
-    if (c < 0x20 || c == 0x7f) {
-      bad.invalid(api::Path("fieldManager"), call.fieldManager, "should only contain printable characters");
-      break;
-    }
+  call.force = query.flag("force");
+  if (kind == "PatchOptions") {
+    if (apply && call.fieldManager.empty()) bad.required(api::Path("fieldManager"), "is required for apply patch");
+    if (!apply && query.has("force")) bad.forbidden(api::Path("force"), "may not be specified for non-apply patch");
   }
+  object::validateManagerName(call.fieldManager, api::Path("fieldManager"), bad);
+  std::vector<std::string_view> dryRun = query.all("dryRun");
+  checkDryRun(dryRun, bad);
+  call.dryRun = !dryRun.empty();
   std::string_view validation = query.get("fieldValidation");
   if (validation == "Ignore") {
     call.fieldValidation = FieldValidation::kIgnore;
@@ -149,78 +227,66 @@ Status readWriteOptions(const Query& query, std::string_view kind, Call& call) {
   } else if (validation.empty() || validation == "Warn") {
     call.fieldValidation = FieldValidation::kWarn;
   } else {
-    bad.notSupported(api::Path("fieldValidation"), validation, {"Ignore", "Strict", "Warn"});
+    bad.notSupported(api::Path("fieldValidation"), validation, {"", "Ignore", "Strict", "Warn"});
   }
-  std::string_view force = query.get("force");
-  call.force = force == "true" || force == "1";
   return bad.toStatus("meta.k8s.io", kind, "");
 }
 
+namespace {
+
+// metav1's validation of ListOptions.
+void checkListOptions(const Call& call, bool watch, api::FieldErrors& bad) {
+  const std::string& match = call.resourceVersionMatch;
+  api::Path path("resourceVersionMatch");
+  if (watch) {
+    bool initial = call.sendInitialEvents.has_value();
+    if (initial && match != "NotOlderThan") bad.forbidden(path, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
+    if (match.empty()) return;
+    if (!initial) bad.forbidden(path, "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided");
+    if (match != "NotOlderThan") bad.notSupported(path, match, {"NotOlderThan"});
+    if (!call.continueToken.empty()) bad.forbidden(path, "resourceVersionMatch is forbidden when continue is provided");
+    return;
+  }
+  if (!match.empty()) {
+    if (call.resourceVersion.empty()) bad.forbidden(path, "resourceVersionMatch is forbidden unless resourceVersion is provided");
+    if (!call.continueToken.empty()) bad.forbidden(path, "resourceVersionMatch is forbidden when continue is provided");
+    if (match != "Exact" && match != "NotOlderThan") bad.notSupported(path, match, {"Exact", "NotOlderThan", ""});
+    if (match == "Exact" && call.resourceVersion == "0") bad.forbidden(path, "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"");
+  }
+  if (call.sendInitialEvents) bad.forbidden(api::Path("sendInitialEvents"), "sendInitialEvents is forbidden for list");
+}
+
+}  // namespace
+
 Status readListOptions(const Query& query, Call& call) {
-  auto integer = [&](std::string_view key, auto& out) -> Status {
-    std::string_view text = query.get(key);
-    if (text.empty()) return {};
-    int64_t v = 0;
-    auto r = std::from_chars(text.data(), text.data() + text.size(), v);
-    if (r.ec != std::errc() || r.ptr != text.data() + text.size()) {
-      return errors::badRequest(fmt::format("strconv.ParseInt: parsing {}: invalid syntax", api::goQuote(text)));
-    }
-    out = v;
-    return {};
-  };
-  auto boolean = [&](std::string_view key) { return query.has(key) && query.get(key) != "false" && query.get(key) != "0"; };
-  KM_TRY(integer("limit", call.limit));
-  KM_TRY(integer("timeoutSeconds", call.timeoutSeconds));
+  KM_TRY(readInteger(query, "limit", call.limit));
+  KM_TRY(readInteger(query, "timeoutSeconds", call.timeoutSeconds));
   call.labelSelector = query.get("labelSelector");
   call.fieldSelector = query.get("fieldSelector");
   call.resourceVersion = query.get("resourceVersion");
   call.resourceVersionMatch = query.get("resourceVersionMatch");
   call.continueToken = query.get("continue");
-  call.bookmarks = boolean("allowWatchBookmarks");
-  if (query.has("sendInitialEvents")) call.sendInitialEvents = boolean("sendInitialEvents");
-  bool watch = call.verb == "watch";
-  // metav1 validation of ListOptions.
+  call.bookmarks = query.flag("allowWatchBookmarks");
+  if (query.has("sendInitialEvents")) call.sendInitialEvents = query.flag("sendInitialEvents");
+  bool watch = call.verb == "watch" || (call.verb == "deletecollection" && query.flag("watch"));
   api::FieldErrors bad;
-  const std::string& match = call.resourceVersionMatch;
-  api::Path matchPath("resourceVersionMatch");
-  if (watch && call.sendInitialEvents.has_value() && match.empty()) {
-    bad.forbidden(matchPath, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
-  }
-  if (!watch && call.sendInitialEvents.has_value()) {
-    bad.forbidden(api::Path("sendInitialEvents"), "sendInitialEvents is forbidden for list");
-  }
-  if (!match.empty()) {
-    if (watch && !call.sendInitialEvents.has_value()) bad.forbidden(matchPath, "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided");
-    if (watch && call.sendInitialEvents.has_value() && match != "NotOlderThan") bad.forbidden(matchPath, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
-    if (!watch) {
-      if (call.resourceVersion.empty()) bad.forbidden(matchPath, "resourceVersionMatch is forbidden unless resourceVersion is provided");
-      if (!call.continueToken.empty()) bad.forbidden(matchPath, "resourceVersionMatch is forbidden when continue is provided");
-      if (match != "Exact" && match != "NotOlderThan") bad.notSupported(matchPath, match, {"Exact", "NotOlderThan", ""});
-      if (match == "Exact" && call.resourceVersion == "0") bad.forbidden(matchPath, "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"");
-    }
-  }
+  checkListOptions(call, watch, bad);
   return bad.toStatus("meta.k8s.io", "ListOptions", "");
 }
 
 Result<registry::DeleteOptions> readDeleteOptions(std::string_view body, Encoding encoding, const Query& query, Call& call) {
   api::meta_v1::DeleteOptions given;
   if (!body.empty()) {
-    KM_ASSIGN(api::MutableObject o, decodeBody(call, body, encoding, api::meta_v1::DeleteOptions::kType));
-    given = o->as<api::meta_v1::DeleteOptions>();
+    // Upstream reads them leniently, and in whatever group they say they are.
+    KM_TRY(decodeDeleteOptions(body, encoding, given));
   } else {
-    std::string_view grace = query.get("gracePeriodSeconds");
-    if (!grace.empty()) {
-      int64_t v = 0;
-      auto r = std::from_chars(grace.data(), grace.data() + grace.size(), v);
-      if (r.ec != std::errc() || r.ptr != grace.data() + grace.size()) {
-        return errors::badRequest(fmt::format("strconv.ParseInt: parsing {}: invalid syntax", api::goQuote(grace)));
-      }
-      given.gracePeriodSeconds = v;
-    }
-    if (query.has("orphanDependents")) given.orphanDependents = query.get("orphanDependents") == "true";
+    std::optional<int64_t> grace;
+    KM_TRY(readInteger(query, "gracePeriodSeconds", grace));
+    given.gracePeriodSeconds = grace;
+    if (query.has("orphanDependents")) given.orphanDependents = query.flag("orphanDependents");
     if (query.has("propagationPolicy")) given.propagationPolicy = std::string_view(query.get("propagationPolicy"));
+    for (std::string_view d : query.all("dryRun")) given.dryRun.push_back(d);
   }
-  for (std::string_view d : query.all("dryRun")) given.dryRun.push_back(d);
   api::FieldErrors bad;
   if (given.orphanDependents && given.propagationPolicy) {
     bad.invalid(api::Path("propagationPolicy"), given.propagationPolicy->view(), "orphanDependents and deletionPropagation cannot be both set");
@@ -229,23 +295,12 @@ Result<registry::DeleteOptions> readDeleteOptions(std::string_view body, Encodin
   if (given.propagationPolicy) {
     std::string_view p = *given.propagationPolicy;
     if (p != "Foreground" && p != "Background" && p != "Orphan") {
-      // Upstream gives this list unsorted.
-      StatusDetails d;
-      d.group = "meta.k8s.io";
-      d.kind = "DeleteOptions";
-      std::string m = fmt::format("Unsupported value: {}: supported values: \"Foreground\", \"Background\", \"Orphan\", \"nil\"", api::goQuote(p));
-      d.causes.push_back({"FieldValueNotSupported", m, "propagationPolicy"});
-      return Status(422, "Invalid", "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: " + m, std::move(d));
+      bad.notSupported(api::Path("propagationPolicy"), p, {"Foreground", "Background", "Orphan", "nil"});
     }
     out.propagationPolicy = p;
   }
-  for (const auto& d : given.dryRun) {
-    if (d != "All") {
-      bad.notSupported(api::Path("dryRun"), api::BadValue::raw(fmt::format("[]string{{{}}}", api::goQuote(d))), {"All"});
-    } else {
-      call.dryRun = true;
-    }
-  }
+  checkDryRun(given.dryRun, bad);
+  call.dryRun = !given.dryRun.empty();
   KM_TRY(bad.toStatus("meta.k8s.io", "DeleteOptions", ""));
   out.gracePeriodSeconds = given.gracePeriodSeconds;
   out.orphanDependents = given.orphanDependents;

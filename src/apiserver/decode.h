@@ -17,8 +17,8 @@ namespace km::apiserver {
 // call's field validation says. No defaults are applied.
 Result<api::MutableObject> decodeBody(Call& call, std::string_view body, Encoding encoding, const codec::TypeInfo& type);
 
-// Fills the write options of `call`; errors name `kind` ("CreateOptions").
-Status readWriteOptions(const Query& query, std::string_view kind, Call& call);
+// Fills the write options of `call`; errors name `kind` ("CreateOptions"). `apply`: of a patch that is an apply.
+Status readWriteOptions(const Query& query, std::string_view kind, Call& call, bool apply = false);
 // Fills the options of list and watch.
 Status readListOptions(const Query& query, Call& call);
 // From the body, or the query if there is no body.

@@ -8,6 +8,7 @@
 #include "api/types/apidiscovery_v2.h"
 #include "api/types/meta_v1.h"
 #include "apiserver/render.h"
+#include "apiserver/routing.h"
 #include "base/base64.h"
 #include "codec/json.h"
 #include "codec/proto.h"
@@ -30,13 +31,21 @@ constexpr std::string_view kGroupOrder[] = {
     "discovery.k8s.io", "resource.k8s.io", "flowcontrol.apiserver.k8s.io",
 };
 
-// Tells clients whether two servers store a resource alike: the first bytes of a hash of "group/version/kind".
-std::string storageVersionHash(const api::Resource& r) {
-  const api::Resource* stored = registry::storageResource(r);
-  std::string text = fmt::format("{}/{}/{}", stored->group, stored->version, stored->kind);
+// The first bytes of a hash of "group/version/kind".
+std::string versionHash(std::string_view group, std::string_view version, std::string_view kind) {
+  std::string text = fmt::format("{}/{}/{}", group, version, kind);
   unsigned char digest[SHA256_DIGEST_LENGTH];
   SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest);
   return base64Encode({reinterpret_cast<const char*>(digest), 8});
+}
+
+// Tells clients whether two servers store a resource alike.
+std::string storageVersionHash(const api::Resource& r) {
+  const api::Resource* stored = registry::storageResource(r);
+  // Some are still stored as upstream's previous version has them.
+  bool older = r.name == "customresourcedefinitions" || r.name.starts_with("mutatingadmissionpolic");
+  if (older) return versionHash(stored->group, "v1beta1", stored->kind);
+  return versionHash(stored->group, stored->version, stored->kind);
 }
 
 std::string groupVersion(std::string_view group, std::string_view version) {
@@ -115,9 +124,10 @@ void addAggregated(api::apidiscovery_v2::APIVersionDiscovery& version, const api
   }
 }
 
-bool methodAllowed(const HttpCallPtr& http) {
-  if (http->request().method == "GET" || http->request().method == "HEAD") return true;
-  Status s(405, "MethodNotAllowed", "the server does not allow this method on the requested resource", StatusDetails());
+// What upstream's router serves takes GET alone, and looks at the accepted types first.
+bool routed(const HttpCallPtr& http) {
+  Status s = http->request().method == "GET" ? checkAccept(http->request().headers.get("accept"), objectMediaTypes()) : routeMethodNotAllowed();
+  if (s.ok()) return true;
   http->fail(s);
   return false;
 }
@@ -146,12 +156,8 @@ std::vector<std::string_view> Discovery::versions(const Resources& resources, st
 
 void Discovery::answer(const HttpCallPtr& http, const codec::TypeInfo& type, const void* object, std::string_view apiVersion) const {
   const auto& headers = http->request().headers;
-  auto f = negotiate(headers.get("accept"), http->query.get("pretty"), http->query.has("pretty"), headers.get("user-agent"), false);
-  if (!f.ok()) {
-    return http->fail(Status(406, "NotAcceptable",
-                             "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, application/vnd.kubernetes.protobuf",
-                             StatusDetails()));
-  }
+  auto f = negotiate(headers.get("accept"), http->query.get("pretty"), http->query.has("pretty"), headers.get("user-agent"), Forms::kPlain);
+  if (!f.ok()) return http->fail(f.status());
   http->format = *f;
   std::string out;
   if (f->encoding == Encoding::kProto) {
@@ -240,7 +246,7 @@ bool Discovery::handle(const HttpCallPtr& http) const {
   std::string_view path = http->info.path;
   while (path.size() > 1 && path.back() == '/') path.remove_suffix(1);
   if (path == "/api") {
-    if (!methodAllowed(http) || answerAggregated(http, true)) return true;
+    if (!routed(http) || answerAggregated(http, true)) return true;
     APIVersions v;
     v.versions.push_back("v1");
     addServerAddress(v.serverAddressByClientCIDRs, serverAddress_);
@@ -248,14 +254,15 @@ bool Discovery::handle(const HttpCallPtr& http) const {
     return true;
   }
   if (path == "/apis") {
-    if (!methodAllowed(http) || answerAggregated(http, false)) return true;
+    // Groups are told by the aggregator, whatever the method.
+    if (answerAggregated(http, false)) return true;
     APIGroupList list;
     for (std::string_view g : groups(resources_)) fillGroup(list.groups.add(), resources_, g);
     answer(http, APIGroupList::kType, &list, "v1");
     return true;
   }
   if (path == "/api/v1") {
-    if (methodAllowed(http)) answerResources(http, "", "v1");
+    if (routed(http)) answerResources(http, "", "v1");
     return true;
   }
   if (!path.starts_with("/apis/")) return false;
@@ -264,7 +271,6 @@ bool Discovery::handle(const HttpCallPtr& http) const {
   std::string_view group = rest.substr(0, slash);
   if (slash == std::string_view::npos) {
     if (group.empty() || !resources_.hasGroup(group)) return false;
-    if (!methodAllowed(http)) return true;
     APIGroup g;
     fillGroup(g, resources_, group);
     answer(http, APIGroup::kType, &g, "v1");
@@ -272,7 +278,7 @@ bool Discovery::handle(const HttpCallPtr& http) const {
   }
   std::string_view version = rest.substr(slash + 1);
   if (version.find('/') != std::string_view::npos || group.empty() || !resources_.hasGroupVersion(group, version)) return false;
-  if (methodAllowed(http)) answerResources(http, group, version);
+  if (routed(http)) answerResources(http, group, version);
   return true;
 }
 

@@ -2,11 +2,14 @@
 
 #include <fmt/format.h>
 
+#include "apiserver/compress.h"
 #include "apiserver/render.h"
 #include "codec/json.h"
 
 namespace km::apiserver {
 namespace {
+
+constexpr size_t kCompressFrom = 128 << 10;  // smaller answers are not worth it
 
 // The text of a Warning header: quoted, without what HTTP does not allow.
 std::string warningHeader(std::string_view text) {
@@ -25,6 +28,10 @@ http::Headers HttpCall::headers(std::string_view contentType) const {
   h.add("audit-id", auditId);
   h.add("cache-control", "no-cache, private");
   if (!contentType.empty()) h.add("content-type", contentType);
+  if (!flowSchemaUid.empty()) {
+    h.add("x-kubernetes-pf-flowschema-uid", flowSchemaUid);
+    h.add("x-kubernetes-pf-prioritylevel-uid", priorityLevelUid);
+  }
   // As upstream: no text twice, and a bound on all of them.
   size_t total = 0;
   std::vector<std::string_view> seen;
@@ -39,10 +46,18 @@ http::Headers HttpCall::headers(std::string_view contentType) const {
 }
 
 void HttpCall::answer(int code, http::Body body, std::string_view contentType) {
-  exchange->respond(code, headers(contentType), std::move(body));
+  seat.reset();
+  http::Headers h = headers(contentType);
+  if (body.size() > kCompressFrom && acceptsGzip(request().headers.get("accept-encoding"))) {
+    body = gzip(std::move(body));
+    h.add("content-encoding", "gzip");
+    h.add("vary", "Accept-Encoding");
+  }
+  exchange->respond(code, std::move(h), std::move(body));
 }
 
 void HttpCall::answerText(int code, std::string_view text) {
+  seat.reset();
   http::Headers h = headers("text/plain; charset=utf-8");
   h.add("x-content-type-options", "nosniff");
   exchange->respond(code, std::move(h), http::Body(std::string(text)));
@@ -58,8 +73,8 @@ void HttpCall::answerJson(int code, std::string json) {
 }
 
 void HttpCall::fail(const Status& s) {
-  OutputFormat f = format;
-  f.transform = OutputFormat::Transform::kNone;
+  seat.reset();
+  const OutputFormat& f = errorFormat;
   http::Headers h = headers(f.contentType());
   if (const StatusDetails* d = s.details(); d != nullptr && d->retryAfterSeconds > 0) {
     h.add("retry-after", std::to_string(d->retryAfterSeconds));

@@ -75,8 +75,8 @@ constexpr Offer kOffers[] = {
     {"application", "vnd.kubernetes.protobuf", Encoding::kProto},
 };
 
-// Whether the clause's parameters can be served; fills the transformation.
-bool acceptParams(const Clause& c, bool transforms, OutputFormat& out) {
+// Whether the clause's parameters can be served in the encoding; fills the transformation.
+bool acceptParams(const Clause& c, Forms forms, OutputFormat& out) {
   std::string as, group, version;
   for (const auto& [key, value] : c.params) {
     if (key == "as") {
@@ -86,22 +86,20 @@ bool acceptParams(const Clause& c, bool transforms, OutputFormat& out) {
     } else if (key == "v") {
       version = value;
     } else if (key == "stream") {
-      if (value != "watch") return false;
+      if (!value.empty() && (value != "watch" || out.encoding == Encoding::kYaml)) return false;
     } else if (key == "pretty") {
       out.pretty = value == "1";
     }
   }
   if (as.empty() && group.empty() && version.empty()) return true;
-  if (!transforms || group != "meta.k8s.io" || (version != "v1" && version != "v1beta1")) return false;
+  if (forms == Forms::kPlain || group != "meta.k8s.io" || (version != "v1" && version != "v1beta1")) return false;
   out.transformVersion = version;
   if (as == "Table") {
     out.transform = OutputFormat::Transform::kTable;
-  } else if (as == "PartialObjectMetadata" || as == "PartialObjectMetadataList") {
-    out.transform = OutputFormat::Transform::kPartialMetadata;
-  } else {
-    return false;
+    return forms == Forms::kTables && out.encoding != Encoding::kProto;
   }
-  return true;
+  out.transform = as == "PartialObjectMetadata" ? OutputFormat::Transform::kPartial : OutputFormat::Transform::kPartialList;
+  return as == "PartialObjectMetadata" || as == "PartialObjectMetadataList";
 }
 
 constexpr char kAccepted[] =
@@ -123,16 +121,16 @@ std::string_view OutputFormat::streamContentType() const {
 }
 
 Result<OutputFormat> negotiate(std::string_view accept, std::string_view pretty, bool hasPretty, std::string_view userAgent,
-                               bool transforms) {
+                               Forms forms) {
   OutputFormat format;
   bool found = false;
-  if (trimmed(accept).empty()) accept = "*/*";
+  if (accept.empty()) accept = "*/*";
   for (const Clause& c : parseAccept(accept)) {
     for (const Offer& o : kOffers) {
       bool matches = (c.type == "*" && c.subtype == "*") || (c.type == o.type && (c.subtype == "*" || c.subtype == o.subtype));
       OutputFormat candidate;
-      if (!matches || !acceptParams(c, transforms, candidate)) continue;
       candidate.encoding = o.encoding;
+      if (!matches || !acceptParams(c, forms, candidate)) continue;
       format = candidate;
       found = true;
       break;
@@ -141,7 +139,7 @@ Result<OutputFormat> negotiate(std::string_view accept, std::string_view pretty,
   }
   if (!found) return errors::notAcceptable(kAccepted);
   if (format.encoding == Encoding::kJson && !format.pretty) {
-    if (hasPretty) {
+    if (hasPretty && !pretty.empty()) {
       format.pretty = pretty == "true" || pretty == "1" || pretty == "t" || pretty == "T" || pretty == "TRUE" || pretty == "True";
     } else {
       format.pretty = userAgent.starts_with("curl") || userAgent.starts_with("Wget") || userAgent.starts_with("Mozilla/5.0");

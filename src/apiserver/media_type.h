@@ -14,7 +14,8 @@ enum class Encoding { kJson, kYaml, kProto };
 // How the answer to a request is written.
 struct OutputFormat {
   Encoding encoding = Encoding::kJson;
-  enum class Transform { kNone, kTable, kPartialMetadata } transform = Transform::kNone;
+  // kPartialList is the list form of kPartial: each fits only what is one object, or a list.
+  enum class Transform { kNone, kTable, kPartial, kPartialList } transform = Transform::kNone;
   std::string transformVersion;  // "v1" or "v1beta1"
   bool pretty = false;
 
@@ -22,10 +23,12 @@ struct OutputFormat {
   std::string_view streamContentType() const;  // of a watch
 };
 
+// Which forms an endpoint offers besides the plain one.
+enum class Forms { kPlain, kMetadata, kTables };
+
 // By the Accept header (empty: anything), ?pretty and the user agent. 406 with upstream's list if nothing fits.
-// `transforms`: Table and PartialObjectMetadata are offered (reads of resources).
 Result<OutputFormat> negotiate(std::string_view accept, std::string_view pretty, bool hasPretty, std::string_view userAgent,
-                               bool transforms);
+                               Forms forms);
 
 // Of a request's body. 415 with upstream's list.
 Result<Encoding> bodyEncoding(std::string_view contentType);

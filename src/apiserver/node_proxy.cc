@@ -168,6 +168,18 @@ NodeProxy::~NodeProxy() {
   for (auto& [loop, client] : clients_) loop->post([c = std::shared_ptr<http::Client>(std::move(client))] {});
 }
 
+namespace {
+
+// A stream to a kubelet ends with the server.
+void cutAtStop(LongRunning& longRunning, const HttpCallPtr& http) {
+  uint64_t key = longRunning.add([weak = std::weak_ptr(http->exchange)] {
+    if (auto exchange = weak.lock()) exchange->reset();
+  });
+  http->ending = std::shared_ptr<void>(nullptr, [&longRunning, key](void*) { longRunning.remove(key); });
+}
+
+}  // namespace
+
 Status NodeProxy::start() {
   async::TlsClientOptions tls;
   tls.certificateFile = options_.clientCertificateFile;
@@ -180,9 +192,16 @@ Status NodeProxy::start() {
 }
 
 void NodeProxy::registerWith(ResourceHandlers& handlers) {
-  handlers.handleSpecially("", "pods", "log", [this](HttpCallPtr http, CallPtr call) { logs(http, call); });
+  LongRunning& longRunning = handlers.longRunning();
+  handlers.handleSpecially("", "pods", "log", [this, &longRunning](HttpCallPtr http, CallPtr call) {
+    cutAtStop(longRunning, http);
+    logs(http, call);
+  });
   for (std::string_view sub : {"exec", "attach", "portforward"}) {
-    handlers.handleSpecially("", "pods", sub, [this](HttpCallPtr http, CallPtr call) { stream(http, call); });
+    handlers.handleSpecially("", "pods", sub, [this, &longRunning](HttpCallPtr http, CallPtr call) {
+      cutAtStop(longRunning, http);
+      stream(http, call);
+    });
   }
 }
 

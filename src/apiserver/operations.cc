@@ -2,8 +2,14 @@
 #include "apiserver/operations.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
+
+#include "api/field_error.h"
 #include "api/types/meta_v1.h"
+#include "apiserver/local_client.h"
+#include "codec/ops.h"
 #include "object/convert.h"
 #include "object/managed_fields.h"
 #include "object/patch.h"
@@ -19,28 +25,45 @@ object::FieldWriter fieldWriter(const Call& call, Clock& clock) {
   w.manager = call.manager();
   w.subresource = call.subresource;
   w.now = clock.now();
-  w.reset = call.served->registry->strategy().resetFields(call.subresource);
+  w.reset = call.served->registry->strategyOf(call.subresource).resetFields(call.subresource);
+  if (call.body) w.body = *call.body;
   return w;
 }
 
-// Repeated owner references are dropped; upstream warns about them.
-void dropRepeatedOwners(api::Object& o, Call& call) {
+authz::Attributes attributesOf(const Call& call, std::string_view verb) {
+  authz::Attributes a;
+  a.user = &call.user;
+  a.verb = verb;
+  a.isResource = true;
+  a.group = call.served->resource->group;
+  a.version = call.served->resource->version;
+  a.resource = call.served->resource->name;
+  a.subresource = call.subresource;
+  a.ns = call.ns;
+  a.name = call.name;
+  return a;
+}
+
+// Owner references that are there twice, whole, are dropped; whoever sent them is warned with the uids. `afterAdmission`: that is
+// when upstream looks at what a patch made.
+void dropRepeatedOwners(api::Object& o, Call& call, bool afterAdmission) {
   auto& owners = o.meta().ownerReferences;
-  bool repeated = false;
-  for (size_t i = owners.size(); i-- > 1;) {
-    for (size_t j = 0; j < i; j++) {
-      if (owners[i].uid == owners[j].uid && owners[i].name == owners[j].name && owners[i].kind == owners[j].kind &&
-          owners[i].apiVersion == owners[j].apiVersion) {
-        owners.erase(i);
-        repeated = true;
-        break;
-      }
+  std::vector<std::string> uids;
+  for (size_t i = 1; i < owners.size();) {
+    bool repeated = false;
+    for (size_t j = 0; j < i && !repeated; j++) repeated = codec::equal(&owners[i], &owners[j], api::meta_v1::OwnerReference::kType);
+    if (!repeated) {
+      i++;
+      continue;
     }
+    if (std::find(uids.begin(), uids.end(), owners[i].uid) == uids.end()) uids.push_back(owners[i].uid.str());
+    owners.erase(i);
   }
-  if (repeated) {
-    call.warnings.emplace_back(".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and may "
-                               "reject such requests as early as 1.24; please fix your requests");
-  }
+  if (uids.empty()) return;
+  std::sort(uids.begin(), uids.end());
+  call.warnings.push_back(fmt::format(".metadata.ownerReferences contains duplicate entries{}; API server dedups owner references in 1.20+, and may "
+                                      "reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {}",
+                                      afterAdmission ? " after mutating admission happens" : "", fmt::join(uids, ", ")));
 }
 
 }  // namespace
@@ -55,6 +78,7 @@ registry::Context Operations::context(const Call& call) const {
   registry::Context c;
   c.user = &call.user;
   c.ns = call.ns;
+  c.group = call.served->resource->group;
   c.subresource = call.subresource;
   c.dryRun = call.dryRun;
   c.now = clock_.now();
@@ -74,6 +98,19 @@ Result<api::ObjectPtr> Operations::toServed(const Call& call, const api::ObjectP
   return api::ObjectPtr(std::move(converted));
 }
 
+// Defaults an object of the served version, as the version that is stored is defaulted.
+Status Operations::settle(const Call& call, api::MutableObject& o) const {
+  const registry::Strategy& strategy = call.served->registry->strategy();
+  if (!call.served->converts()) {
+    strategy.setDefaults(*o);
+    return checkDecoded(call, *o);
+  }
+  KM_ASSIGN(api::MutableObject stored, toStored(call, o));
+  strategy.setDefaults(*stored);
+  KM_ASSIGN(o, object::convert(*stored, *call.served->resource->type));
+  return {};
+}
+
 Status Operations::admitMutating(Call& call, admission::Operation op, api::Object* o, const api::Object* old) const {
   admission::Attributes a;
   a.operation = op;
@@ -89,8 +126,33 @@ Status Operations::admitMutating(Call& call, admission::Operation op, api::Objec
   return admission_.mutate(a);
 }
 
+Status Operations::checkDecoded(const Call& call, const api::Object& o) const {
+  if (call.served->registry == nullptr || call.served->converts()) return {};
+  Status s = call.served->registry->strategy().checkDecoded(o);
+  if (s.ok()) return s;
+  const api::Resource& r = *call.served->resource;
+  return errors::badRequest(fmt::format("{} in version {} cannot be handled as a {}: {}", r.kind, api::goQuote(r.version), r.kind, s.message()));
+}
+
+Status Operations::admitSubresource(Call& call, api::Object& o) const {
+  admission::Attributes a;
+  a.operation = admission::Operation::kCreate;
+  a.resource = &call.served->registry->resource();
+  a.subresource = call.subresource;
+  a.ns = call.ns;
+  a.name = call.name;
+  a.object = &o;
+  a.user = &call.user;
+  a.dryRun = call.dryRun;
+  a.warnings = &call.warnings;
+  KM_TRY(admission_.mutate(a));
+  return admission_.validate(a);
+}
+
 registry::Admit Operations::validating(CallPtr call) const {
   return [this, call](const api::Object& o, const api::Object* old) -> Status {
+    // A replace or an apply that creates needs the right to.
+    if (old == nullptr && call->verb != "create") KM_TRY(mayCreate(*call));
     admission::Attributes a;
     a.operation = operationOf(old == nullptr);
     a.resource = &call->served->registry->resource();
@@ -104,6 +166,18 @@ registry::Admit Operations::validating(CallPtr call) const {
     a.warnings = &call->warnings;
     return admission_.validate(a);
   };
+}
+
+authz::Answer Operations::ask(const Call& call, std::string_view verb) const {
+  if (authorizer_ == nullptr) return {authz::Decision::kAllow, "", ""};
+  authz::Attributes a = attributesOf(call, verb);
+  return authorizer_->authorize(a);
+}
+
+Status Operations::mayCreate(const Call& call) const {
+  authz::Answer answer = ask(call, "create");
+  if (answer.decision == authz::Decision::kAllow) return {};
+  return forbiddenBy(attributesOf(call, "create"), answer.reason);
 }
 
 Status Operations::checkBody(const Call& call, api::Object& o) const {
@@ -136,11 +210,15 @@ void Operations::create(CallPtr call, api::MutableObject o, registry::ObjectCall
   if (Status s = checkBody(*call, *o); !s.ok()) return done(std::move(s));
   // A request that creates a namespace is, for admission, one inside it.
   if (call->served->resource->kind == "Namespace" && call->served->resource->group.empty() && call->ns.empty()) call->ns = meta.name.str();
-  dropRepeatedOwners(*o, *call);
+  dropRepeatedOwners(*o, *call, false);
+  if (Status s = settle(*call, o); !s.ok()) return done(std::move(s));
   object::updateManagedFields(nullptr, *o, fieldWriter(*call, clock_));
   auto stored = toStored(*call, std::move(o));
   if (!stored.ok()) return done(stored.status());
   if (Status s = admitMutating(*call, admission::Operation::kCreate, stored->get(), nullptr); !s.ok()) return done(std::move(s));
+  if (guard_) {
+    if (Status s = guard_(*call, **stored, nullptr); !s.ok()) return done(std::move(s));
+  }
   registry::Context c = context(*call);
   call->served->registry->create(c, std::move(*stored), validating(call), std::move(done));
 }
@@ -157,15 +235,20 @@ registry::MakeObject Operations::updateMaker(CallPtr call, api::MutableObject bo
     }
     KM_ASSIGN(api::MutableObject stored, toStored(*call, std::move(o)));
     KM_TRY(admitMutating(*call, operationOf(!existing), stored.get(), existing.get()));
+    if (guard_) KM_TRY(guard_(*call, *stored, existing.get()));
     return stored;
   };
 }
 
 void Operations::update(CallPtr call, api::MutableObject o, registry::UpdateCallback done) {
   if (Status s = checkBody(*call, *o); !s.ok()) return done(std::move(s));
-  dropRepeatedOwners(*o, *call);
+  dropRepeatedOwners(*o, *call, false);
+  if (Status s = settle(*call, o); !s.ok()) return done(std::move(s));
   registry::Registry& r = *call->served->registry;
-  r.update(context(*call), call->name, updateMaker(call, std::move(o)), validating(call), false, std::move(done));
+  registry::Context c = context(*call);
+  // The uid of a replace is a precondition; of a patch, it is a change.
+  c.uid = o->meta().uid.str();
+  r.update(c, call->name, updateMaker(call, std::move(o)), validating(call), false, std::move(done));
 }
 
 registry::MakeObject Operations::patchMaker(CallPtr call, PatchKind kind, std::string body) {
@@ -182,27 +265,26 @@ registry::MakeObject Operations::patchMaker(CallPtr call, PatchKind kind, std::s
     api::MutableObject o;
     if (kind == PatchKind::kApply) {
       KM_ASSIGN(o, object::serverSideApply(live.get(), *call->served->resource->type, body, call->force, writer, wanted));
-      KM_TRY(checkBody(*call, *o));
+      if (!strict.errors.empty() && call->fieldValidation == FieldValidation::kStrict) {
+        return errors::badRequest(fmt::format("error strict decoding YAML: {}", fmt::join(strict.errors, ", ")));
+      }
     } else {
       if (!live) return errors::notFound(call->groupResource(), call->name);
       KM_ASSIGN(o, object::applyPatch(static_cast<object::PatchKind>(kind), *live, body, wanted,
-                                               call->fieldValidation == FieldValidation::kStrict));
-      KM_TRY(checkBody(*call, *o));
-      strategy.setDefaults(*o);
+                                      call->fieldValidation == FieldValidation::kStrict));
+      KM_TRY(settle(*call, o));
       object::updateManagedFields(live.get(), *o, writer);
     }
-    if (!strict.errors.empty()) {
-      if (call->fieldValidation == FieldValidation::kStrict) {
-        return errors::badRequest(fmt::format("strict decoding error: {}", fmt::join(strict.errors, ", ")));
-      }
-      for (std::string& e : strict.errors) call->warnings.push_back(std::move(e));
+    for (std::string& e : strict.errors) call->warnings.push_back(std::move(e));
+    if (!existing && !o->meta().uid.empty()) {
+      return errors::conflict(call->groupResource(), call->name,
+                              fmt::format("uid mismatch: the provided object specified uid {}, and no existing object was found", o->meta().uid));
     }
-    dropRepeatedOwners(*o, *call);
+    KM_TRY(checkBody(*call, *o));
     KM_ASSIGN(api::MutableObject stored, toStored(*call, std::move(o)));
-    if (!existing) stored->meta().uid.clear();
     KM_TRY(admitMutating(*call, operationOf(!existing), stored.get(), existing.get()));
-    // What nobody changed needs no write, though the times of managed fields may differ.
-    if (existing && object::sameExceptManagedFieldsTime(*stored, *existing)) stored->meta().managedFields = existing->meta().managedFields;
+    if (guard_) KM_TRY(guard_(*call, *stored, existing.get()));
+    dropRepeatedOwners(*stored, *call, true);
     return stored;
   };
 }

@@ -27,9 +27,25 @@ Result<int64_t> parseRevision(std::string_view text) {
   int64_t v = 0;
   auto r = std::from_chars(text.data(), text.data() + text.size(), v);
   if (r.ec == std::errc() && r.ptr == text.data() + text.size() && v >= 0) return v;
-  api::FieldErrors bad;
-  bad.invalid(api::Path("resourceVersion"), text, fmt::format("strconv.ParseUint: parsing {}: invalid syntax", api::goQuote(text)));
-  return bad.toStatus("", "", "");
+  return Status(500, "", fmt::format("resourceVersion: Invalid value: {0}: strconv.ParseUint: parsing {0}: invalid syntax", api::goQuote(text)));
+}
+
+// Whether objects are selected by the field. Kinds that convert field labels themselves have texts of their own.
+Status checkFieldLabel(const api::Resource& r, std::string_view field) {
+  bool core = r.group.empty() && (r.name == "pods" || r.name == "nodes" || r.name == "replicationcontrollers" || r.name == "events" ||
+                                  r.name == "namespaces" || r.name == "secrets" || r.name == "services");
+  bool own = core || r.group == "events.k8s.io" || r.group == "certificates.k8s.io" || r.name == "jobs" || r.name == "resourceslices";
+  bool byNamespace = r.namespaced || !own;
+  if (field == "metadata.name" || (field == "metadata.namespace" && byNamespace)) return {};
+  if (own && std::find(r.selectableFields.begin(), r.selectableFields.end(), field) != r.selectableFields.end()) return {};
+  if (!own) {
+    return errors::badRequest(fmt::format("{} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"", api::goQuote(field)));
+  }
+  if (r.name == "jobs") return errors::badRequest(fmt::format("field label {} not supported for Job", api::goQuote(field)));
+  if (r.name == "resourceslices") {
+    return errors::badRequest(fmt::format("field label not supported for {}/{}, Kind=ResourceSlice: {}", r.group, r.version, field));
+  }
+  return errors::badRequest(fmt::format("field label not supported: {}", field));
 }
 
 std::string keyOf(const api::Object& o) { return o.key(); }
@@ -39,22 +55,11 @@ std::string keyOf(const api::Object& o) { return o.key(); }
 Result<cache::Selection> Operations::selection(const Call& call) const {
   cache::Selection s;
   s.ns = call.ns;
-  auto complain = [&](const Status& why) {
-    return errors::badRequest(fmt::format("Unable to find {} that match label selector {}, field selector {}: {}",
-                                          api::goQuote(fmt::format("{}/{}, Resource={}", call.served->resource->group,
-                                                                   call.served->resource->version, call.served->resource->name)),
-                                          api::goQuote(call.labelSelector), api::goQuote(call.fieldSelector), why.message()));
-  };
   auto labels = api::LabelSelector::parse(call.labelSelector);
-  if (!labels.ok()) return complain(labels.status());
+  if (!labels.ok()) return errors::badRequest(labels.status().message());
   auto fields = api::FieldSelector::parse(call.fieldSelector);
-  if (!fields.ok()) return complain(fields.status());
-  const api::Resource& r = *call.served->resource;
-  for (const auto& t : fields->terms()) {
-    bool known = t.field == "metadata.name" || (t.field == "metadata.namespace" && r.namespaced) || t.field == "metadata.namespace" ||
-                 std::find(r.selectableFields.begin(), r.selectableFields.end(), t.field) != r.selectableFields.end();
-    if (!known) return errors::badRequest(fmt::format("field label not supported: {}", t.field));
-  }
+  if (!fields.ok()) return errors::badRequest(fields.status().message());
+  for (const auto& t : fields->terms()) KM_TRY(checkFieldLabel(*call.served->resource, t.field));
   if (const std::string* name = fields->exact("metadata.name")) s.name = *name;
   const std::string& indexField = call.served->registry->cache().config().indexField;
   if (!indexField.empty()) {

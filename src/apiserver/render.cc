@@ -123,7 +123,11 @@ void appendRow(std::string& out, const api::Object& o, const View& view) {
 
 std::string tableJson(const std::vector<api::ObjectPtr>& rows, const std::string& listMeta, const View& view, bool columns) {
   std::string out = fmt::format(R"({{"kind":"Table","apiVersion":"meta.k8s.io/{}",{},"columnDefinitions":)", view.format.transformVersion, listMeta);
-  out += columns ? columnsJson(view.served->registry->resource()) : "null";
+  const api::Resource& r = view.served->registry->resource();
+  out += columns ? columnsJson(r) : "null";
+  // Upstream's table of kinds without columns of their own leaves an empty list null.
+  bool plain = r.columns.empty() || (r.columns.size() == 2 && r.columns[1].name == "Created At");
+  if (rows.empty() && plain) return out + ",\"rows\":null}";
   out += ",\"rows\":[";
   for (size_t i = 0; i < rows.size(); i++) {
     if (i != 0) out += ',';
@@ -236,6 +240,24 @@ http::Body jsonList(const ListResult& list, std::string_view kind, std::string_v
   return http::Body(std::move(pieces));
 }
 
+http::Body partialList(const ListResult& list, const OutputFormat& f) {
+  if (f.encoding == Encoding::kProto) {
+    ListResult partials = list;
+    for (api::ObjectPtr& o : partials.items) o = api::Object::of(partial(*o));
+    return protoList(partials, "PartialObjectMetadataList", "meta.k8s.io/" + f.transformVersion);
+  }
+  std::string out = fmt::format(R"({{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/{}",)", f.transformVersion);
+  appendListMeta(out, list);
+  out += ",\"items\":";
+  // No items are null, as upstream appends them one by one.
+  if (list.items.empty()) return ofJson(out + "null}", f);
+  for (size_t i = 0; i < list.items.size(); i++) {
+    out += i == 0 ? '[' : ',';
+    out += partialJson(*list.items[i], f.transformVersion, true);
+  }
+  return ofJson(out + "]}", f);
+}
+
 const char* eventName(cache::EventType t) {
   switch (t) {
     case cache::EventType::kAdded: return "ADDED";
@@ -274,7 +296,8 @@ Buffer eventObject(const api::ObjectPtr& o, const View& view, bool first) {
   switch (view.format.transform) {
     case OutputFormat::Transform::kTable:
       return Buffer(tableJson({o}, revisionMeta(*o), view, first));
-    case OutputFormat::Transform::kPartialMetadata:
+    case OutputFormat::Transform::kPartial:
+    case OutputFormat::Transform::kPartialList:
       if (view.format.encoding == Encoding::kProto) {
         std::string out;
         auto p = partial(*o);
@@ -311,10 +334,25 @@ http::Body renderSuccess(const api::Object& deleted, const api::Resource& resour
   return ofStruct(&out, api::meta_v1::Status::kType, "v1", format);
 }
 
+namespace {
+
+// Go's name of the internal type.
+std::string goType(const api::Resource& r, std::string_view suffix) {
+  std::string_view package = r.group.empty() || r.group == "events.k8s.io" ? "core" : r.group.substr(0, r.group.find('.'));
+  return fmt::format("*{}.{}{}", package, r.kind, suffix);
+}
+
+Status protoTable() {
+  return errors::notAcceptable("object *v1.Table does not implement the protobuf marshalling interface and cannot be encoded to a protobuf message");
+}
+
+}  // namespace
+
 Result<http::Body> renderObject(const api::ObjectPtr& o, const View& view) {
   const OutputFormat& f = view.format;
+  KM_TRY(view.invalid);
   bool plain = f.transform == OutputFormat::Transform::kNone || view.served == nullptr || view.served->registry == nullptr ||
-               !o->is(*view.served->resource->type);
+               (!o->is(*view.served->resource->type) && !o->is(*view.served->registry->resource().type));
   if (plain) {
     if (f.encoding == Encoding::kProto) return http::Body(o->proto());
     if (f.encoding == Encoding::kYaml || f.pretty) return ofJson(*o->json(), f);
@@ -322,8 +360,12 @@ Result<http::Body> renderObject(const api::ObjectPtr& o, const View& view) {
     return http::Body(std::move(pieces));
   }
   if (f.transform == OutputFormat::Transform::kTable) {
-    if (f.encoding == Encoding::kProto) return errors::notAcceptable("object *v1.Table does not implement the protobuf marshalling interface and cannot be encoded to a protobuf message");
+    if (f.encoding == Encoding::kProto) return protoTable();
     return ofJson(tableJson({o}, revisionMeta(*o), view, true), f);
+  }
+  if (f.transform == OutputFormat::Transform::kPartialList) {
+    return errors::notAcceptable(fmt::format("you requested PartialObjectMetadataList, but the requested object is not a list ({})",
+                                             goType(*view.served->resource, "")));
   }
   auto p = partial(*o);
   return ofStruct(&p, api::meta_v1::PartialObjectMetadata::kType, "meta.k8s.io/" + f.transformVersion, f);
@@ -332,26 +374,21 @@ Result<http::Body> renderObject(const api::ObjectPtr& o, const View& view) {
 Result<http::Body> renderList(const ListResult& list, const View& view) {
   const OutputFormat& f = view.format;
   const api::Resource& r = *view.served->resource;
-  if (f.transform == OutputFormat::Transform::kTable) {
-    if (f.encoding == Encoding::kProto) return errors::notAcceptable("object *v1.Table does not implement the protobuf marshalling interface and cannot be encoded to a protobuf message");
-    std::string meta;
-    appendListMeta(meta, list);
-    return ofJson(tableJson(list.items, meta, view, true), f);
-  }
-  if (f.transform == OutputFormat::Transform::kPartialMetadata) {
-    if (f.encoding == Encoding::kProto) {
-      ListResult partials = list;
-      for (api::ObjectPtr& o : partials.items) o = api::Object::of(partial(*o));
-      return protoList(partials, "PartialObjectMetadataList", "meta.k8s.io/" + f.transformVersion);
+  KM_TRY(view.invalid);
+  switch (f.transform) {
+    case OutputFormat::Transform::kTable: {
+      if (f.encoding == Encoding::kProto) return protoTable();
+      std::string meta;
+      appendListMeta(meta, list);
+      return ofJson(tableJson(list.items, meta, view, true), f);
     }
-    std::string out = fmt::format(R"({{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/{}",)", f.transformVersion);
-    appendListMeta(out, list);
-    out += ",\"items\":[";
-    for (size_t i = 0; i < list.items.size(); i++) {
-      if (i != 0) out += ',';
-      out += partialJson(*list.items[i], f.transformVersion, true);
-    }
-    return ofJson(out + "]}", f);
+    case OutputFormat::Transform::kPartial:
+      return errors::notAcceptable(
+          fmt::format("you requested PartialObjectMetadata, but the requested object is a list ({})", goType(r, "List")));
+    case OutputFormat::Transform::kPartialList:
+      return partialList(list, f);
+    case OutputFormat::Transform::kNone:
+      break;
   }
   std::string kind = fmt::format("{}List", r.kind);
   if (f.encoding == Encoding::kProto) return protoList(list, kind, r.type->apiVersion);

@@ -21,6 +21,7 @@ struct View {
   const Served* served = nullptr;
   enum class Include { kNone, kMetadata, kObject } include = Include::kMetadata;  // of a Table
   WallTime now;
+  Status invalid;  // why the answer cannot be shown so; the operation has happened all the same
 };
 
 // metav1.Status of an error.

@@ -18,24 +18,6 @@ std::string lower(std::string_view s) {
   return out;
 }
 
-bool truthy(std::string_view v) { return v == "true" || v == "1" || v == "t" || v == "T" || v == "TRUE" || v == "True" || v.empty(); }
-
-// Segments between slashes. Escaped slashes stay inside their segment.
-std::vector<std::string> segments(std::string_view path) {
-  std::vector<std::string> out;
-  while (!path.empty() && path.front() == '/') path.remove_prefix(1);
-  while (!path.empty() && path.back() == '/') path.remove_suffix(1);
-  while (!path.empty()) {
-    size_t slash = path.find('/');
-    std::string part;
-    if (!percentDecode(path.substr(0, slash), false, part)) part = path.substr(0, slash);
-    out.push_back(std::move(part));
-    if (slash == std::string_view::npos) break;
-    path.remove_prefix(slash + 1);
-  }
-  return out;
-}
-
 std::string verbOf(std::string_view method) {
   if (method == "POST") return "create";
   if (method == "GET" || method == "HEAD") return "get";
@@ -46,6 +28,19 @@ std::string verbOf(std::string_view method) {
 }
 
 }  // namespace
+
+std::vector<std::string> pathSegments(std::string_view path) {
+  std::vector<std::string> out;
+  while (!path.empty() && path.front() == '/') path.remove_prefix(1);
+  while (!path.empty() && path.back() == '/') path.remove_suffix(1);
+  while (!path.empty()) {
+    size_t slash = path.find('/');
+    out.emplace_back(path.substr(0, slash));
+    if (slash == std::string_view::npos) break;
+    path.remove_prefix(slash + 1);
+  }
+  return out;
+}
 
 bool percentDecode(std::string_view text, bool plusIsSpace, std::string& out) {
   out.clear();
@@ -91,6 +86,8 @@ bool Query::has(std::string_view key) const {
   return std::any_of(pairs_.begin(), pairs_.end(), [&](const auto& p) { return p.first == key; });
 }
 
+bool Query::flag(std::string_view key) const { return has(key) && get(key) != "0" && lower(get(key)) != "false"; }
+
 std::vector<std::string_view> Query::all(std::string_view key) const {
   std::vector<std::string_view> out;
   for (const auto& [k, v] : pairs_) {
@@ -103,7 +100,7 @@ RequestInfo readRequestInfo(std::string_view method, std::string_view path, cons
   RequestInfo info;
   if (!percentDecode(path, false, info.path)) info.path = path;
   info.verb = lower(method);
-  std::vector<std::string> parts = segments(path);
+  std::vector<std::string> parts = pathSegments(info.path);
   if (parts.size() < 3) return info;  // no resource: /api/v1, /version
   size_t at = 1;
   if (parts[0] == "apis") {
@@ -138,7 +135,7 @@ RequestInfo readRequestInfo(std::string_view method, std::string_view path, cons
   if (info.parts.size() >= 2) info.name = info.parts[1];
   if (info.parts.size() >= 3) info.subresource = info.parts[2];
   if (info.name.empty() && info.verb == "get") {
-    info.verb = query.has("watch") && truthy(query.get("watch")) ? "watch" : "list";
+    info.verb = query.flag("watch") ? "watch" : "list";
   }
   if (info.verb == "list" || info.verb == "watch") {
     // A field selector that names one object makes the request about that object, for authorization.

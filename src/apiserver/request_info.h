@@ -29,6 +29,8 @@ class Query {
   // The first value, or "".
   std::string_view get(std::string_view key) const;
   bool has(std::string_view key) const;
+  // A boolean as upstream reads it: whatever is there is true but "0" and "false".
+  bool flag(std::string_view key) const;
   std::vector<std::string_view> all(std::string_view key) const;
   bool empty() const { return pairs_.empty(); }
   // Whether the text was well-formed.
@@ -41,6 +43,9 @@ class Query {
 
 // `path` as sent.
 RequestInfo readRequestInfo(std::string_view method, std::string_view path, const Query& query);
+
+// The parts of a decoded path between slashes; what slashes frame, empty or not, counts, but for the outermost.
+std::vector<std::string> pathSegments(std::string_view path);
 
 // Percent-decoding of a path; false on a malformed escape.
 bool percentDecode(std::string_view text, bool plusIsSpace, std::string& out);

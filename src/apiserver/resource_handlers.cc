@@ -5,8 +5,11 @@
 #include "api/field_error.h"
 #include "api/types/meta_v1.h"
 #include "apiserver/decode.h"
+#include "apiserver/routing.h"
 #include "apiserver/watch_stream.h"
+#include "object/managed_fields.h"
 #include "object/patch.h"
+#include "registry/defaults.h"
 
 namespace km::apiserver {
 namespace {
@@ -18,9 +21,17 @@ Result<PatchKind> patchKind(std::string_view contentType) {
   if (type == "application/merge-patch+json") return PatchKind::kMerge;
   if (type == "application/strategic-merge-patch+json") return PatchKind::kStrategicMerge;
   if (type == "application/apply-patch+yaml") return PatchKind::kApply;
-  return errors::unsupportedMediaType(
-      "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, "
-      "application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml, application/apply-patch+cbor");
+  return Status(415, "UnsupportedMediaType", "415: Unsupported Media Type", StatusDetails());
+}
+
+// What upstream says of every request for a resource that goes.
+void warnOfDeprecation(HttpCall& http, const Served& served) {
+  const api::Resource& r = *served.resource;
+  if (r.group.empty() && r.name == "endpoints") {
+    http.warnings.emplace_back("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice");
+  } else if (r.group.empty() && r.name == "componentstatuses") {
+    http.warnings.emplace_back("v1 ComponentStatus is deprecated in v1.19+");
+  }
 }
 
 }  // namespace
@@ -33,9 +44,9 @@ void ResourceHandlers::handleSpecially(std::string_view group, std::string_view 
   special_[key] = std::move(handler);
 }
 
-bool ResourceHandlers::negotiateInto(const HttpCallPtr& http, bool transforms) {
+bool ResourceHandlers::negotiateInto(const HttpCallPtr& http, Forms forms) {
   const auto& headers = http->request().headers;
-  auto f = negotiate(headers.get("accept"), http->query.get("pretty"), http->query.has("pretty"), headers.get("user-agent"), transforms);
+  auto f = negotiate(headers.get("accept"), http->query.get("pretty"), http->query.has("pretty"), headers.get("user-agent"), forms);
   if (!f.ok()) {
     http->fail(f.status());
     return false;
@@ -50,55 +61,51 @@ View ResourceHandlers::view(const HttpCall& http, const Call& call) const {
   v.served = call.served;
   v.now = operations_.clock().now();
   std::string_view include = http.query.get("includeObject");
+  if (v.format.transform == OutputFormat::Transform::kTable && include != "None" && include != "Object" && include != "Metadata" && !include.empty()) {
+    v.invalid = errors::badRequest(fmt::format("Unable to convert to Table as requested: includeObject: Invalid value: {}: must be 'Metadata', "
+                                               "'Object', 'None', or empty",
+                                               api::goQuote(include)));
+  }
   v.include = include == "None" ? View::Include::kNone : include == "Object" ? View::Include::kObject : View::Include::kMetadata;
   return v;
 }
 
 void ResourceHandlers::handle(HttpCallPtr http) {
   const RequestInfo& info = http->info;
+  if (Status s = checkRoute(operations_.resources(), http->request(), info); !s.ok()) return http->fail(s);
   const Served* served = operations_.resources().find(info.group, info.version, info.resource);
-  auto missing = [&] { http->answerText(404, "404 page not found\n"); };
-  if (served == nullptr) return missing();
+  if (served == nullptr) return http->fail(routeNotFound());
   auto call = std::make_shared<Call>();
   call->user = http->user;
   call->served = served;
   call->verb = info.verb;
   call->ns = served->resource->namespaced ? info.ns : "";
   call->name = info.name;
-  if (info.verb == "list" || info.verb == "watch") {
-    if (info.parts.size() < 2) call->name.clear();  // the name came from a selector
-  }
+  if ((info.verb == "list" || info.verb == "watch") && info.parts.size() < 2) call->name.clear();  // the name came from a selector
   call->subresource = info.subresource;
   call->userAgent = http->request().headers.get("user-agent");
-  // /namespaces/x of a cluster-scoped resource, or a namespaced one without a namespace, is no path for writes.
-  bool wrongScope = served->resource->namespaced ? (info.ns.empty() && info.verb != "list" && info.verb != "watch")
-                                                 : (!info.ns.empty() && served->resource->kind != "Namespace");
-  if (wrongScope && !(served->resource->verbs.size() == 1 && !served->resource->namespaced)) return missing();
+  warnOfDeprecation(*http, *served);
 
   std::string key = fmt::format("{}/{}", info.group, info.resource);
-  if (!info.subresource.empty()) {
-    if (served->subresource(info.subresource) == nullptr) return missing();
-    key += "/" + info.subresource;
-    // status is a write of the same kind through the generic path.
-    if (auto it = special_.find(key); it != special_.end()) return it->second(http, call);
-    if (info.subresource != "status") return missing();
-  } else if (auto it = special_.find(key); it != special_.end()) {
-    return it->second(http, call);
+  if (!info.subresource.empty()) key += "/" + info.subresource;
+  // A stream that is asked for by a GET is made all the same.
+  bool streams = info.subresource == "exec" || info.subresource == "attach" || info.subresource == "portforward";
+  if (streams && info.verb == "get") {
+    authz::Answer answer = operations_.ask(*call, "create");
+    if (answer.decision != authz::Decision::kAllow) return http->fail(errors::forbidden(call->groupResource(), call->name, answer.reason));
   }
-  if (served->registry == nullptr) return missing();
-  bool supported = served->supports(info.verb) || (info.subresource == "status" && (info.verb == "get" || info.verb == "update" || info.verb == "patch"));
-  if (!supported) {
-    return http->fail(Status(405, "MethodNotAllowed", "the server does not allow this method on the requested resource"));
-  }
+  // Subresources of the kind itself (status, ephemeralcontainers) are written as it is: the strategy knows them by name.
+  if (auto it = special_.find(key); it != special_.end()) return it->second(http, call);
+  if (served->registry == nullptr || !served->isOwn(info.subresource)) return http->fail(routeNotFound());
   if (info.verb == "get") return get(http, call);
   if (info.verb == "list") return list(http, call);
   if (info.verb == "watch") return watch(http, call);
-  if (info.verb == "create") return info.name.empty() ? create(http, call) : http->fail(Status(405, "MethodNotAllowed", "the server does not allow this method on the requested resource"));
+  if (info.verb == "create") return create(http, call);
   if (info.verb == "update") return update(http, call);
   if (info.verb == "patch") return patch(http, call);
   if (info.verb == "delete") return remove(http, call);
   if (info.verb == "deletecollection") return removeCollection(http, call);
-  missing();
+  http->fail(routeMethodNotAllowed());
 }
 
 void ResourceHandlers::answerObject(const HttpCallPtr& http, const CallPtr& call, int code, const Result<api::ObjectPtr>& r) {
@@ -120,8 +127,8 @@ Result<api::MutableObject> ResourceHandlers::body(const HttpCallPtr& http, Call&
 }
 
 void ResourceHandlers::subresource(HttpCallPtr http, CallPtr call, const SubresourceOps& ops) {
-  if (!negotiateInto(http, true)) return;
-  auto refuse = [&] { http->fail(Status(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")); };
+  if (!negotiateInto(http)) return;
+  auto refuse = [&] { http->fail(routeMethodNotAllowed()); };
   auto answer = [this, http, call](int code) {
     return [this, http, call, code](Result<api::ObjectPtr> r) {
       http->onLoop([this, http, call, code, r = std::move(r)] { answerObject(http, call, code, r); });
@@ -131,7 +138,7 @@ void ResourceHandlers::subresource(HttpCallPtr http, CallPtr call, const Subreso
     if (!ops.get) return refuse();
     return ops.get(call, answer(200));
   }
-  if (call->verb == "patch" && ops.get && ops.update) return patchSubresource(http, call, ops);
+  if (call->verb == "patch" && ops.patch) return patchSubresource(http, call, ops);
   bool create = call->verb == "create";
   if (create ? !ops.create : (call->verb != "update" || !ops.update)) return refuse();
   if (Status s = readWriteOptions(http->query, create ? "CreateOptions" : "UpdateOptions", *call); !s.ok()) return http->fail(s);
@@ -139,36 +146,33 @@ void ResourceHandlers::subresource(HttpCallPtr http, CallPtr call, const Subreso
   if (!o.ok()) return http->fail(o.status());
   auto& meta = (*o)->meta();
   if (meta.namespace_.empty()) meta.namespace_ = call->ns;
-  if (create) return ops.create(call, std::move(*o), answer(201));
+  if (meta.namespace_ != call->ns) {
+    return http->fail(errors::badRequest("the namespace of the provided object does not match the namespace sent on the request"));
+  }
+  if (create) {
+    registry::applyDefaults(**o);
+    object::FieldWriter writer;
+    writer.manager = call->manager();
+    writer.subresource = call->subresource;
+    writer.now = operations_.clock().now();
+    if (call->body) writer.body = *call->body;
+    object::updateManagedFields(nullptr, **o, writer);
+    return ops.create(call, std::move(*o), answer(201));
+  }
   ops.update(call, std::move(*o), answer(200));
 }
 
-// Patches what the operation shows, and hands the result back to it.
 void ResourceHandlers::patchSubresource(HttpCallPtr http, CallPtr call, const SubresourceOps& ops) {
   auto kind = patchKind(http->request().headers.get("content-type"));
   if (!kind.ok()) return http->fail(kind.status());
-  if (*kind == PatchKind::kApply) {
-    return http->fail(errors::unsupportedMediaType("server-side apply of this subresource is not supported yet"));
-  }
-  if (Status s = readWriteOptions(http->query, "PatchOptions", *call); !s.ok()) return http->fail(s);
-  ops.get(call, [this, http, call, kind = *kind, &ops](Result<api::ObjectPtr> r) {
-    http->onLoop([this, http, call, kind, &ops, r = std::move(r)] {
-      if (!r.ok()) return http->fail(r.status());
-      codec::StrictErrors strict;
-      auto patched = object::applyPatch(static_cast<object::PatchKind>(kind), **r, http->request().body,
-                                        call->fieldValidation == FieldValidation::kIgnore ? nullptr : &strict,
-                                        call->fieldValidation == FieldValidation::kStrict);
-      if (!patched.ok()) return http->fail(patched.status());
-      for (std::string& e : strict.errors) call->warnings.push_back(std::move(e));
-      ops.update(call, std::move(*patched), [this, http, call](Result<api::ObjectPtr> u) {
-        http->onLoop([this, http, call, u = std::move(u)] { answerObject(http, call, 200, u); });
-      });
-    });
+  if (Status s = readWriteOptions(http->query, "PatchOptions", *call, *kind == PatchKind::kApply); !s.ok()) return http->fail(s);
+  ops.patch(call, *kind, http->request().body, [this, http, call](Result<api::ObjectPtr> r) {
+    http->onLoop([this, http, call, r = std::move(r)] { answerObject(http, call, 200, r); });
   });
 }
 
 void ResourceHandlers::get(HttpCallPtr http, CallPtr call) {
-  if (!negotiateInto(http, true)) return;
+  if (!negotiateInto(http)) return;
   if (Status s = readListOptions(http->query, *call); !s.ok()) return http->fail(s);
   operations_.get(call, [this, http, call](Result<api::ObjectPtr> r) {
     http->onLoop([this, http, call, r = std::move(r)] { answerObject(http, call, 200, r); });
@@ -176,7 +180,7 @@ void ResourceHandlers::get(HttpCallPtr http, CallPtr call) {
 }
 
 void ResourceHandlers::list(HttpCallPtr http, CallPtr call) {
-  if (!negotiateInto(http, true)) return;
+  if (!negotiateInto(http)) return;
   if (Status s = readListOptions(http->query, *call); !s.ok()) return http->fail(s);
   operations_.list(call, [this, http, call](Result<ListResult> r) {
     http->onLoop([this, http, call, r = std::move(r)]() mutable {
@@ -197,31 +201,32 @@ void ResourceHandlers::list(HttpCallPtr http, CallPtr call) {
 }
 
 void ResourceHandlers::watch(HttpCallPtr http, CallPtr call) {
-  if (!negotiateInto(http, true)) return;
+  if (!negotiateInto(http)) return;
+  View v = view(*http, *call);
+  if (!v.invalid.ok()) return http->fail(v.invalid);
   if (http->format.encoding == Encoding::kYaml) {
-    return http->fail(errors::notAcceptable("only the following media types are accepted: application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch"));
+    return http->fail(errors::notAcceptable(
+        "only the following media types are accepted: application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch"));
   }
   if (Status s = readListOptions(http->query, *call); !s.ok()) return http->fail(s);
-  startWatchStream(operations_, http, call, view(*http, *call));
+  startWatchStream(operations_, longRunning_, http, call, std::move(v));
 }
 
 void ResourceHandlers::create(HttpCallPtr http, CallPtr call) {
-  if (!negotiateInto(http, true)) return;
+  if (!negotiateInto(http)) return;
   if (Status s = readWriteOptions(http->query, "CreateOptions", *call); !s.ok()) return http->fail(s);
   auto o = body(http, *call, *call->served->resource->type);
   if (!o.ok()) return http->fail(o.status());
-  if (!call->served->converts()) call->served->registry->strategy().setDefaults(**o);
   operations_.create(call, std::move(*o), [this, http, call](Result<api::ObjectPtr> r) {
     http->onLoop([this, http, call, r = std::move(r)] { answerObject(http, call, 201, r); });
   });
 }
 
 void ResourceHandlers::update(HttpCallPtr http, CallPtr call) {
-  if (!negotiateInto(http, true)) return;
+  if (!negotiateInto(http)) return;
   if (Status s = readWriteOptions(http->query, "UpdateOptions", *call); !s.ok()) return http->fail(s);
   auto o = body(http, *call, *call->served->resource->type);
   if (!o.ok()) return http->fail(o.status());
-  if (!call->served->converts()) call->served->registry->strategy().setDefaults(**o);
   operations_.update(call, std::move(*o), [this, http, call](Result<registry::UpdateResult> r) {
     http->onLoop([this, http, call, r = std::move(r)] {
       if (!r.ok()) return answerObject(http, call, 200, r.status());
@@ -231,17 +236,10 @@ void ResourceHandlers::update(HttpCallPtr http, CallPtr call) {
 }
 
 void ResourceHandlers::patch(HttpCallPtr http, CallPtr call) {
-  if (!negotiateInto(http, true)) return;
+  if (!negotiateInto(http)) return;
   auto kind = patchKind(http->request().headers.get("content-type"));
   if (!kind.ok()) return http->fail(kind.status());
-  if (Status s = readWriteOptions(http->query, "PatchOptions", *call); !s.ok()) return http->fail(s);
-  api::FieldErrors bad;
-  if (*kind == PatchKind::kApply) {
-    if (call->fieldManager.empty()) bad.required(api::Path("fieldManager"), "is required for apply patch");
-  } else if (call->force) {
-    bad.forbidden(api::Path("force"), "may not be specified for non-apply patch");
-  }
-  if (Status s = bad.toStatus("meta.k8s.io", "PatchOptions", ""); !s.ok()) return http->fail(s);
+  if (Status s = readWriteOptions(http->query, "PatchOptions", *call, *kind == PatchKind::kApply); !s.ok()) return http->fail(s);
   operations_.patch(call, *kind, http->request().body, [this, http, call](Result<registry::UpdateResult> r) {
     http->onLoop([this, http, call, r = std::move(r)] {
       if (!r.ok()) return answerObject(http, call, 200, r.status());
@@ -251,7 +249,7 @@ void ResourceHandlers::patch(HttpCallPtr http, CallPtr call) {
 }
 
 void ResourceHandlers::remove(HttpCallPtr http, CallPtr call) {
-  if (!negotiateInto(http, true)) return;
+  if (!negotiateInto(http)) return;
   auto encoding = bodyEncoding(http->request().headers.get("content-type"));
   if (!http->request().body.empty() && !encoding.ok()) return http->fail(encoding.status());
   auto options = readDeleteOptions(http->request().body, encoding.ok() ? *encoding : Encoding::kJson, http->query, *call);
@@ -270,7 +268,7 @@ void ResourceHandlers::remove(HttpCallPtr http, CallPtr call) {
 }
 
 void ResourceHandlers::removeCollection(HttpCallPtr http, CallPtr call) {
-  if (!negotiateInto(http, true)) return;
+  if (!negotiateInto(http)) return;
   if (Status s = readListOptions(http->query, *call); !s.ok()) return http->fail(s);
   auto encoding = bodyEncoding(http->request().headers.get("content-type"));
   if (!http->request().body.empty() && !encoding.ok()) return http->fail(encoding.status());

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "apiserver/exchange_context.h"
+#include "apiserver/long_running.h"
 #include "apiserver/operations.h"
 #include "apiserver/render.h"
 #include "apiserver/subresources.h"
@@ -32,6 +33,7 @@ class ResourceHandlers {
   void answerObject(const HttpCallPtr& http, const CallPtr& call, int code, const Result<api::ObjectPtr>& r);
   Result<api::MutableObject> body(const HttpCallPtr& http, Call& call, const codec::TypeInfo& type);
   Operations& operations() { return operations_; }
+  LongRunning& longRunning() { return longRunning_; }
 
  private:
   void patchSubresource(HttpCallPtr http, CallPtr call, const SubresourceOps& ops);
@@ -45,9 +47,10 @@ class ResourceHandlers {
   void removeCollection(HttpCallPtr http, CallPtr call);
   View view(const HttpCall& http, const Call& call) const;
   // The format of the answer; answers itself and gives false if there is none.
-  bool negotiateInto(const HttpCallPtr& http, bool transforms);
+  bool negotiateInto(const HttpCallPtr& http, Forms forms = Forms::kTables);
 
   Operations& operations_;
+  LongRunning longRunning_;
   std::map<std::string, Special, std::less<>> special_;
 };
 

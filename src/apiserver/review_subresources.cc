@@ -6,6 +6,7 @@
 #include "api/types/authorization_v1.h"
 #include "api/types/core_v1.h"
 #include "api/types/rbac_v1.h"
+#include "apiserver/review_validation.h"
 #include "apiserver/server.h"
 #include "apiserver/special_subresources.h"
 #include "pki/tokens.h"
@@ -137,19 +138,7 @@ void decide(ApiServer& server, const authn::UserInfo& user, const Spec& spec, Su
   status.allowed = answer.decision == authz::Decision::kAllow;
   status.denied = answer.decision == authz::Decision::kDeny;
   status.reason = answer.reason;
-}
-
-template <typename Spec>
-Status checkSpec(const Spec& spec, std::string_view kind) {
-  api::FieldErrors bad;
-  api::Path path("spec");
-  if (spec.resourceAttributes && spec.nonResourceAttributes) {
-    bad.invalid(path.child("nonResourceAttributes"), api::BadValue::raw("{}"), "cannot be specified in combination with resourceAttributes");
-  }
-  if (!spec.resourceAttributes && !spec.nonResourceAttributes) {
-    bad.invalid(path.child("resourceAttributes"), api::BadValue::raw("null"), "exactly one of nonResourceAttributes or resourceAttributes must be specified");
-  }
-  return bad.toStatus("authorization.k8s.io", kind, "");
+  status.evaluationError = answer.error;
 }
 
 authn::UserInfo userOf(const SubjectAccessReviewSpec& spec) {
@@ -163,13 +152,8 @@ authn::UserInfo userOf(const SubjectAccessReviewSpec& spec) {
 template <typename T>
 Result<api::ObjectPtr> reviewAccess(ApiServer& server, const Call& call, api::MutableObject o) {
   auto& review = o->as<T>();
-  KM_TRY(checkSpec(review.spec, T::kType.name));
+  KM_TRY(checkAccessReview(*o));
   if constexpr (requires { review.spec.user; }) {
-    if (review.spec.user.empty() && review.spec.groups.empty()) {
-      api::FieldErrors bad;
-      bad.invalid(api::Path("spec.user"), review.spec.user.view(), "at least one of user or group must be specified");
-      return bad.toStatus("authorization.k8s.io", T::kType.name, "");
-    }
     decide(server, userOf(review.spec), review.spec, review.status);
   } else {
     decide(server, call.user, review.spec, review.status);
@@ -182,7 +166,8 @@ Result<api::ObjectPtr> reviewRules(ApiServer& server, const Call& call, api::Mut
   if (review.spec.namespace_.empty()) return errors::badRequest("no namespace on request");
   review.status = {};
   authz::ObjectList keep;
-  for (const api::rbac_v1::PolicyRule* r : server.rbac().rulesFor(call.user, review.spec.namespace_, keep)) {
+  std::string error;
+  for (const api::rbac_v1::PolicyRule* r : server.rbac().rulesFor(call.user, review.spec.namespace_, keep, &error)) {
     if (!r->nonResourceURLs.empty()) {
       auto& n = review.status.nonResourceRules.add();
       n.verbs = r->verbs;
@@ -195,6 +180,7 @@ Result<api::ObjectPtr> reviewRules(ApiServer& server, const Call& call, api::Mut
       n.resourceNames = r->resourceNames;
     }
   }
+  review.status.evaluationError = error;
   return api::ObjectPtr(std::move(o));
 }
 
@@ -238,7 +224,6 @@ void addReviews(ApiServer& server) {
 void ApiServer::setUpSubresources() {
   addBindings(*this);
   addScales(*this);
-  addNamespaceFinalize(*this);
   addTokens(*this);
   addReviews(*this);
   for (const auto& [key, ops] : subresources_.all()) {

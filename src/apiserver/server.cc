@@ -9,10 +9,15 @@
 #include "api/types/core_v1.h"
 #include "apiserver/bootstrap.h"
 #include "apiserver/discovery.h"
+#include "apiserver/flow_control.h"
+#include "apiserver/impersonation.h"
 #include "apiserver/local_client.h"
 #include "apiserver/node_authorizer.h"
 #include "apiserver/node_proxy.h"
 #include "apiserver/special_subresources.h"
+#include "apiserver/routing.h"
+#include "base/duration.h"
+#include "base/files.h"
 #include "base/log.h"
 #include "base/rand.h"
 
@@ -44,7 +49,7 @@ class ApiServer::SystemAuthorizer : public authz::Authorizer {
     authz::Answer byNode = node_.authorize(a);
     if (byNode.decision == authz::Decision::kAllow) return byNode;
     authz::Answer answer = rbac_.authorize(a);
-    if (answer.decision == authz::Decision::kNoOpinion) answer.reason = byNode.reason;
+    if (answer.decision == authz::Decision::kNoOpinion && answer.reason.empty()) answer.reason = byNode.reason;
     return answer;
   }
 
@@ -72,6 +77,10 @@ ApiServer::ApiServer(ServerOptions options, store::Store& store, async::LoopGrou
     return authz::RbacObjects{all("roles"), all("rolebindings"), all("clusterroles"), all("clusterrolebindings")};
   });
   authorizer_ = std::make_unique<SystemAuthorizer>(resources_, *rbac_);
+  operations_->setAuthorizer(authorizer_.get());
+  guard_ = std::make_unique<RbacGuard>(resources_, *rbac_, *authorizer_);
+  operations_->setGuard([this](const Call& call, const api::Object& o, const api::Object* old) { return guard_->check(call, o, old); });
+  flowControl_ = std::make_unique<FlowControl>(resources_, loops.at(0), options_.maxRequestsInflight + options_.maxMutatingRequestsInflight);
 }
 
 ApiServer::~ApiServer() { http_.reset(); }
@@ -156,6 +165,10 @@ Status ApiServer::start() {
   b.advertiseAddress = options_.advertiseAddress;
   b.securePort = port_;
   b.serviceIp = firstServiceAddress(options_.serviceClusterIpRange);
+  b.clientCa = options_.tls.clientCaPem;
+  if (b.clientCa.empty() && !options_.tls.clientCaFile.empty()) {
+    KM_ASSIGN(b.clientCa, readFile(options_.tls.clientCaFile));
+  }
   KM_TRY(bootstrap(*operations_, b));
   ready_ = true;
   return {};
@@ -167,11 +180,13 @@ void ApiServer::stop(Duration grace) {
   std::mutex mutex;
   std::condition_variable done;
   bool ended = false;
+  // Readiness has failed by now. No new connections, then the streams that would not end by themselves; what else runs may end.
   http_->shutdown(grace, [&] {
     std::lock_guard lock(mutex);
     ended = true;
     done.notify_all();
   });
+  handlers_->longRunning().endAll();
   std::unique_lock lock(mutex);
   done.wait(lock, [&] { return ended; });
   lock.unlock();
@@ -197,8 +212,27 @@ void ApiServer::tooLarge(std::shared_ptr<http::Exchange> exchange) {
   auto http = std::make_shared<HttpCall>();
   http->exchange = std::move(exchange);
   http->auditId = randomUuid();
-  http->fail(errors::requestEntityTooLarge("limit is 3145728"));
+  http->fail(Status(413, "RequestEntityTooLarge", "Request entity too large: limit is 3145728"));
 }
+
+namespace {
+
+// Requests that may take as long as they like.
+bool isLongRunning(const RequestInfo& i) {
+  if (!i.isResource) return false;
+  if (i.verb == "watch" || i.verb == "proxy") return true;
+  return i.subresource == "attach" || i.subresource == "exec" || i.subresource == "proxy" || i.subresource == "log" || i.subresource == "portforward";
+}
+
+Status checkTimeout(const HttpCall& http) {
+  std::string_view text = http.query.get("timeout");
+  if (text.empty() || isLongRunning(http.info)) return {};
+  auto timeout = parseDuration(text);
+  if (timeout.ok()) return {};
+  return errors::badRequest(fmt::format("invalid timeout specified in the request URL - {}", timeout.status().message()));
+}
+
+}  // namespace
 
 void ApiServer::handle(std::shared_ptr<http::Exchange> exchange) {
   auto http = std::make_shared<HttpCall>();
@@ -209,33 +243,27 @@ void ApiServer::handle(std::shared_ptr<http::Exchange> exchange) {
   http->auditId = given.empty() ? randomUuid() : std::string(given.substr(0, 64));
   http->query = Query(request.query);
   http->info = readRequestInfo(request.method, request.path, http->query);
-  // Errors before a handler negotiates are JSON unless the client only takes something else.
-  if (auto f = negotiate(request.headers.get("accept"), http->query.get("pretty"), http->query.has("pretty"), request.headers.get("user-agent"), false); f.ok()) {
-    http->format = *f;
-  }
-  auto user = authenticator_.authenticate(request);
+  // Errors are JSON unless the client only takes something else.
+  auto f = negotiate(request.headers.get("accept"), http->query.get("pretty"), http->query.has("pretty"), request.headers.get("user-agent"), Forms::kPlain);
+  if (f.ok()) http->format = http->errorFormat = *f;
+  if (Status s = checkTimeout(*http); !s.ok()) return http->fail(s);
+  auto user = authenticator_.authenticate(request, &http->warnings);
   if (!user.ok()) return http->fail(user.status());
   http->user = std::move(*user);
-  if (!authorize(http)) return;
-  route(http);
+  auto other = impersonate(request, http->info, http->user, *authorizer_);
+  if (!other.ok()) return http->fail(other.status());
+  if (*other) http->user = std::move(**other);
+  // What takes as long as it likes has no seat, but for the beginning of a watch.
+  if (isLongRunning(http->info) && http->info.verb != "watch") return serve(http);
+  flowControl_->admit(http, [this, http] { serve(http); });
+}
+
+void ApiServer::serve(const HttpCallPtr& http) {
+  if (authorize(http)) route(http);
 }
 
 bool ApiServer::authorize(const HttpCallPtr& http) {
-  const RequestInfo& i = http->info;
-  authz::Attributes a;
-  a.user = &http->user;
-  a.verb = i.verb;
-  a.isResource = i.isResource;
-  if (i.isResource) {
-    a.group = i.group;
-    a.version = i.version;
-    a.resource = i.resource;
-    a.subresource = i.subresource;
-    a.ns = i.ns;
-    a.name = i.name;
-  } else {
-    a.path = i.path;
-  }
+  authz::Attributes a = attributesOf(http->user, http->info);
   authz::Answer answer = authorizer_->authorize(a);
   if (answer.decision == authz::Decision::kAllow) return true;
   http->fail(forbiddenBy(a, answer.reason));
@@ -244,10 +272,11 @@ bool ApiServer::authorize(const HttpCallPtr& http) {
 
 void ApiServer::route(const HttpCallPtr& http) {
   if (!http->info.isResource) return routeNonResource(http);
-  if (!resources_.hasGroupVersion(http->info.group, http->info.version) || (http->info.prefix == "api") != http->info.group.empty()) {
-    return http->answerText(404, "404 page not found\n");
-  }
-  handlers_->handle(http);
+  const RequestInfo& i = http->info;
+  if (resources_.hasGroupVersion(i.group, i.version) && (i.prefix == "api") == i.group.empty()) return handlers_->handle(http);
+  // Below an address that is served an unknown one is told in a Status.
+  bool served = i.prefix == "api" || resources_.hasGroup(i.group);
+  served ? http->fail(routeNotFound()) : http->answerText(404, "404 page not found\n");
 }
 
 }  // namespace km::apiserver

@@ -10,6 +10,7 @@
 
 #include "admission/plugin.h"
 #include "apiserver/operations.h"
+#include "apiserver/rbac_guard.h"
 #include "apiserver/resource_handlers.h"
 #include "apiserver/resources.h"
 #include "apiserver/subresources.h"
@@ -27,6 +28,7 @@
 namespace km::apiserver {
 
 class Discovery;
+class FlowControl;
 class NodeProxy;
 
 struct ServerOptions {
@@ -90,6 +92,7 @@ class ApiServer : public http::Handler, public std::enable_shared_from_this<ApiS
   void setUpAdmission();
   void setUpSubresources();
   Status setUpNodeProxy();
+  void serve(const HttpCallPtr& http);
   void route(const HttpCallPtr& http);
   void routeNonResource(const HttpCallPtr& http);
   void answerHealth(const HttpCallPtr& http, std::string_view path);
@@ -97,7 +100,6 @@ class ApiServer : public http::Handler, public std::enable_shared_from_this<ApiS
   void answerVersion(const HttpCallPtr& http);
   void answerRoot(const HttpCallPtr& http);
   bool authorize(const HttpCallPtr& http);
-  bool admitInflight(const HttpCallPtr& http);
 
   const ServerOptions options_;
   store::Store& store_;
@@ -120,7 +122,8 @@ class ApiServer : public http::Handler, public std::enable_shared_from_this<ApiS
   std::unique_ptr<http::Server> http_;
   int port_ = 0;
   std::atomic<bool> ready_{false}, stopping_{false};
-  std::atomic<int> mutating_{0}, reading_{0};
+  std::unique_ptr<FlowControl> flowControl_;
+  std::unique_ptr<RbacGuard> guard_;
   std::unique_ptr<registry::ServiceAllocator> services_;
   std::string jwks_;
 };

@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cctype>
+
 #include "base/files.h"
 
 namespace km::authn {
@@ -150,7 +153,26 @@ Result<std::optional<UserInfo>> Authenticator::authenticateToken(std::string_vie
   return std::optional<UserInfo>();
 }
 
-Result<UserInfo> Authenticator::authenticate(const http::Request& request) const {
+namespace {
+
+// "Bearer TOKEN", whatever follows; "" for anything else. A second space before the token makes it none, of which the client is told.
+std::string_view bearerToken(std::string_view header, std::vector<std::string>* warnings) {
+  while (!header.empty() && header.front() == ' ') header.remove_prefix(1);
+  while (!header.empty() && header.back() == ' ') header.remove_suffix(1);
+  constexpr std::string_view kScheme = "bearer";
+  bool bearer = header.size() > kScheme.size() && header[kScheme.size()] == ' ' &&
+                std::equal(kScheme.begin(), kScheme.end(), header.begin(), [](char a, char b) { return a == std::tolower(static_cast<unsigned char>(b)); });
+  if (!bearer) return {};
+  header.remove_prefix(kScheme.size() + 1);
+  if (header.starts_with(' ') && warnings != nullptr) {
+    warnings->emplace_back("the provided Authorization header contains extra space before the bearer token, and is ignored");
+  }
+  return header.substr(0, header.find(' '));
+}
+
+}  // namespace
+
+Result<UserInfo> Authenticator::authenticate(const http::Request& request, std::vector<std::string>* warnings) const {
   const auto& certificates = request.connection->certificates;
   if (certificates && certificates->verified()) {
     const auto& leaf = certificates->leaf();
@@ -161,10 +183,7 @@ Result<UserInfo> Authenticator::authenticate(const http::Request& request) const
       return withAuthenticated(std::move(u));
     }
   }
-  std::string_view header = request.headers.get("authorization");
-  if (header.size() > 7 && (header.starts_with("Bearer ") || header.starts_with("bearer "))) {
-    std::string_view token = header.substr(7);
-    while (!token.empty() && token.front() == ' ') token.remove_prefix(1);
+  if (std::string_view token = bearerToken(request.headers.get("authorization"), warnings); !token.empty()) {
     auto user = authenticateToken(token, {});
     if (user.ok() && *user) return std::move(**user);
     return errors::unauthorized();

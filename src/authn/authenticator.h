@@ -80,7 +80,7 @@ class Authenticator {
 
   // The user of a request: by client certificate, else bearer token, else anonymous. 401 if there is none. Adds
   // system:authenticated.
-  Result<UserInfo> authenticate(const http::Request& request) const;
+  Result<UserInfo> authenticate(const http::Request& request, std::vector<std::string>* warnings = nullptr) const;
   // A token alone (TokenReview); nothing if no method knows it.
   Result<std::optional<UserInfo>> authenticateToken(std::string_view token, const std::vector<std::string>& audiences) const;
 

@@ -26,7 +26,8 @@ enum class Decision { kAllow, kDeny, kNoOpinion };
 
 struct Answer {
   Decision decision = Decision::kNoOpinion;
-  std::string reason;  // why allowed, or what could not be evaluated
+  std::string reason;  // why allowed, or why not
+  std::string error;   // what could not be evaluated
 };
 
 class Authorizer {

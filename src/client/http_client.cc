@@ -46,6 +46,7 @@ struct Core {
         tokenRead = now;
       }
     }
+    if (config.tokenSource) token = config.tokenSource();
     if (!token.empty()) headers.set("authorization", "Bearer " + token);
     if (!config.impersonateUser.empty()) headers.set("impersonate-user", config.impersonateUser);
     headers.set("user-agent", config.userAgent);

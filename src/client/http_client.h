@@ -2,6 +2,7 @@
 // server's Status.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -22,6 +23,7 @@ struct RestConfig {
   std::string certData, certFile;
   std::string keyData, keyFile;
   std::string token, tokenFile;
+  std::function<std::string()> tokenSource;  // the present token; asked for each call, must not block
   std::string userName, password;  // basic authentication
   std::string impersonateUser;
   std::string userAgent = "km";

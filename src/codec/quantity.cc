@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "codec/quantity_spelling.h"
 #include "codec/scalars.h"
 
 namespace km::codec {
@@ -8,6 +9,8 @@ namespace {
 
 constexpr __int128 kNanosPerUnit = 1'000'000'000;
 constexpr __int128 kMaxNano = static_cast<__int128>(std::numeric_limits<int64_t>::max()) * kNanosPerUnit;
+// Decimal texts have no cap upstream; here it is what 128 bits hold.
+constexpr __int128 kMaxDecimal = static_cast<__int128>(~static_cast<unsigned __int128>(0) >> 1);
 
 struct Suffix {
   std::string_view text;
@@ -52,9 +55,6 @@ Result<Parts> split(std::string_view s) {
   while (i < s.size() && isDigit(s[i])) i++;
   if (i < s.size()) return wrongFormat();
   p.suffix = s.substr(begin);
-  if (p.whole.empty() && p.fraction.empty()) {
-    return errors::badRequest("unable to parse numeric part of quantity");
-  }
   return p;
 }
 
@@ -101,10 +101,46 @@ __int128 divideUp(__int128 v, __int128 d) {
   return q;
 }
 
+__int128 capped(__int128 v) { return std::clamp(v, -kMaxNano, kMaxNano); }
+
 int64_t clampToInt64(__int128 v) {
   constexpr __int128 max = std::numeric_limits<int64_t>::max();
   constexpr __int128 min = std::numeric_limits<int64_t>::min();
   return static_cast<int64_t>(std::clamp(v, min, max));
+}
+
+std::string canonical(__int128 v, Quantity::Format format) {
+  using Format = Quantity::Format;
+  if (v == 0) return "0";
+  // Small and fractional numbers would lose precision in binary notation.
+  if (format == Format::kBinarySI && (v % kNanosPerUnit != 0 || (v > -1024 * kNanosPerUnit && v < 1024 * kNanosPerUnit))) {
+    format = Format::kDecimalSI;
+  }
+  if (format == Format::kBinarySI) {
+    v /= kNanosPerUnit;
+    int exponent = 0;
+    while (v % 1024 == 0 && exponent < 60) {
+      v /= 1024;
+      exponent += 10;
+    }
+    for (const Suffix& s : kSuffixes) {
+      if (exponent == 0) break;
+      if (s.base == 2 && s.exponent == exponent) return decimal(v).append(s.text);
+    }
+    return decimal(v);
+  }
+  int exponent = -9;
+  while (v % 1000 == 0 && exponent < 18) {
+    v /= 1000;
+    exponent += 3;
+  }
+  if (format == Format::kDecimalExponent) {
+    return exponent == 0 ? decimal(v) : decimal(v) + "e" + std::to_string(exponent);
+  }
+  for (const Suffix& s : kSuffixes) {
+    if (s.base == 10 && s.exponent == exponent) return decimal(v).append(s.text);
+  }
+  return decimal(v);
 }
 
 }  // namespace
@@ -122,11 +158,52 @@ Quantity Quantity::milli(int64_t thousandths, Format format) {
   return nano(static_cast<__int128>(thousandths) * 1'000'000, format);
 }
 
+namespace {
+
+// What upstream's parser decides besides the value: whether it keeps the text as canonical, and whether the value is an int64
+// with a scale (else a decimal of any length).
+struct Way {
+  bool fast = false, keepsText = false;
+};
+
+Way wayOf(const Parts& parts, const Scale& scale) {
+  std::string_view whole = parts.whole;
+  while (!whole.empty() && whole[0] == '0') whole.remove_prefix(1);
+  std::string digits = whole.empty() ? "0" : std::string(whole);
+  size_t wholeDigits = digits.size();
+  digits += parts.fraction;
+  Way w;
+  int precision = 0, exponent = 0;
+  if (scale.base == 10) {
+    exponent = scale.exponent;
+    precision = 18 - static_cast<int>(digits.size());
+  } else {
+    if (!parts.fraction.empty()) return w;
+    precision = 15 - static_cast<int>(wholeDigits) - scale.exponent * 3 / 10 - 1;
+  }
+  exponent -= static_cast<int>(parts.fraction.size());
+  if (precision < 0 || exponent < -9) return w;
+  w.fast = true;
+  if (scale.base == 2) {
+    w.keepsText = scale.exponent % 10 == 0 && ((digits.back() - '0') & 1 ? true : (std::stoll(digits) & 7) != 0);
+  } else {
+    w.keepsText = exponent % 3 == 0 && !digits.ends_with("000") && digits[0] != '0';
+  }
+  return w;
+}
+
+}  // namespace
+
 Result<Quantity> Quantity::parse(std::string_view text) {
   KM_ASSIGN(Parts parts, split(text));
   KM_ASSIGN(Scale scale, interpret(parts.suffix));
+  Way way = wayOf(parts, scale);
+  if (!way.fast && parts.whole.empty() && parts.fraction.empty()) {
+    return errors::badRequest("unable to parse numeric part of quantity");
+  }
   // nanos = digits * base^exponent * 10^9, gathered digit by digit: whole digits first, then those behind the
-  // point, each worth a tenth of the one before. Beyond kMaxNano the value is clamped, so nothing overflows.
+  // point, each worth a tenth of the one before. Beyond the cap the value is clamped, so nothing overflows.
+  const __int128 kMaxNano = scale.format == Format::kBinarySI ? codec::kMaxNano : kMaxDecimal;
   __int128 unit = 1;  // nanos that "1" stands for, when integral
   int down = 0;       // decimal places below one nano
   bool huge = false;
@@ -136,7 +213,7 @@ Result<Quantity> Quantity::parse(std::string_view text) {
     int e = scale.exponent + 9;
     for (; e > 0 && !huge; e--) {
       unit *= 10;
-      huge = unit > kMaxNano * 10;
+      huge = unit > kMaxNano / 10;
     }
     down = e < 0 ? -e : 0;
   }
@@ -144,9 +221,8 @@ Result<Quantity> Quantity::parse(std::string_view text) {
   bool more = false;  // something below one nano was cut off
   bool over = false;
   for (char c : parts.whole) {
-    value = value * 10 + (c - '0');
-    over = over || value > kMaxNano;
-    if (over) value = kMaxNano;
+    over = over || value > (kMaxNano - 9) / 10;
+    value = over ? kMaxNano : value * 10 + (c - '0');
   }
   if (value != 0 && huge) over = true;
   if (!over && value > kMaxNano / unit) over = true;
@@ -180,52 +256,49 @@ Result<Quantity> Quantity::parse(std::string_view text) {
   if (more) value += 1;
   value = std::min(value, kMaxNano);
   if (scale.format == Format::kBinarySI && value < kNanosPerUnit && value > 0) scale.format = Format::kDecimalSI;
-  return nano(parts.negative ? -value : value, scale.format);
+  if (parts.negative) value = -value;
+  Quantity q = nano(value, scale.format);
+  bool beyond = value > codec::kMaxNano || value < -codec::kMaxNano;
+  bool differs = way.keepsText && q.str() != text;
+  if (beyond || differs || (!way.fast && (value / 1'000'000 > INT64_MAX || value / 1'000'000 < INT64_MIN))) {
+    q.spell(way.keepsText ? text : std::string_view(canonical(value, scale.format)), value, !way.fast);
+  }
+  return q;
 }
 
 std::string Quantity::str() const {
-  if (isZero()) return "0";
-  Format format = format_;
-  __int128 v = nanoValue();
-  // Small and fractional numbers would lose precision in binary notation.
-  if (format == Format::kBinarySI && (nanos_ != 0 || (units_ > -1024 && units_ < 1024))) format = Format::kDecimalSI;
-  if (format == Format::kBinarySI) {
-    v /= kNanosPerUnit;
-    int exponent = 0;
-    while (v % 1024 == 0 && exponent < 60) {
-      v /= 1024;
-      exponent += 10;
-    }
-    for (const Suffix& s : kSuffixes) {
-      if (exponent == 0) break;
-      if (s.base == 2 && s.exponent == exponent) return decimal(v).append(s.text);
-    }
-    return decimal(v);
-  }
-  int exponent = -9;
-  while (v % 1000 == 0 && exponent < 18) {
-    v /= 1000;
-    exponent += 3;
-  }
-  if (format == Format::kDecimalExponent) {
-    return exponent == 0 ? decimal(v) : decimal(v) + "e" + std::to_string(exponent);
-  }
-  for (const Suffix& s : kSuffixes) {
-    if (s.base == 10 && s.exponent == exponent) return decimal(v).append(s.text);
-  }
-  return decimal(v);
+  if (uint32_t id = spelling(); id != 0) return spellingOf(id).text;
+  return canonical(nanoValue(), format_);
+}
+
+void Quantity::spell(std::string_view text, __int128 nanos, bool exact) {
+  uint32_t id = keepSpelling(text, nanos, exact);
+  spelling_[0] = static_cast<uint8_t>(id);
+  spelling_[1] = static_cast<uint8_t>(id >> 8);
+  spelling_[2] = static_cast<uint8_t>(id >> 16);
+}
+
+__int128 Quantity::spelledNanos() const { return spellingOf(spelling()).nanos; }
+
+int64_t Quantity::wrappedMilliValue() const {
+  __int128 v = divideUp(nanoValue(), 1'000'000);
+  if (v >= INT64_MIN && v <= INT64_MAX) return static_cast<int64_t>(v);
+  uint32_t id = spelling();
+  // An int64 with a scale gives up; a decimal takes the low 64 bits of its units times a thousand.
+  if (id == 0 || !spellingOf(id).exact) return 0;
+  return static_cast<int64_t>(static_cast<uint64_t>(nanoValue() / kNanosPerUnit) * 1000);
 }
 
 int64_t Quantity::value() const { return clampToInt64(divideUp(nanoValue(), kNanosPerUnit)); }
 int64_t Quantity::milliValue() const { return clampToInt64(divideUp(nanoValue(), 1'000'000)); }
 
 Quantity& Quantity::operator+=(const Quantity& o) {
-  *this = nano(nanoValue() + o.nanoValue(), isZero() ? o.format_ : format_);
+  *this = nano(capped(nanoValue()) + capped(o.nanoValue()), isZero() ? o.format_ : format_);
   return *this;
 }
 
 Quantity& Quantity::operator-=(const Quantity& o) {
-  *this = nano(nanoValue() - o.nanoValue(), isZero() ? o.format_ : format_);
+  *this = nano(capped(nanoValue()) - capped(o.nanoValue()), isZero() ? o.format_ : format_);
   return *this;
 }
 

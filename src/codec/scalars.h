@@ -25,13 +25,19 @@ class Quantity {
 
   // Parses "100m", "1.5Gi", "1e3". The error text is upstream's.
   static Result<Quantity> parse(std::string_view text);
-  // Canonical form: "1" for 1000m, "1536Mi" for 1.5Gi.
+  // Canonical form: "1" for 1000m, "1536Mi" for 1.5Gi. Upstream takes some texts for canonical that are not ("007Ki", "+5", "1E3");
+  // those come back as they were parsed.
   std::string str() const;
 
   // Upstream's Value and MilliValue: rounded up, away from zero for positive numbers; clamped to int64.
   int64_t value() const;
   int64_t milliValue() const;
-  __int128 nanoValue() const { return static_cast<__int128>(units_) * 1'000'000'000 + nanos_; }
+  // Upstream's MilliValue as it is: beyond int64 it overflows, or is 0.
+  int64_t wrappedMilliValue() const;
+  __int128 nanoValue() const {
+    if (spelling_[0] | spelling_[1] | spelling_[2]) return spelledNanos();
+    return static_cast<__int128>(units_) * 1'000'000'000 + nanos_;
+  }
   double asDouble() const { return static_cast<double>(units_) + nanos_ * 1e-9; }
   Format format() const { return format_; }
   bool isZero() const { return units_ == 0 && nanos_ == 0; }
@@ -48,9 +54,15 @@ class Quantity {
   friend std::strong_ordering operator<=>(const Quantity& a, const Quantity& b);
 
  private:
+  // Keeps the text, and a value that may be beyond int64, in a table of the process (quantity_spelling.h).
+  void spell(std::string_view text, __int128 nanos, bool exact);
+  uint32_t spelling() const { return spelling_[0] | uint32_t(spelling_[1]) << 8 | uint32_t(spelling_[2]) << 16; }
+  __int128 spelledNanos() const;
+
   int64_t units_ = 0;
   int32_t nanos_ = 0;  // same sign as units_
   Format format_ = Format::kDecimalSI;
+  uint8_t spelling_[3] = {};  // 0: none
 };
 
 // metav1.Time: whole seconds on the wire; "not set" is a value of its own and null in JSON.

@@ -85,7 +85,8 @@ struct Instant {
   int32_t nanos;
 };
 
-Result<Instant> parseRfc3339(std::string_view text, std::string_view layout) {
+// `fraction`: the layout has six digits of it, and no more and no fewer may come; else any number of digits may.
+Result<Instant> parseRfc3339(std::string_view text, std::string_view layout, bool fraction) {
   std::string_view s = text;
   int year, month, day, hour, minute, second;
   std::string_view was;
@@ -105,7 +106,12 @@ Result<Instant> parseRfc3339(std::string_view text, std::string_view layout) {
   if (!literal(s, ':')) return cannotParse(text, layout, s, ":");
   if (!want(2, second, 0, 59)) return cannotParse(text, layout, was, "05");
   int32_t nanos = 0;
-  if (!s.empty() && s[0] == '.') {
+  if (fraction) {
+    was = s;
+    int micros;
+    if (!literal(s, '.') || !number(s, 6, micros)) return cannotParse(text, layout, was, ".000000");
+    nanos = micros * 1000;
+  } else if (!s.empty() && s[0] == '.') {
     size_t i = 1;
     int32_t unit = 100'000'000;
     for (; i < s.size() && s[i] >= '0' && s[i] <= '9'; i++, unit /= 10) nanos += (s[i] - '0') * unit;
@@ -140,14 +146,14 @@ Result<Instant> parseRfc3339(std::string_view text, std::string_view layout) {
 std::string Time::str() const { return stamp(seconds) + "Z"; }
 
 Result<Time> Time::parse(std::string_view text) {
-  KM_ASSIGN(Instant t, parseRfc3339(text, "2006-01-02T15:04:05Z07:00"));
+  KM_ASSIGN(Instant t, parseRfc3339(text, "2006-01-02T15:04:05Z07:00", false));
   return Time(t.seconds);
 }
 
 std::string MicroTime::str() const { return fmt::format("{}.{:06}Z", stamp(seconds), nanos / 1000); }
 
 Result<MicroTime> MicroTime::parse(std::string_view text) {
-  KM_ASSIGN(Instant t, parseRfc3339(text, "2006-01-02T15:04:05.000000Z07:00"));
+  KM_ASSIGN(Instant t, parseRfc3339(text, "2006-01-02T15:04:05.000000Z07:00", true));
   return MicroTime(WallTime{t.seconds, t.nanos});
 }
 

@@ -51,6 +51,8 @@ struct Options {
   std::function<Result<std::string>(std::string_view ns, std::string_view account, std::string_view accountUid,
                                     std::string_view secret, std::string_view secretUid)>
       makeLegacyToken;
+  // A client that is a service account of kube-system; null: controllers share the manager's client.
+  std::function<Result<std::unique_ptr<client::Client>>(std::string_view account)> accountClient;
 };
 
 // What one controller is given. All of it outlives the controller.

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <map>
 #include <mutex>
 
 #include "base/log.h"
@@ -52,6 +53,7 @@ struct ControllerManager::State : std::enable_shared_from_this<ControllerManager
   client::Timers& timers;
   const Options options;
   client::EventBroadcaster events;
+  std::map<std::string_view, std::unique_ptr<client::Client>> accounts;
   std::vector<std::unique_ptr<Slot>> slots;
   std::mutex mutex;
   std::condition_variable changed;
@@ -87,16 +89,25 @@ ControllerManager::ControllerManager(client::Client& client, client::InformerFac
 
 ControllerManager::~ControllerManager() { stop(); }
 
-void ControllerManager::start(const std::vector<const ControllerRow*>& rows) {
+Status ControllerManager::start(const std::vector<const ControllerRow*>& rows) {
   State& s = *state_;
   for (const ControllerRow* row : rows) {
+    client::Client* own = &s.client;
+    if (s.options.accountClient && !row->account.empty()) {
+      auto& slot = s.accounts[row->account];
+      if (!slot) {
+        KM_ASSIGN(slot, s.options.accountClient(row->account));
+      }
+      own = slot.get();
+    }
     auto slot = std::make_unique<State::Slot>(
-        State::Slot{row->name, {s.client, s.informers, s.pool, s.timers, s.events, s.options, {}}, nullptr});
+        State::Slot{row->name, {*own, s.informers, s.pool, s.timers, s.events, s.options, {}}, nullptr});
     slot->controller = row->make(slot->context);
     if (slot->controller) s.slots.push_back(std::move(slot));
   }
   s.informers.start();
   for (auto& slot : s.slots) s.beginWhenSynced(*slot);
+  return {};
 }
 
 bool ControllerManager::waitForStart(Duration timeout) {

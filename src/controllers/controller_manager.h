@@ -23,9 +23,9 @@ class ControllerManager {
   ~ControllerManager();  // stop()
   ControllerManager(const ControllerManager&) = delete;
 
-  // Makes the controllers, starts the informers, and lets each controller work as soon as the informers that it uses have synced. Returns
-  // at once.
-  void start(const std::vector<const ControllerRow*>& rows);
+  // Makes the controllers, each with its own client, starts the informers, and lets each controller work as soon as the informers that it
+  // uses have synced. An error: a client cannot be made.
+  Status start(const std::vector<const ControllerRow*>& rows);
   // Waits until the controllers work; false after `timeout`.
   bool waitForStart(Duration timeout);
   // Ends all work; the informers stay, and stop with their factory. Not from a controller's thread.

@@ -1,5 +1,6 @@
 #include "controllers/controller_table.h"
 
+#include "controllers/clusterrole/controller.h"
 #include "controllers/deployment/controller.h"
 #include "controllers/endpoints/endpoints_controller.h"
 #include "controllers/endpoints/slice_controller.h"
@@ -13,24 +14,27 @@
 #include "controllers/rootca/controller.h"
 #include "controllers/serviceaccount/controller.h"
 #include "controllers/serviceaccount/tokens_controller.h"
+#include "controllers/ttl/controller.h"
 
 namespace km::controllers {
 namespace {
 
 constexpr ControllerRow kRows[] = {
-    {"deployment-controller", "deployment", deployment::make},
-    {"endpoints-controller", "endpoint", endpoints::makeEndpoints},
-    {"endpointslice-controller", "endpointslice", endpoints::makeSlices},
-    {"garbage-collector-controller", "garbagecollector", garbagecollector::make},
-    {"namespace-controller", "namespace", nscontroller::make},
-    {"node-ipam-controller", "nodeipam", nodeipam::make},
-    {"node-lifecycle-controller", "nodelifecycle", nodelifecycle::make},
-    {"pod-garbage-collector-controller", "podgc", podgc::make},
-    {"replicaset-controller", "replicaset", replicaset::make},
-    {"root-ca-certificate-publisher-controller", "root-ca-cert-publisher", rootca::make},
-    {"serviceaccount-controller", "serviceaccount", serviceaccount::make},
-    {"serviceaccount-token-controller", "serviceaccount-token", serviceaccount::makeTokens},
-    {"taint-eviction-controller", "", nodelifecycle::makeTaintEviction},
+    {"clusterrole-aggregation-controller", "clusterrole-aggregation", "clusterrole-aggregation-controller", clusterrole::make},
+    {"deployment-controller", "deployment", "deployment-controller", deployment::make},
+    {"endpoints-controller", "endpoint", "endpoint-controller", endpoints::makeEndpoints},
+    {"endpointslice-controller", "endpointslice", "endpointslice-controller", endpoints::makeSlices},
+    {"garbage-collector-controller", "garbagecollector", "generic-garbage-collector", garbagecollector::make},
+    {"namespace-controller", "namespace", "namespace-controller", nscontroller::make},
+    {"node-ipam-controller", "nodeipam", "node-controller", nodeipam::make},
+    {"node-lifecycle-controller", "nodelifecycle", "node-controller", nodelifecycle::make},
+    {"pod-garbage-collector-controller", "podgc", "pod-garbage-collector", podgc::make},
+    {"replicaset-controller", "replicaset", "replicaset-controller", replicaset::make},
+    {"root-ca-certificate-publisher-controller", "root-ca-cert-publisher", "root-ca-cert-publisher", rootca::make},
+    {"serviceaccount-controller", "serviceaccount", "service-account-controller", serviceaccount::make},
+    {"serviceaccount-token-controller", "serviceaccount-token", "", serviceaccount::makeTokens},
+    {"taint-eviction-controller", "", "node-controller", nodelifecycle::makeTaintEviction},
+    {"ttl-controller", "ttl", "ttl-controller", ttl::make},
 };
 
 }  // namespace

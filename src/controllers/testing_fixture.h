@@ -28,7 +28,7 @@ struct ControllerTest : testing::Test {
     manager = std::make_unique<ControllerManager>(client, informers, pool, timers, options);
     auto rows = selectControllers(names);
     ASSERT_TRUE(rows.ok()) << rows.status().message();
-    manager->start(*rows);
+    ASSERT_TRUE(manager->start(*rows).ok());
     ASSERT_TRUE(manager->waitForStart(std::chrono::seconds(5)));
   }
   void TearDown() override {

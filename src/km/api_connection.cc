@@ -6,13 +6,14 @@
 namespace km {
 
 Result<std::unique_ptr<ApiConnection>> ApiConnection::open(const std::string& kubeconfig, const std::string& master,
-                                                           const std::string& userAgent) {
+                                                           const std::string& userAgent, int threads) {
   client::KubeconfigOverrides overrides;
   overrides.server = master;
   auto config = kubeconfig.empty() ? client::inClusterConfig() : client::loadKubeconfig(kubeconfig, overrides);
   if (!config.ok()) return config.status();
   config->userAgent = userAgent;
-  auto out = std::make_unique<ApiConnection>();
+  auto out = std::make_unique<ApiConnection>(threads);
+  out->config = *config;
   KM_ASSIGN(out->client, client::makeHttpClient(out->loops.at(0), *config));
   out->informers = std::make_unique<client::InformerFactory>(*out->client, out->pool, out->timers);
   return out;

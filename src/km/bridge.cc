@@ -83,6 +83,26 @@ Status setUp(const std::string& name) {
   return {};
 }
 
+// What all requests about one IPv4 route have in common.
+Status addRoute(Request& r, const std::string& range, unsigned char scope) {
+  size_t slash = range.find('/');
+  in_addr ip{};
+  int bits = slash == std::string::npos ? 32 : std::atoi(range.c_str() + slash + 1);
+  if (::inet_pton(AF_INET, range.substr(0, slash).c_str(), &ip) != 1 || bits < 0 || bits > 32) {
+    return errors::badRequest(fmt::format("invalid CIDR address: {}", range));
+  }
+  rtmsg m{};
+  m.rtm_family = AF_INET;
+  m.rtm_dst_len = static_cast<uint8_t>(bits);
+  m.rtm_table = RT_TABLE_MAIN;
+  m.rtm_protocol = RTPROT_STATIC;
+  m.rtm_scope = scope;
+  m.rtm_type = RTN_UNICAST;
+  r.body(m);
+  r.attribute(RTA_DST, &ip, sizeof ip);
+  return {};
+}
+
 }  // namespace
 
 Status ensureBridge(const std::string& name, const std::string& address, int prefixLength) {
@@ -112,22 +132,29 @@ Status ensureBridge(const std::string& name, const std::string& address, int pre
   return setUp(name);
 }
 
-Status ensureRoute(const std::string& link, const std::string& range, int prefixLength) {
+Status ensureRoute(const std::string& link, const std::string& range) {
   Request r(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE);
-  rtmsg m{};
-  m.rtm_family = AF_INET;
-  m.rtm_dst_len = static_cast<uint8_t>(prefixLength);
-  m.rtm_table = RT_TABLE_MAIN;
-  m.rtm_protocol = RTPROT_STATIC;
-  m.rtm_scope = RT_SCOPE_LINK;
-  m.rtm_type = RTN_UNICAST;
-  r.body(m);
-  in_addr ip{};
-  if (::inet_pton(AF_INET, range.c_str(), &ip) != 1) return errors::failed(fmt::format("{} is no address", range));
+  KM_TRY(addRoute(r, range, RT_SCOPE_LINK));
   auto index = static_cast<uint32_t>(::if_nametoindex(link.c_str()));
-  r.attribute(RTA_DST, &ip, sizeof ip);
   r.attribute(RTA_OIF, &index, sizeof index);
-  if (int e = r.run(); e != 0) return errors::fromErrno(fmt::format("no route to {}/{} by {}", range, prefixLength, link), e);
+  if (int e = r.run(); e != 0) return errors::fromErrno(fmt::format("no route to {} by {}", range, link), e);
+  return {};
+}
+
+Status ensureRouteVia(const std::string& range, const std::string& gateway) {
+  Request r(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE);
+  KM_TRY(addRoute(r, range, RT_SCOPE_UNIVERSE));
+  in_addr via{};
+  if (::inet_pton(AF_INET, gateway.c_str(), &via) != 1) return errors::failed(fmt::format("{} is no address", gateway));
+  r.attribute(RTA_GATEWAY, &via, sizeof via);
+  if (int e = r.run(); e != 0) return errors::fromErrno(fmt::format("no route to {} by {}", range, gateway), e);
+  return {};
+}
+
+Status removeRoute(const std::string& range) {
+  Request r(RTM_DELROUTE, 0);
+  KM_TRY(addRoute(r, range, RT_SCOPE_NOWHERE));
+  if (int e = r.run(); e != 0 && e != ESRCH) return errors::fromErrno(fmt::format("the route to {} cannot be removed", range), e);
   return {};
 }
 

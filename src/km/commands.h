@@ -14,5 +14,11 @@ int runReset(ServerCall& call);
 int runStatus(ServerCall& call);
 int runProxy(ServerCall& call);
 int runDns(ServerCall& call);
+int runAgent(ServerCall& call);
+int runControllerManager(ServerCall& call);
+int runScheduler(ServerCall& call);
+int runKubeconfig(ServerCall& call);
+int runBackup(ServerCall& call);
+int runRestore(ServerCall& call);
 
 }  // namespace km

@@ -22,7 +22,10 @@ namespace {
 
 constexpr auto kStopGrace = std::chrono::seconds(10);
 
-// The first address of this machine that others can reach, or "": what is advertised where the bind address says nothing.
+bool saysNothing(const std::string& address) { return address.empty() || address == "0.0.0.0" || address.starts_with("127."); }
+
+}  // namespace
+
 std::string hostAddress() {
   ifaddrs* all = nullptr;
   if (::getifaddrs(&all) != 0) return "";
@@ -36,10 +39,6 @@ std::string hostAddress() {
   ::freeifaddrs(all);
   return found;
 }
-
-bool saysNothing(const std::string& address) { return address.empty() || address == "0.0.0.0" || address.starts_with("127."); }
-
-}  // namespace
 
 void ControlPlaneOptions::addTo(FlagSet& flags) {
   flags.add(&dataDir, "data-dir", "The `directory` for the store, certificates and everything else that is kept.");

@@ -77,6 +77,9 @@ class ControlPlane {
   bool stopped_ = false;
 };
 
+// The first IPv4 address of this machine that others can reach, or "".
+std::string hostAddress();
+
 // Blocks until SIGTERM or SIGINT; a second one ends the process at once.
 void waitForEnd(async::Loop& loop);
 

@@ -2,25 +2,37 @@
 
 #include "base/files.h"
 #include "base/log.h"
+#include "controllers/options_flags.h"
 #include "pki/tokens.h"
 
 namespace km {
 namespace {
 
-// What the parts of the control plane are: they hold all rights of the administrator of this process, under their own names.
-authn::UserInfo identity(std::string name) {
+// What the parts of the control plane are, with the rights that RBAC gives to these names.
+authn::UserInfo identity(std::string name, std::vector<std::string> groups = {}) {
   authn::UserInfo u;
   u.name = std::move(name);
-  u.groups = {std::string(authn::kMasters), std::string(authn::kAllAuthenticated)};
+  u.groups = std::move(groups);
+  u.groups.emplace_back(authn::kAllAuthenticated);
   return u;
+}
+
+authn::UserInfo accountIdentity(std::string_view account) {
+  return identity("system:serviceaccount:kube-system:" + std::string(account), {"system:serviceaccounts", "system:serviceaccounts:kube-system"});
 }
 
 }  // namespace
 
 void ManagersOptions::addTo(FlagSet& flags) {
-  flags.add(&clusterCidr, "cluster-cidr", "CIDR `Range` for Pods in cluster.");
-  flags.add(&allocateNodeCidrs, "allocate-node-cidrs", "Should CIDRs for Pods be allocated and set on the nodes.");
+  controllers::addFlags(flags, options);
   flags.add(&controllers, "controllers", "A list of `controllers` to enable. '*' enables all on-by-default controllers, 'foo' enables the controller named 'foo', '-foo' disables the controller named 'foo'.");
+}
+
+std::function<Result<std::string>(std::string_view, std::string_view, std::string_view, std::string_view, std::string_view)> legacyTokenMaker(pki::Key key) {
+  return [key = std::move(key)](std::string_view ns, std::string_view account, std::string_view uid, std::string_view secret,
+                                std::string_view) -> Result<std::string> {
+    return pki::signToken(key, pki::legacyClaims(ns, {std::string(account), std::string(uid)}, secret));
+  };
 }
 
 Managers::Managers(ControlPlane& plane, ManagersOptions options) : plane_(plane), options_(std::move(options)), pool_(8, "km-manage") {}
@@ -34,20 +46,17 @@ Status Managers::start() {
   informers_ = std::make_unique<client::InformerFactory>(*controllerClient_, pool_, timers_);
   events_ = std::make_unique<client::EventBroadcaster>(*controllerClient_, pool_, timers_);
 
-  controllers::Options o;
-  o.clusterCidr = options_.clusterCidr;
-  o.allocateNodeCidrs = options_.allocateNodeCidrs;
+  controllers::Options o = options_.options;
   o.serviceClusterIpRange = plane_.options().serviceClusterIpRange;
   KM_ASSIGN(o.rootCa, readFile(plane_.pki().certificatePath("ca")));
-  pki::Key key = plane_.pki().serviceAccountKey();
-  o.makeLegacyToken = [key](std::string_view ns, std::string_view account, std::string_view uid, std::string_view secret,
-                            std::string_view) -> Result<std::string> {
-    return pki::signToken(key, pki::legacyClaims(ns, {std::string(account), std::string(uid)}, secret));
+  o.makeLegacyToken = legacyTokenMaker(plane_.pki().serviceAccountKey());
+  o.accountClient = [this](std::string_view account) -> Result<std::unique_ptr<client::Client>> {
+    return plane_.api().localClient(accountIdentity(account), "kube-controller-manager");
   };
   controllers_ = std::make_unique<controllers::ControllerManager>(*controllerClient_, *informers_, pool_, timers_, o);
   scheduler_ = std::make_unique<scheduler::Scheduler>(*schedulerClient_, *informers_, pool_, timers_, events_->recorder("default-scheduler"));
   scheduler_->start();
-  controllers_->start(rows);
+  KM_TRY(controllers_->start(rows));
   informers_->start();
   return {};
 }

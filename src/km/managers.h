@@ -1,6 +1,7 @@
 // Managers: the parts of the control plane that react: controllers and scheduler, each as its own identity, over local clients.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -15,11 +16,16 @@
 namespace km {
 
 struct ManagersOptions {
-  std::string clusterCidr = "10.244.0.0/16";
-  bool allocateNodeCidrs = true;
   std::vector<std::string> controllers = {"*"};
+  controllers::Options options;  // what the control plane knows is filled in at the start
+  ManagersOptions() { options.clusterCidr = "10.244.0.0/16"; }
   void addTo(FlagSet& flags);
 };
+
+// Makes the tokens of service accounts' Secrets (controllers::Options::makeLegacyToken), signed with the key.
+std::function<Result<std::string>(std::string_view ns, std::string_view account, std::string_view accountUid, std::string_view secret,
+                                  std::string_view secretUid)>
+legacyTokenMaker(pki::Key key);
 
 class Managers {
  public:

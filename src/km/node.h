@@ -8,7 +8,7 @@
 #include "base/flags.h"
 #include "cri/runtime.h"
 #include "km/containerd.h"
-#include "km/managers.h"
+#include "km/pod_network.h"
 #include "km/progress.h"
 #include "kubelet/kubelet.h"
 #include "proxy/proxy.h"
@@ -25,20 +25,27 @@ struct NodeOptions {
   std::string containerRuntimeEndpoint;        // empty: a containerd of our own
   std::string cniBinDir = "/usr/lib/cni";
   int32_t kubeletPort = 10250;
+  std::string nodeIp;                          // the node's address, where the kubelet serves
+  std::string dnsAddress;                      // where this process answers DNS; empty: it does not
 
   void addTo(FlagSet& flags);
-  // Of the pod bridge, and of the node: the first of the first pod range, reachable from pods and from this machine.
-  std::string address() const;
-  std::string podCidr() const;                 // "10.244.0.0/24"
   std::string tableName() const;               // of nftables: one a bridge, so that clusters side by side do not mix
 };
 
-// The bridge with a route to the services ("10.96.0.0/16"), and the CNI configuration that uses it.
-Status prepareNetwork(const NodeOptions& options, const std::string& serviceRange);
+// What a node stands on in its process. All of it must outlive the node.
+struct NodeParts {
+  async::LoopGroup& loops;            // two
+  client::Client& client;             // as system:node:NAME
+  client::InformerFactory& informers; // of Services, EndpointSlices and Nodes
+  client::WorkerPool& pool;           // of the informers
+  client::Timers& timers;
+  std::string certificateFile, keyFile;  // the kubelet's, for serving
+  std::string clientCaFile;              // who may ask it
+};
 
 class Node {
  public:
-  Node(ControlPlane& plane, Managers& managers, NodeOptions options);
+  Node(NodeParts parts, NodeOptions options);
   ~Node();  // stop()
   Status start(Progress& progress);
   void stop();  // containers and rules stay
@@ -47,19 +54,19 @@ class Node {
 
  private:
   Status importImages(Progress& progress);
-  Status publishDns();
+  Status startRuntime(Progress& progress);
+  Status startKubelet();
 
-  ControlPlane& plane_;
-  Managers& managers_;
+  NodeParts parts_;
   const NodeOptions options_;
   std::string demoImage_;
   std::string socket_;
   std::unique_ptr<Containerd> containerd_;
   std::unique_ptr<cri::Runtime> runtime_;
   std::unique_ptr<client::WorkerPool> pool_;
-  std::unique_ptr<client::Client> client_, proxyClient_;
   std::unique_ptr<client::EventBroadcaster> events_;
   std::unique_ptr<kubelet::Kubelet> kubelet_;
+  std::unique_ptr<PodNetwork> network_;
   std::unique_ptr<proxy::Proxy> proxy_;
   struct Dns;
   std::unique_ptr<Dns> dns_;

@@ -7,12 +7,13 @@
 #include <poll.h>
 #include <unistd.h>
 
-#include <algorithm>
-
 #include "base/files.h"
 #include "base/flags.h"
 #include "base/log.h"
+#include "km/bridge.h"
+#include "km/cluster_dns.h"
 #include "km/commands.h"
+#include "km/data_lock.h"
 #include "km/managers.h"
 #include "km/node.h"
 #include "km/progress.h"
@@ -20,33 +21,6 @@
 
 namespace km {
 namespace {
-
-std::string hostName() {
-  char name[256] = {};
-  ::gethostname(name, sizeof name - 1);
-  std::string out(name);
-  std::transform(out.begin(), out.end(), out.begin(), [](unsigned char c) { return std::tolower(c); });
-  return out;
-}
-
-// One km on a data directory at a time; the file tells the others who it is.
-Result<UniqueFd> lockData(const std::string& dataDir) {
-  KM_TRY(makeDirs(dataDir, 0711));
-  std::string path = dataDir + "/km.pid";
-  UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
-  if (fd.get() < 0) return errors::fromErrno(fmt::format("data directory {} cannot be written", dataDir), errno);
-  if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
-    auto pid = readFile(path);
-    std::string who = pid.ok() ? *pid : "?";
-    while (!who.empty() && who.back() == '\n') who.pop_back();
-    return errors::failed(fmt::format("data directory {} is in use by another km (pid {}); stop it with: km down --data-dir {}", dataDir, who, dataDir));
-  }
-  std::string text = fmt::format("{}\n", ::getpid());
-  if (::ftruncate(fd.get(), 0) != 0 || ::pwrite(fd.get(), text.data(), text.size(), 0) < 0) {
-    return errors::fromErrno(fmt::format("{} cannot be written", path), errno);
-  }
-  return fd;
-}
 
 // The km that runs on the data directory, or 0.
 int runningKm(const std::string& dataDir) {
@@ -68,25 +42,36 @@ Status stopKm(const std::string& dataDir) {
   return {};
 }
 
+authn::UserInfo user(std::string name, std::vector<std::string> groups) {
+  authn::UserInfo u;
+  u.name = std::move(name);
+  u.groups = std::move(groups);
+  return u;
+}
+
 Status up(ServerCall& call, ControlPlaneOptions options, ManagersOptions managers, NodeOptions node) {
   Progress progress([&call](std::string_view s) { call.answer(s); }, ::isatty(STDOUT_FILENO) != 0);
   KM_ASSIGN(UniqueFd lock, lockData(options.dataDir));
   if (node.nodeName.empty()) node.nodeName = hostName();
   node.dataDir = options.dataDir;
+  node.clusterCidr = managers.options.clusterCidr;
+  // Without another address the node has the one of its pod bridge: reachable from pods and from this machine only.
+  std::string podCidr = node.clusterCidr.substr(0, node.clusterCidr.find('/')) + "/24", bridgeAddress = firstAddress(podCidr);
+  if (node.nodeIp.empty()) node.nodeIp = bridgeAddress;
+  node.dnsAddress = bridgeAddress;
+  // The kubelet of this process shows a certificate of our own authority; those of nodes that join from elsewhere show their own.
+  if (node.nodeIp == bridgeAddress && options.kubeletCertificateAuthority.empty()) options.kubeletCertificateAuthority = options.dataDir + "/pki/ca.crt";
   options.nodeName = node.nodeName;
-  options.nodeIps = {node.address()};
-  options.extraBindAddress = node.address();
-  options.advertiseAddress = node.address();
-  // The kubelet of this process shows a certificate of our own authority.
-  if (options.kubeletCertificateAuthority.empty()) options.kubeletCertificateAuthority = options.dataDir + "/pki/ca.crt";
+  options.nodeIps = {node.nodeIp};
+  options.extraBindAddress = bridgeAddress;
+  if (options.advertiseAddress.empty()) options.advertiseAddress = bridgeAddress;
   if (options.writeKubeconfig.empty()) options.writeKubeconfig = options.dataDir + "/kubeconfig";
-  std::string kubeconfig = options.writeKubeconfig;
-  managers.allocateNodeCidrs = true;
-  managers.clusterCidr = node.clusterCidr;
+  std::string kubeconfig = options.writeKubeconfig, serviceRange = options.serviceClusterIpRange;
 
   progress.begin("network");
-  KM_TRY(prepareNetwork(node, options.serviceClusterIpRange));
-  progress.done("network", fmt::format("bridge {} {}", node.bridge, node.address()));
+  KM_TRY(preparePodNetwork({node.nodeName, node.dataDir, node.bridge}, podCidr));
+  KM_TRY(ensureRoute(node.bridge, serviceRange));
+  progress.done("network", fmt::format("bridge {} {}", node.bridge, bridgeAddress));
   progress.begin("api server");
   KM_ASSIGN(auto plane, ControlPlane::start(std::move(options)));
   progress.done("api server", plane->serverUrl());
@@ -95,8 +80,13 @@ Status up(ServerCall& call, ControlPlaneOptions options, ManagersOptions manager
   KM_TRY(parts.start());
   progress.done("controllers, scheduler", "");
   progress.begin("node");
-  Node n(*plane, parts, node);
+  auto client = plane->api().localClient(user(std::string(authn::kNodePrefix) + node.nodeName, {std::string(authn::kNodes)}), "kubelet");
+  auto dnsClient = plane->api().localClient(user("system:kube-dns", {std::string(authn::kMasters)}), "km-dns");
+  Node n({plane->loops(), *client, parts.informers(), parts.pool(), parts.timers(), plane->pki().certificatePath("kubelet-server"),
+          plane->pki().keyPath("kubelet-server"), plane->pki().certificatePath("ca")},
+         node);
   KM_TRY(n.start(progress));
+  KM_TRY(publishClusterDns(*dnsClient, node.clusterDns, node.dnsAddress));
   progress.done("node", node.nodeName);
   progress.ready(kubeconfig, n.demoImage());
   waitForEnd(plane->loops().at(0));
@@ -112,10 +102,13 @@ Status up(ServerCall& call, ControlPlaneOptions options, ManagersOptions manager
 int runUp(ServerCall& call) {
   ControlPlaneOptions options;
   ManagersOptions managers;
+  managers.options.allocateNodeCidrs = true;
   NodeOptions node;
   FlagSet flags(std::string(call.server->name));
   options.addTo(flags);
+  managers.addTo(flags);
   node.addTo(flags);
+  flags.add(&node.clusterDns, "cluster-dns", "The IP `address` of the cluster's DNS service.");
   if (auto done = parseServerFlags(call, flags)) return *done;
   if (!flags.args().empty()) return finish(call, errors::badRequest("up takes no arguments"));
   return finish(call, up(call, std::move(options), std::move(managers), std::move(node)));

@@ -62,10 +62,40 @@ void updateManagedFields(const api::Object* live, api::Object& o, const FieldWri
   o.meta().managedFields = encodeManagers(managers);
 }
 
-void validateManagedFields(const api::Object& o, api::FieldErrors& errors) {
-  api::Path path = api::Path("metadata").child("managedFields");
+namespace {
+
+// The characters of UTF-8 text, each with the byte that it starts at.
+template <typename F>
+void eachCharacter(std::string_view text, F f) {
+  for (size_t i = 0; i < text.size();) {
+    auto lead = static_cast<unsigned char>(text[i]);
+    size_t size = lead < 0x80 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
+    uint32_t c = size == 1 ? lead : lead & (0xFF >> (size + 1));
+    for (size_t k = 1; k < size && i + k < text.size(); k++) c = c << 6 | (static_cast<unsigned char>(text[i + k]) & 0x3F);
+    f(c, i);
+    i += size;
+  }
+}
+
+// Go's unicode.IsPrint, as far as names of programs go.
+bool isPrintable(uint32_t c) {
+  bool control = c < 0x20 || (c >= 0x7F && c <= 0xA0) || c == 0xAD || (c >= 0x2028 && c <= 0x202F) || c == 0xFEFF;
+  bool space = c == 0x1680 || (c >= 0x2000 && c <= 0x200F) || (c >= 0x205F && c <= 0x206F) || c == 0x3000;
+  return !control && !space;
+}
+
+}  // namespace
+
+void validateManagerName(std::string_view manager, const api::Path& path, api::FieldErrors& errors) {
+  if (manager.size() > 128) errors.tooLong(path, 128);
+  eachCharacter(manager, [&](uint32_t c, size_t at) {
+    if (!isPrintable(c)) errors.invalid(path, manager, fmt::format("invalid character U+{:04X} (at position {})", c, at));
+  });
+}
+
+void validateManagedFields(const api::meta_v1::ObjectMeta& meta, const api::Path& path, api::FieldErrors& errors) {
   size_t i = 0;
-  for (const auto& e : o.meta().managedFields) {
+  for (const auto& e : meta.managedFields) {
     api::Path at = path.index(i++);
     if (e.operation != "Apply" && e.operation != "Update") {
       errors.invalid(at.child("operation"), e.operation.view(), "must be `Apply` or `Update`");
@@ -73,13 +103,7 @@ void validateManagedFields(const api::Object& o, api::FieldErrors& errors) {
     if (!e.fieldsType.empty() && e.fieldsType != "FieldsV1") {
       errors.invalid(at.child("fieldsType"), e.fieldsType.view(), "must be `FieldsV1`");
     }
-    if (e.manager.size() > 128) errors.tooLong(at.child("manager"), 128);
-    for (unsigned char c : e.manager.view()) {
-      if (c < 0x20 || c == 0x7f) {
-        errors.invalid(at.child("manager"), e.manager.view(), "should only contain printable characters");
-        break;
-      }
-    }
+    validateManagerName(e.manager, at.child("manager"), errors);
     if (e.subresource.size() > 256) errors.tooLong(at.child("subresource"), 256);
   }
 }

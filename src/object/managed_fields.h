@@ -14,6 +14,7 @@
 
 namespace km::api {
 class FieldErrors;
+class Path;
 }
 
 namespace km::object {
@@ -45,8 +46,9 @@ std::string managerOf(std::string_view fieldManager, std::string_view userAgent)
 // of the request. Never fails: managed fields that cannot be read start anew.
 void updateManagedFields(const api::Object* live, api::Object& o, const FieldWriter& w);
 
-// Checks an object's managed fields as its other metadata are checked.
-void validateManagedFields(const api::Object& o, api::FieldErrors& errors);
+// Checks an object's managed fields as its other metadata are checked, and the name of a manager.
+void validateManagedFields(const api::meta_v1::ObjectMeta& meta, const api::Path& path, api::FieldErrors& errors);
+void validateManagerName(std::string_view manager, const api::Path& path, api::FieldErrors& errors);
 
 // Server-side apply of `body` (YAML or JSON) to the live object, in the version of the request; `live` null:
 // create. Errors: 400 for a bad body, 409 Conflict with a cause for each field of another manager unless

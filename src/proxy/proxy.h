@@ -20,7 +20,7 @@ struct Options {
   std::string clusterCidr;           // comma-separated; empty: no masquerading of traffic to cluster IPs
   std::string tableName = "km-proxy";
   bool masqueradeAll = false;
-  bool masqueradePods = false;  // see RuleOptions
+  bool masqueradePods = false;       // what pods send out of clusterCidr, as a CNI plugin's ipMasq would, but not between nodes
   Duration minSyncPeriod = std::chrono::milliseconds(200);
 };
 

@@ -367,8 +367,8 @@ TEST(Rules, AreAcceptedByTheKernel) {
 }
 
 TEST(CniConfig, IsOnePluginListWithTheNodesRange) {
-  std::string text = cniConflist({.name = "km", .bridge = "cni0", .podCidrs = {"10.244.0.0/24"}, .mtu = 0});
-  EXPECT_NE(text.find("\"ranges\": [[{\"subnet\": \"10.244.0.0/24\"}]]"), std::string::npos) << text;
+  std::string text = cniConflist({.name = "km", .bridge = "cni0", .podRanges = {{"10.244.0.0/24", "10.244.0.1"}}, .mtu = 0, .addressesDir = ""});
+  EXPECT_NE(text.find("\"ranges\": [[{\"subnet\": \"10.244.0.0/24\", \"gateway\": \"10.244.0.1\"}]]"), std::string::npos) << text;
   EXPECT_NE(text.find("\"dst\": \"0.0.0.0/0\""), std::string::npos);
 }
 

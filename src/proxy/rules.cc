@@ -201,8 +201,9 @@ class Maker {
     if (options_.masqueradeLocal && !fromPods.empty()) {
       post.rules.push_back("ct status dnat " + fromPods + a + " daddr @local-endpoints masquerade fully-random");
     }
-    if (options_.masqueradePods && !fromPods.empty()) {
-      post.rules.push_back(fmt::format("{}{} daddr != {{ {}, {} }} masquerade fully-random", fromPods, a, cidrs_, v4_ ? "224.0.0.0/4" : "ff00::/8"));
+    if (options_.masqueradePods && !cidrs_.empty()) {
+      post.rules.push_back(fmt::format("{0} saddr {{ {1} }} {0} daddr != {{ {1}, {2} }} masquerade fully-random", ip(), cidrs_,
+                                       a.starts_with("ip6") ? "ff00::/8" : "224.0.0.0/4"));
     }
     table_.chains["nat-postrouting"] = std::move(post);
     std::vector<std::string> check;

@@ -30,7 +30,7 @@ struct RuleOptions {
   // Pods of one bridge answer each other past the IP layer; where the kernel doesn't hand bridged packets to nftables, the
   // traffic of local pods to local pods through services has to be masqueraded.
   bool masqueradeLocal = false;
-  // What pods send out of the cluster leaves with the node's address; else the CNI configuration sees to it.
+  // What pods send out of `clusterCidrs` leaves under the node's address. For nodes whose CNI plugin doesn't see to it.
   bool masqueradePods = false;
 };
 

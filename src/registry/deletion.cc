@@ -93,21 +93,28 @@ void Registry::remove(const Context& c, std::string name, DeleteOptions options,
 // BeforeDelete: marks `o` if its deletion is graceful, and settles options.gracePeriodSeconds.
 static Graceful markGraceful(const Strategy& strategy, const Context& c, api::Object& o, DeleteOptions& options) {
   auto& meta = o.meta();
-  std::optional<int64_t> grace = options.gracePeriodSeconds;
-  bool supported = strategy.checkGracefulDelete(c, o, grace);
+  // As if a second had been asked for.
+  if (options.gracePeriodSeconds && *options.gracePeriodSeconds < 0) options.gracePeriodSeconds = 1;
   if (meta.deletionTimestamp) {
-    if (!meta.deletionGracePeriodSeconds) return Graceful::kNo;
+    if (meta.deletionGracePeriodSeconds.value_or(0) == 0) return Graceful::kNo;
     // Only a shorter period can still be asked for.
-    if (options.gracePeriodSeconds) {
+    if (options.gracePeriodSeconds && *options.gracePeriodSeconds < *meta.deletionGracePeriodSeconds) {
       int64_t period = *options.gracePeriodSeconds;
-      if (period >= *meta.deletionGracePeriodSeconds) return Graceful::kPending;
-      meta.deletionTimestamp = codec::Time(meta.deletionTimestamp->seconds - *meta.deletionGracePeriodSeconds + period);
+      codec::Time when(meta.deletionTimestamp->seconds - *meta.deletionGracePeriodSeconds + period);
+      if (when.seconds < c.now.seconds) {
+        when = codec::Time(c.now);
+        // Whoever ends the object has a second left to do it.
+        if (period != 0) period = 1;
+      }
+      meta.deletionTimestamp = when;
       meta.deletionGracePeriodSeconds = period;
+      options.gracePeriodSeconds = period;
       return Graceful::kNow;
     }
-    options.gracePeriodSeconds = meta.deletionGracePeriodSeconds;
     return Graceful::kPending;
   }
+  std::optional<int64_t> grace = options.gracePeriodSeconds;
+  bool supported = strategy.checkGracefulDelete(c, o, grace);
   if (!supported) return Graceful::kNo;
   options.gracePeriodSeconds = grace.value_or(0);
   meta.deletionTimestamp = codec::Time(c.now.seconds + *options.gracePeriodSeconds);
@@ -119,6 +126,7 @@ static Graceful markGraceful(const Strategy& strategy, const Context& c, api::Ob
 void Registry::attemptDelete(std::shared_ptr<DeleteCall> call, api::ObjectPtr existing) {
   const Context& c = call->context;
   if (!existing) return call->done(errors::notFound(groupResource(), call->name));
+  if (strategy_.holdsDeletions() && !(existing->meta().deletionTimestamp && strategy_.mayEnd(*existing))) return hold(call, existing);
   if (Status s = checkPreconditions(call->options, *existing); !s.ok()) return call->done(std::move(s));
   if (call->admit) {
     if (Status s = call->admit(*existing); !s.ok()) return call->done(std::move(s));
@@ -132,12 +140,11 @@ void Registry::attemptDelete(std::shared_ptr<DeleteCall> call, api::ObjectPtr ex
   bool pending = !meta.finalizers.empty();
   bool supported = graceful == Graceful::kNow;
   if (!pending && !supported) return erase(call, existing, false);
-  if (!pending && options.gracePeriodSeconds.value_or(0) <= 0) return erase(call, existing, true);
-  if (!supported && pending) {
+  if (!supported) {
     // Marked; whoever holds a finalizer ends it.
-    if (!meta.deletionTimestamp) {
+    if (!meta.deletionTimestamp && meta.generation > 0) meta.generation++;
+    if (!meta.deletionTimestamp || meta.deletionTimestamp->seconds > c.now.seconds) {
       meta.deletionTimestamp = codec::Time(c.now);
-      if (meta.generation > 0) meta.generation++;
       changed = true;
     }
     if (meta.deletionGracePeriodSeconds.value_or(-1) != 0) {
@@ -146,19 +153,52 @@ void Registry::attemptDelete(std::shared_ptr<DeleteCall> call, api::ObjectPtr ex
     }
     if (!changed) return call->done(Deleted{existing, false});
   }
-  if (c.dryRun) return call->done(Deleted{std::move(o), false});
-  store::Txn txn = store::Txn::update(cache_.storeKey(existing->ns(), call->name), existing->resourceVersion(), encode(*o));
-  meta.resourceVersion.clear();
+  // Without a period to wait for, the mark is only the object's last version.
+  mark(call, std::move(o), *existing, !pending && options.gracePeriodSeconds.value_or(0) <= 0);
+}
+
+void Registry::mark(std::shared_ptr<DeleteCall> call, api::MutableObject o, const api::Object& existing, bool thenErase) {
+  if (call->context.dryRun) return call->done(Deleted{std::move(o), thenErase});
+  store::Txn txn = store::Txn::update(cache_.storeKey(existing.ns(), call->name), existing.resourceVersion(), encode(*o));
+  o->meta().resourceVersion.clear();
   txn.attachment = o;
-  commit(std::move(txn), [this, call, o](Result<store::TxnResult> r) mutable {
+  commit(std::move(txn), [this, call, o, thenErase](Result<store::TxnResult> r) mutable {
     if (!r.ok()) return call->done(r.status());
     if (!r->succeeded) {
       return retry([this, call](api::ObjectPtr now) { attemptDelete(call, std::move(now)); }, r->kv,
                    [call](Status s) { call->done(std::move(s)); });
     }
     if (o->meta().resourceVersion.empty()) o->meta().resourceVersion = std::to_string(r->revision);
+    // The precondition held for the version before the mark.
+    call->options.resourceVersion.reset();
+    if (thenErase) return erase(call, std::move(o), true);
     call->done(Deleted{std::move(o), false});
   });
+}
+
+// Namespaces: the first deletion marks them, and until their content is gone others change nothing.
+void Registry::hold(std::shared_ptr<DeleteCall> call, api::ObjectPtr existing) {
+  const Context& c = call->context;
+  const auto& was = existing->meta();
+  auto failed = [&](std::string_view what, std::string_view wanted, std::string_view is) {
+    call->done(errors::conflict(groupResource(), call->name, fmt::format("Precondition failed: {} in precondition: {}, {} in object meta: {}", what, wanted, what, is)));
+  };
+  if (call->options.uid && was.uid != *call->options.uid) return failed("UID", *call->options.uid, was.uid);
+  if (call->options.resourceVersion && was.resourceVersion != *call->options.resourceVersion) {
+    return failed("ResourceVersion", *call->options.resourceVersion, was.resourceVersion);
+  }
+  if (was.deletionTimestamp) return call->done(Deleted{existing, false});
+  if (call->admit) {
+    if (Status s = call->admit(*existing); !s.ok()) return call->done(std::move(s));
+  }
+  api::MutableObject o = existing->clone();
+  o->meta().deletionTimestamp = codec::Time(c.now);
+  strategy_.markHeld(*o);
+  DeleteOptions options = call->options;
+  if (options.orphanDependents) options.propagationPolicy = *options.orphanDependents ? "Orphan" : "Foreground";
+  options.orphanDependents.reset();
+  setGcFinalizers(o->meta(), options, strategy_.defaultGarbageCollection());
+  mark(call, std::move(o), *existing, false);
 }
 
 void Registry::erase(std::shared_ptr<DeleteCall> call, api::ObjectPtr last, bool ignoreNotFound) {

@@ -5,8 +5,11 @@
 #include <algorithm>
 #include <cctype>
 
+#include "api/resource.h"
 #include "api/types/meta_v1.h"
 #include "base/rand.h"
+#include "codec/json.h"
+#include "object/managed_fields.h"
 
 namespace km::registry {
 namespace {
@@ -17,21 +20,31 @@ using api::Path;
 
 constexpr int kMaxAnnotationBytes = 256 * 1024;
 
+std::string ownersJson(const codec::List<api::meta_v1::OwnerReference>& owners) {
+  std::string out = "[";
+  for (const auto& o : owners) {
+    if (out.size() > 1) out += ',';
+    out += codec::toJson(o);
+  }
+  return out + "]";
+}
+
 void validateOwners(const codec::List<api::meta_v1::OwnerReference>& owners, const Path& path, FieldErrors& errors) {
   std::string controller;
   for (const auto& o : owners) {
     auto [group, version] = api::splitApiVersion(o.apiVersion);
-    if (version.empty()) errors.invalid(path.child("apiVersion"), o.apiVersion.view(), "version must not be empty");
+    // Two slashes make no version.
+    if (version.empty() || std::count(o.apiVersion.view().begin(), o.apiVersion.view().end(), '/') > 1) errors.invalid(path.child("apiVersion"), o.apiVersion.view(), "version must not be empty");
     if (o.kind.empty()) errors.invalid(path.child("kind"), o.kind.view(), "must not be empty");
     if (o.name.empty()) errors.invalid(path.child("name"), o.name.view(), "must not be empty");
     if (o.uid.empty()) errors.invalid(path.child("uid"), o.uid.view(), "must not be empty");
     if (o.apiVersion == "v1" && o.kind == "Event") {
-      errors.invalid(path, BadValue::raw("{}"), "/v1, Kind=Event is disallowed from being an owner");
+      errors.invalid(path, BadValue::raw(codec::toJson(o)), "/v1, Kind=Event is disallowed from being an owner");
     }
     if (o.controller.value_or(false)) {
       std::string name = fmt::format("{}/{}", o.kind, o.name);
       if (!controller.empty()) {
-        errors.invalid(path, BadValue::raw("[]"),
+        errors.invalid(path, BadValue::raw(ownersJson(owners)),
                        fmt::format("Only one reference can have Controller set to true. Found \"true\" in references for {} and {}",
                                    controller, name));
       } else {
@@ -49,9 +62,12 @@ void validateFinalizers(const codec::List<codec::String>& finalizers, const Path
     foreground = foreground || f == "foregroundDeletion";
   }
   if (orphan && foreground) {
-    std::vector<std::string> all;
-    for (const auto& f : finalizers) all.push_back(f.str());
-    errors.invalid(path, BadValue::raw(goStrings(all)), "finalizer orphan and foregroundDeletion cannot be both set");
+    std::string all = "[";
+    for (const auto& f : finalizers) {
+      if (all.size() > 1) all += ',';
+      codec::appendJsonString(all, f);
+    }
+    errors.invalid(path, BadValue::raw(all + "]"), "finalizer orphan and foregroundDeletion cannot be both set");
   }
 }
 
@@ -121,6 +137,7 @@ void validateMeta(const api::meta_v1::ObjectMeta& meta, bool namespaced, const N
   validateAnnotations(meta.annotations, path.child("annotations"), errors);
   validateOwners(meta.ownerReferences, path.child("ownerReferences"), errors);
   validateFinalizers(meta.finalizers, path.child("finalizers"), errors);
+  object::validateManagedFields(meta, path.child("managedFields"), errors);
 }
 
 void validateMetaUpdate(const api::meta_v1::ObjectMeta& meta, const api::meta_v1::ObjectMeta& old, const Path& path,
@@ -154,6 +171,20 @@ void validateMetaUpdate(const api::meta_v1::ObjectMeta& meta, const api::meta_v1
             meta.deletionTimestamp ? BadValue(meta.deletionTimestamp->str()) : BadValue::raw("null"));
   immutable("deletionGracePeriodSeconds", meta.deletionGracePeriodSeconds == old.deletionGracePeriodSeconds,
             meta.deletionGracePeriodSeconds ? BadValue(*meta.deletionGracePeriodSeconds) : BadValue::raw("null"));
+  validateLabels(meta.labels, path.child("labels"), errors);
+  validateAnnotations(meta.annotations, path.child("annotations"), errors);
+  validateOwners(meta.ownerReferences, path.child("ownerReferences"), errors);
+  object::validateManagedFields(meta, path.child("managedFields"), errors);
+}
+
+void validateFinalizerNames(const api::meta_v1::ObjectMeta& meta, const Path& path, FieldErrors& errors) {
+  for (size_t i = 0; i < meta.finalizers.size(); i++) {
+    std::string_view f = meta.finalizers[i];
+    bool standard = f == "kubernetes" || f == "orphan" || f == "foregroundDeletion";
+    if (f.find('/') == std::string_view::npos && !standard) {
+      errors.invalid(path.child("finalizers").index(i), f, "name is neither a standard finalizer name nor is it fully qualified");
+    }
+  }
 }
 
 }  // namespace km::registry

@@ -20,6 +20,8 @@ void validateMeta(const api::meta_v1::ObjectMeta& meta, bool namespaced, const N
                   api::FieldErrors& errors);
 void validateMetaUpdate(const api::meta_v1::ObjectMeta& meta, const api::meta_v1::ObjectMeta& old, const api::Path& path,
                         api::FieldErrors& errors);
+// What the kinds of Kubernetes itself ask of finalizers beyond their form.
+void validateFinalizerNames(const api::meta_v1::ObjectMeta& meta, const api::Path& path, api::FieldErrors& errors);
 void validateAnnotations(const codec::Map<codec::String>& annotations, const api::Path& path, api::FieldErrors& errors);
 void validateLabels(const codec::Map<codec::String>& labels, const api::Path& path, api::FieldErrors& errors);
 

@@ -1,10 +1,14 @@
 #include "registry/registry.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
 
 #include "api/types/meta_v1.h"
 #include "codec/ops.h"
 #include "codec/proto.h"
+#include "object/managed_fields.h"
 #include "registry/metadata.h"
 
 namespace km::registry {
@@ -13,6 +17,29 @@ namespace {
 constexpr char kModified[] =
     "the object has been modified; please apply your changes to the latest version and try again";
 constexpr int kMaxGeneratedNames = 8;  // upstream's attempts to find a generated name that is free
+// etcd's limit of a request; part of it is the request's own framing.
+constexpr size_t kMaxStoredBytes = 1536 * 1024 - 512;
+
+Status checkNameParameter(std::string_view name) {
+  if (name.empty()) return errors::badRequest("Name parameter required.");
+  api::Messages wrong = api::isValidPathSegmentName(name);
+  if (wrong.empty()) return {};
+  return errors::badRequest(fmt::format("Name parameter invalid: {}: {}", api::goQuote(name), fmt::join(wrong, ";")));
+}
+
+// As upstream parses it; nothing is no version.
+Status checkVersion(std::string_view version) {
+  if (std::all_of(version.begin(), version.end(), [](char c) { return c >= '0' && c <= '9'; }) && version.size() <= 20) return {};
+  return {500, "", fmt::format("strconv.ParseUint: parsing {}: invalid syntax", api::goQuote(version))};
+}
+
+api::Messages anySegment(std::string_view name, bool) { return api::isValidPathSegmentName(name); }
+
+// The kind's rule for names. An APIService is named for its version and group, and that of the core group ends with the dot.
+NameCheck nameRule(const api::Resource& r, const Strategy& strategy) {
+  if (r.group == "apiregistration.k8s.io") return anySegment;
+  return [&strategy](std::string_view name, bool prefix) { return strategy.validateName(name, prefix); };
+}
 
 Status checkNamespace(const Context& c, bool namespaced, api::meta_v1::ObjectMeta& meta) {
   std::string_view wanted = namespaced ? std::string_view(c.ns) : std::string_view();
@@ -29,6 +56,11 @@ Status checkNamespace(const Context& c, bool namespaced, api::meta_v1::ObjectMet
 Registry::Registry(store::Store& store, cache::ResourceCache& cache, const Strategy& strategy, Clock& clock,
                    std::function<void(std::function<void()>)> offload)
     : store_(store), cache_(cache), strategy_(strategy), clock_(clock), offload_(std::move(offload)) {}
+
+const Strategy& Registry::strategyOf(std::string_view subresource) const {
+  auto it = subresources_.find(subresource);
+  return it == subresources_.end() ? strategy_ : *it->second;
+}
 
 class Registry::Taken {
  public:
@@ -78,6 +110,9 @@ void Registry::retry(std::function<void(api::ObjectPtr)> again, const std::optio
 
 // Gives events their lease first.
 void Registry::commit(store::Txn txn, store::Store::Callback<store::TxnResult> done) {
+  if (txn.op == store::Txn::Op::kPut && txn.value->size() + txn.key.size() > kMaxStoredBytes) {
+    return done(Status(500, "", "etcdserver: request is too large"));
+  }
   if (ttlSeconds_ == 0 || txn.op == store::Txn::Op::kDelete) return store_.commit(std::move(txn), std::move(done));
   store_.leaseGrant(ttlSeconds_, [this, txn = std::move(txn), done = std::move(done)](Result<store::LeaseId> lease) mutable {
     if (!lease.ok()) return done(lease.status());
@@ -89,6 +124,7 @@ void Registry::commit(store::Txn txn, store::Store::Callback<store::TxnResult> d
 // --- get ----------------------------------------------------------------------------------------------
 
 void Registry::get(std::string_view ns, std::string_view name, ObjectCallback done) {
+  if (Status s = checkNameParameter(name); !s.ok()) return done(std::move(s));
   cache_.whenFresh([this, ns = std::string(ns), name = std::string(name), done = std::move(done)](Status s) {
     if (!s.ok()) return done(std::move(s));
     api::ObjectPtr o = cache_.get(ns, name);
@@ -104,61 +140,90 @@ Status Registry::prepareCreate(const Context& c, api::Object& o) const {
   auto& meta = o.meta();
   KM_TRY(checkNamespace(c, r.namespaced, meta));
   strategy_.prepareForCreate(c, o);
+  const MetaLooks& looks = strategy_.metaLooks();
+  api::Path path("metadata");
   api::FieldErrors bad;
-  validateMeta(meta, r.namespaced, [this](auto name, bool prefix) { return strategy_.validateName(name, prefix); },
-               api::Path("metadata"), bad);
+  if (looks.onCreate) {
+    validateMeta(meta, r.namespaced, nameRule(r, strategy_), path, bad);
+    if (looks.finalizerNames) validateFinalizerNames(meta, path, bad);
+  }
   strategy_.validateCreate(c, o, bad);
+  // What the kind has not looked at itself.
+  if (!looks.onCreate && bad.empty()) validateMeta(meta, r.namespaced, anySegment, path, bad);
   KM_TRY(bad.toStatus(r.group, r.kind, meta.name));
   strategy_.warnings(c, o, nullptr);
   strategy_.canonicalize(o);
   return {};
 }
 
+struct Registry::CreateCall {
+  Context context;
+  api::MutableObject object;
+  bool generated;  // the name is ours, so another one will do
+  std::shared_ptr<Taken> taken;
+  ObjectCallback done;
+  int attempts = 1;
+};
+
 void Registry::create(const Context& c, api::MutableObject o, Admit admit, ObjectCallback done) {
-  if (!o->meta().resourceVersion.empty() && o->meta().resourceVersion != "0") {
-    return done(errors::internal("resourceVersion should not be set on objects to be created"));
+  auto& meta = o->meta();
+  if (Status s = checkVersion(meta.resourceVersion); !s.ok()) return done(std::move(s));
+  if (!meta.resourceVersion.empty() && meta.resourceVersion != "0") {
+    return done(Status(500, "", "resourceVersion should not be set on objects to be created"));
   }
-  o->meta().resourceVersion.clear();
-  fillSystemFields(o->meta(), c.now);
+  meta.resourceVersion.clear();
+  bool generated = meta.name.empty() && !meta.generateName.empty();
+  fillSystemFields(meta, c.now);
   auto taken = take(*o, nullptr);
   if (!taken.ok()) return done(taken.status());
   if (Status s = prepareCreate(c, *o); !s.ok()) return done(std::move(s));
   if (admit) {
     if (Status s = admit(*o, nullptr); !s.ok()) return done(std::move(s));
   }
-  commitCreate(c, std::move(o), std::move(*taken), std::move(done), 1);
+  commitCreate(std::make_shared<CreateCall>(CreateCall{c, std::move(o), generated, std::move(*taken), std::move(done)}));
 }
 
-void Registry::commitCreate(const Context& c, api::MutableObject o, std::shared_ptr<Taken> taken, ObjectCallback done, int attempts) {
+// Why a create failed on what is there under its name.
+Status Registry::createConflict(const CreateCall& call, const std::optional<store::KeyValue>& kv) const {
+  const auto& meta = call.object->meta();
+  Status s = errors::alreadyExists(groupResource(), meta.name);
+  if (!meta.generateName.empty()) {
+    StatusDetails d = *s.details();
+    d.retryAfterSeconds = 1;
+    s = Status(409, "AlreadyExists", s.message() + ", the server was not able to generate a unique name for the object", std::move(d));
+  }
+  auto existing = current(kv);
+  if (!existing.ok() || !*existing || !(*existing)->meta().deletionTimestamp) return s;
+  return {s.code(), s.reason(), "object is being deleted: " + s.message(), *s.details()};
+}
+
+void Registry::commitCreate(std::shared_ptr<CreateCall> call) {
+  api::MutableObject o = call->object;
   std::string name = o->meta().name.str();
   std::string key = cache_.storeKey(o->ns(), name);
-  if (c.dryRun) {
-    if (cache_.get(o->ns(), name)) return done(errors::alreadyExists(groupResource(), name));
-    return done(api::ObjectPtr(std::move(o)));
+  if (call->context.dryRun) {
+    return get(o->ns(), name, [this, call](Result<api::ObjectPtr> r) {
+      if (!r.ok()) return call->done(r.status().is("NotFound") ? Result<api::ObjectPtr>(api::ObjectPtr(call->object)) : r.status());
+      auto kv = std::make_optional<store::KeyValue>();
+      kv->modRevision = (*r)->resourceVersion();
+      kv->value = encode(*(*r)->clone());
+      call->done(createConflict(*call, kv));
+    });
   }
   store::Txn txn = store::Txn::create(std::move(key), encode(*o));
   txn.attachment = o;
-  commit(std::move(txn), [this, c, o, taken, name, attempts, done = std::move(done)](Result<store::TxnResult> r) mutable {
-    if (!r.ok()) return done(r.status());
+  commit(std::move(txn), [this, call, o](Result<store::TxnResult> r) mutable {
+    if (!r.ok()) return call->done(r.status());
     if (r->succeeded) {
-      if (taken) taken->stored();
+      if (call->taken) call->taken->stored();
       if (o->meta().resourceVersion.empty()) o->meta().resourceVersion = std::to_string(r->revision);
-      return done(api::ObjectPtr(std::move(o)));
+      return call->done(api::ObjectPtr(std::move(o)));
     }
-    if (o->meta().generateName.empty()) return done(errors::alreadyExists(groupResource(), name));
-    if (attempts >= kMaxGeneratedNames) {
-      Status s = errors::alreadyExists(groupResource(), name);
-      StatusDetails d = *s.details();
-      d.retryAfterSeconds = 1;
-      return done(Status(409, "AlreadyExists",
-                         fmt::format("{} \"{}\" already exists, the server was not able to generate a unique name for the object",
-                                     groupResource().str(), name), d));
-    }
-    // The name was ours to choose: another one.
-    offload_([this, c, o, taken, attempts, done = std::move(done)]() mutable {
-      api::MutableObject again = o->clone();
-      again->meta().name = generateName(again->meta().generateName);
-      commitCreate(c, std::move(again), taken, std::move(done), attempts + 1);
+    if (!call->generated || call->attempts++ >= kMaxGeneratedNames) return call->done(createConflict(*call, r->kv));
+    offload_([this, call] {
+      call->object = call->object->clone();
+      call->object->meta().name = generateName(call->object->meta().generateName);
+      commitCreate(call);
     });
   });
 }
@@ -174,14 +239,39 @@ struct Registry::UpdateCall {
   UpdateCallback done;
 };
 
+// Upstream looks at metadata up to four times: against the object and the old one before the kind's own rules, and these do so again.
+// Whatever is wrong is a cause each time.
+void Registry::checkMetaUpdate(const Context& c, const api::Object& o, const api::Object& old, api::FieldErrors& bad) const {
+  const api::Resource& r = resource();
+  const auto& meta = o.meta();
+  api::Path path("metadata");
+  validateMeta(meta, r.namespaced, anySegment, path, bad);
+  validateMetaUpdate(meta, old.meta(), path, bad);
+  // Nothing found once is nothing found twice, but for what only the kind looks at.
+  bool clean = bad.empty();
+  NameCheck name = nameRule(r, strategy_);
+  for (char check : strategy_.repeatedMetaChecks(c.subresource)) {
+    if (check == 'U') {
+      if (!clean) validateMetaUpdate(meta, old.meta(), path, bad);
+    } else if (!clean) {
+      validateMeta(meta, r.namespaced, name, path, bad);
+    } else {
+      if (!meta.generateName.empty()) bad.each(path.child("generateName"), meta.generateName.view(), name(meta.generateName, true));
+      bad.each(path.child("name"), meta.name.view(), name(meta.name, false));
+    }
+    if (strategy_.metaLooks().finalizerNames) validateFinalizerNames(meta, path, bad);
+  }
+}
+
 Status Registry::prepareUpdate(const Context& c, api::Object& o, const api::Object& old) const {
   if (c.raw) return {};
   const api::Resource& r = resource();
+  const Strategy& strategy = strategyOf(c.subresource);
   auto& meta = o.meta();
   const auto& oldMeta = old.meta();
   KM_TRY(checkNamespace(c, r.namespaced, meta));
   meta.generation = oldMeta.generation;
-  strategy_.prepareForUpdate(c, o, old);
+  strategy.prepareForUpdate(c, o, old);
   if (meta.uid.empty()) meta.uid = oldMeta.uid;
   if (!oldMeta.creationTimestamp.isZero()) meta.creationTimestamp = oldMeta.creationTimestamp;
   if (oldMeta.deletionTimestamp) meta.deletionTimestamp = oldMeta.deletionTimestamp;
@@ -189,24 +279,45 @@ Status Registry::prepareUpdate(const Context& c, api::Object& o, const api::Obje
     meta.deletionGracePeriodSeconds = oldMeta.deletionGracePeriodSeconds;
   }
   api::FieldErrors bad;
-  api::Path path("metadata");
-  validateMeta(meta, r.namespaced, [](auto name, bool) { return api::isValidPathSegmentName(name); }, path, bad);
-  validateMetaUpdate(meta, oldMeta, path, bad);
+  checkMetaUpdate(c, o, old, bad);
   if (c.subresource == "status") {
-    strategy_.validateStatusUpdate(c, o, old, bad);
+    strategy.validateStatusUpdate(c, o, old, bad);
   } else {
-    strategy_.validateUpdate(c, o, old, bad);
+    strategy.validateUpdate(c, o, old, bad);
   }
   KM_TRY(bad.toStatus(r.group, r.kind, meta.name));
-  strategy_.warnings(c, o, &old);
-  strategy_.canonicalize(o);
+  strategy.warnings(c, o, &old);
+  strategy.canonicalize(o);
   return {};
 }
 
 void Registry::update(const Context& c, std::string name, MakeObject make, Admit admit, bool allowCreate, UpdateCallback done) {
+  if (Status s = checkNameParameter(name); !s.ok()) return done(std::move(s));
   auto call = std::make_shared<UpdateCall>(UpdateCall{c, std::move(name), std::move(make), std::move(admit), allowCreate, std::move(done)});
   // The cached version is nearly always the newest; where it is not, the guard of the write says so.
   attemptUpdate(call, cache_.get(c.ns, call->name));
+}
+
+Status Registry::wrongUid(const Context& c, std::string_view name, std::string_view stored) const {
+  std::string key = cache_.storeKey(resource().namespaced ? c.ns : "", name);
+  return errors::conflict(groupResource(), name,
+                          fmt::format("StorageError: invalid object, Code: 4, Key: {}, ResourceVersion: 0, AdditionalErrorMsg: Precondition "
+                                      "failed: UID in precondition: {}, UID in object meta: {}",
+                                      key, c.uid, stored));
+}
+
+void Registry::createAbsent(std::shared_ptr<UpdateCall> call, api::MutableObject o) {
+  // What version the object had elsewhere does not matter.
+  o->meta().resourceVersion.clear();
+  create(call->context, std::move(o), call->admit, [this, call](Result<api::ObjectPtr> r) {
+    if (r.ok()) return call->done(UpdateResult{*r, true});
+    if (!r.status().is("AlreadyExists")) return call->done(r.status());
+    // Someone else was first: then it is an update.
+    get(call->context.ns, call->name, [this, call](Result<api::ObjectPtr> now) {
+      if (!now.ok() && !now.status().is("NotFound")) return call->done(now.status());
+      offload_([this, call, o = now.ok() ? *now : api::ObjectPtr()] { attemptUpdate(call, o); });
+    });
+  });
 }
 
 void Registry::attemptUpdate(std::shared_ptr<UpdateCall> call, api::ObjectPtr existing) {
@@ -219,22 +330,17 @@ void Registry::attemptUpdate(std::shared_ptr<UpdateCall> call, api::ObjectPtr ex
       offload_([this, call, o = *r] { attemptUpdate(call, o); });
     });
   }
+  if (!c.uid.empty() && (!existing || existing->meta().uid != c.uid)) {
+    return call->done(wrongUid(c, call->name, existing ? existing->meta().uid.view() : ""));
+  }
   auto made = call->make(existing);
   if (!made.ok()) return call->done(made.status());
   api::MutableObject o = std::move(*made);
-  if (!existing) {
-    return create(c, std::move(o), call->admit, [call](Result<api::ObjectPtr> r) {
-      if (!r.ok()) return call->done(r.status());
-      call->done(UpdateResult{*r, true});
-    });
-  }
   auto& meta = o->meta();
+  meta.selfLink.clear();
+  if (Status s = checkVersion(meta.resourceVersion); !s.ok()) return call->done(std::move(s));
+  if (!existing) return createAbsent(call, std::move(o));
   const auto& oldMeta = existing->meta();
-  // The uid of the request is a precondition.
-  if (!meta.uid.empty() && meta.uid != oldMeta.uid) {
-    return call->done(errors::conflict(groupResource(), call->name,
-                                       fmt::format("Precondition failed: UID in precondition: {}, UID in object meta: {}", meta.uid, oldMeta.uid)));
-  }
   bool unconditional = meta.resourceVersion.empty() || meta.resourceVersion == "0";
   if (unconditional && !strategy_.allowUnconditionalUpdate()) {
     api::FieldErrors bad;
@@ -254,15 +360,25 @@ void Registry::attemptUpdate(std::shared_ptr<UpdateCall> call, api::ObjectPtr ex
   auto taken = take(*o, existing.get());
   if (!taken.ok()) return call->done(taken.status());
   if (Status s = prepareUpdate(c, *o, *existing); !s.ok()) return call->done(std::move(s));
+  // When a manager set its fields is no change of itself.
+  if (object::sameExceptManagedFieldsTime(*o, *existing)) meta.managedFields = oldMeta.managedFields;
   if (call->admit) {
     if (Status s = call->admit(*o, existing.get()); !s.ok()) return call->done(std::move(s));
   }
-  // The last finalizer of a marked object went: so does the object.
-  bool emptied = oldMeta.deletionTimestamp && meta.finalizers.empty() && oldMeta.deletionGracePeriodSeconds.value_or(0) == 0;
-  bool same = codec::equal(o->data(), existing->data(), o->type());
-  if (c.dryRun || (same && !emptied)) {
+  commitUpdate(call, std::move(o), existing, std::move(*taken));
+}
+
+void Registry::commitUpdate(std::shared_ptr<UpdateCall> call, api::MutableObject o, api::ObjectPtr existing, std::shared_ptr<Taken> taken) {
+  auto& meta = o->meta();
+  const auto& oldMeta = existing->meta();
+  // The last finalizer of a marked object went: so does the object. Its last version is the answer.
+  bool emptied = oldMeta.deletionTimestamp && meta.finalizers.empty() && oldMeta.deletionGracePeriodSeconds.value_or(0) == 0 &&
+                 strategy_.mayEnd(*o);
+  // What is stored decides: a quantity may be written otherwise and mean the same.
+  bool same = codec::equal(o->data(), existing->data(), o->type()) && *encode(*o) == *encode(*existing->clone());
+  if (call->context.dryRun || (same && !emptied)) {
     // Nothing changed: nothing is written.
-    return call->done(UpdateResult{c.dryRun ? api::ObjectPtr(std::move(o)) : existing, false});
+    return call->done(UpdateResult{call->context.dryRun ? api::ObjectPtr(std::move(o)) : existing, false});
   }
   std::string key = cache_.storeKey(existing->ns(), call->name);
   store::Txn txn = emptied ? store::Txn::erase(std::move(key), existing->resourceVersion())
@@ -271,7 +387,7 @@ void Registry::attemptUpdate(std::shared_ptr<UpdateCall> call, api::ObjectPtr ex
     meta.resourceVersion.clear();
     txn.attachment = o;
   }
-  commit(std::move(txn), [this, call, o, emptied, existing, taken = *taken](Result<store::TxnResult> r) mutable {
+  commit(std::move(txn), [this, call, o, emptied, existing, taken](Result<store::TxnResult> r) mutable {
     if (!r.ok()) return call->done(r.status());
     if (!r->succeeded) {
       taken.reset();
@@ -280,7 +396,7 @@ void Registry::attemptUpdate(std::shared_ptr<UpdateCall> call, api::ObjectPtr ex
     }
     if (taken) taken->stored();
     if (emptied && hooks_.deleted) hooks_.deleted(*existing);
-    if (emptied || o->meta().resourceVersion.empty()) o->meta().resourceVersion = std::to_string(r->revision);
+    if (o->meta().resourceVersion.empty()) o->meta().resourceVersion = std::to_string(r->revision);
     call->done(UpdateResult{std::move(o), false});
   });
 }

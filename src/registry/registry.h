@@ -6,6 +6,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -65,6 +66,10 @@ class Registry {
   const api::Resource& resource() const { return *cache_.config().resource; }
   cache::ResourceCache& cache() { return cache_; }
   const Strategy& strategy() const { return strategy_; }
+  // The rules of writes through a subresource: its own if it has some, else the resource's.
+  const Strategy& strategyOf(std::string_view subresource) const;
+  // Before the first call.
+  void addSubresource(std::string name, std::unique_ptr<Strategy> strategy) { subresources_[std::move(name)] = std::move(strategy); }
 
   // The newest version, seeing every acknowledged write; 404 if there is none.
   void get(std::string_view ns, std::string_view name, ObjectCallback done);
@@ -99,9 +104,17 @@ class Registry {
   store::Bytes encode(api::Object& o) const;
   Status prepareCreate(const Context& c, api::Object& o) const;
   Status prepareUpdate(const Context& c, api::Object& o, const api::Object& old) const;
+  void checkMetaUpdate(const Context& c, const api::Object& o, const api::Object& old, api::FieldErrors& bad) const;
   Status checkPreconditions(const DeleteOptions& options, const api::Object& o) const;
-  void commitCreate(const Context& c, api::MutableObject o, std::shared_ptr<Taken> taken, ObjectCallback done, int attempts);
+  Status wrongUid(const Context& c, std::string_view name, std::string_view stored) const;
+  struct CreateCall;
+  void commitCreate(std::shared_ptr<CreateCall> call);
+  Status createConflict(const CreateCall& call, const std::optional<store::KeyValue>& kv) const;
+  void createAbsent(std::shared_ptr<UpdateCall> call, api::MutableObject o);
+  void commitUpdate(std::shared_ptr<UpdateCall> call, api::MutableObject o, api::ObjectPtr existing, std::shared_ptr<Taken> taken);
   void commit(store::Txn txn, store::Store::Callback<store::TxnResult> done);
+  void mark(std::shared_ptr<DeleteCall> call, api::MutableObject o, const api::Object& existing, bool thenErase);
+  void hold(std::shared_ptr<DeleteCall> call, api::ObjectPtr existing);
   void erase(std::shared_ptr<DeleteCall> call, api::ObjectPtr last, bool ignoreNotFound);
 
   store::Store& store_;
@@ -109,6 +122,7 @@ class Registry {
   const Strategy& strategy_;
   Clock& clock_;
   std::function<void(std::function<void()>)> offload_;
+  std::map<std::string, std::unique_ptr<Strategy>, std::less<>> subresources_;
   int64_t ttlSeconds_ = 0;
   Hooks hooks_;
 };

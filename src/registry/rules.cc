@@ -6,7 +6,7 @@
 
 #include "api/types/meta_v1.h"
 #include "codec/json.h"
-#include "codec/ops.h"
+#include "registry/go_json.h"
 #include "registry/metadata.h"
 
 namespace km::registry {
@@ -228,67 +228,7 @@ BadValue listValue(const codec::List<codec::String>& values) {
   return BadValue::raw(out + "]");
 }
 
-namespace {
-
-std::string goName(std::string_view json) {
-  static constexpr std::pair<std::string_view, std::string_view> kNames[] = {
-      {"uid", "UID"},
-      {"ip", "IP"},
-      {"ips", "IPs"},
-      {"apiGroup", "APIGroup"},
-      {"apiVersion", "APIVersion"},
-      {"hostIP", "HostIP"},
-      {"seLinuxOptions", "SELinuxOptions"}};
-  for (auto [from, to] : kNames) {
-    if (json == from) return std::string(to);
-  }
-  std::string out(json);
-  if (!out.empty() && out[0] >= 'a' && out[0] <= 'z') out[0] = static_cast<char>(out[0] - 32);
-  return out;
-}
-
-void appendGo(std::string& out, const void* value, const codec::TypeInfo& t);
-
-// The value of a field by the ordinary encoder: cut out of an object that holds nothing else.
-std::string plainJson(const void* object, const codec::Field& f) {
-  codec::Field one = f;
-  one.flags = static_cast<uint8_t>(one.flags & ~(codec::kOmitEmpty | codec::kOmitZero));
-  codec::TypeInfo t = {"", "", &one, &one, 1, 1, 0, codec::Form::kObject, 0};
-  std::string text;
-  codec::encodeJson(text, object, t, "");
-  size_t colon = text.find(':');
-  return text.substr(colon + 1, text.size() - colon - 2);
-}
-
-void appendGo(std::string& out, const void* value, const codec::TypeInfo& t) {
-  out += '{';
-  bool first = true;
-  for (const codec::Field& f : t) {
-    if (!first) out += ',';
-    first = false;
-    out += '"' + goName(f.name) + "\":";
-    const void* place = codec::at(value, f);
-    bool absent = codec::isEmptyField(value, f);
-    if (absent && f.shape != codec::Shape::kPlain) {
-      out += "null";
-    } else if (f.kind == codec::Kind::kMessage && f.shape == codec::Shape::kPlain) {
-      appendGo(out, place, *f.type);
-    } else if (f.kind == codec::Kind::kMessage && f.shape == codec::Shape::kOpt) {
-      appendGo(out, *static_cast<void* const*>(place), *f.type);
-    } else {
-      out += plainJson(value, f);
-    }
-  }
-  out += '}';
-}
-
-}  // namespace
-
-BadValue structValue(const void* value, const codec::TypeInfo& t) {
-  std::string out;
-  appendGo(out, value, t);
-  return BadValue::raw(std::move(out));
-}
+BadValue structValue(const void* value, const codec::TypeInfo& t) { return BadValue::raw(goJson(value, t)); }
 
 std::vector<std::string> strings(const codec::List<codec::String>& list) {
   std::vector<std::string> out;

@@ -51,7 +51,68 @@ bool contentChanged(const api::Object& o, const api::Object& old) {
 
 }  // namespace
 
+namespace {
+
+struct MetaChecks {
+  std::string_view resource, checks;
+};
+
+// Kinds whose update rules check the metadata otherwise than only against the old object. Sorted.
+constexpr MetaChecks kMetaChecks[] = {
+    {"certificatesigningrequests", "CU"},
+    {"clusterrolebindings", "CU"},
+    {"clusterroles", "CU"},
+    {"clustertrustbundles", "CU"},
+    {"configmaps", "UC"},
+    {"controllerrevisions", "UC"},
+    {"csinodes", "C"},
+    {"csistoragecapacities", "CU"},
+    {"daemonsets", "CU"},
+    {"deviceclasses", "CU"},
+    {"endpoints", "UC"},
+    {"endpointslices", "C"},
+    {"flowschemas", "C"},
+    {"ingressclasses", "UC"},
+    {"ingresses", "UC"},
+    {"limitranges", "C"},
+    {"mutatingadmissionpolicies", "C"},
+    {"mutatingadmissionpolicybindings", "C"},
+    {"mutatingwebhookconfigurations", "C"},
+    {"nodes", "CU"},
+    {"persistentvolumeclaims", "UC"},
+    {"persistentvolumes", "C"},
+    {"poddisruptionbudgets", ""},
+    {"pods", "UC"},
+    {"prioritylevelconfigurations", "C"},
+    {"replicasets", "CU"},
+    {"replicationcontrollers", "CU"},
+    {"resourceclaims", "CU"},
+    {"rolebindings", "CU"},
+    {"roles", "CU"},
+    {"secrets", "UC"},
+    {"serviceaccounts", "UC"},
+    {"statefulsets", "CU"},
+    {"storageclasses", "CU"},
+    {"storageversionmigrations", "CU"},
+    {"validatingadmissionpolicies", "C"},
+    {"validatingadmissionpolicybindings", "C"},
+    {"validatingwebhookconfigurations", "C"},
+    {"volumeattachments", "C"},
+    {"volumeattributesclasses", "UC"},
+};
+
+}  // namespace
+
+std::string_view Strategy::repeatedMetaChecks(std::string_view subresource) const {
+  // Statuses are compared with the old object, whatever the kind.
+  return subresource == "status" ? "U" : metaChecks_;
+}
+
 void Strategy::describe(const api::Resource& r) {
+  traits_ = traitsOf(r);
+  auto it = std::lower_bound(std::begin(kMetaChecks), std::end(kMetaChecks), r.name,
+                             [](const MetaChecks& m, std::string_view name) { return m.resource < name; });
+  if (it != std::end(kMetaChecks) && it->resource == r.name) metaChecks_ = it->checks;
   for (const api::Subresource& s : r.subresources) hasStatus_ = hasStatus_ || s.name == "status";
   hasGeneration_ = std::binary_search(std::begin(kGenerations), std::end(kGenerations), r.name);
 }
@@ -74,10 +135,12 @@ void Strategy::prepareForUpdate(const Context& c, api::Object& o, const api::Obj
     auto& given = o.meta();
     meta.resourceVersion = given.resourceVersion;
     meta.managedFields = given.managedFields;
-    meta.labels = given.labels;
-    meta.annotations = given.annotations;
-    meta.finalizers = given.finalizers;
-    meta.ownerReferences = given.ownerReferences;
+    if (!traits_.statusKeepsMetadata) {
+      meta.labels = given.labels;
+      meta.annotations = given.annotations;
+      meta.finalizers = given.finalizers;
+      meta.ownerReferences = given.ownerReferences;
+    }
     codec::destroy(o.data(), o.type());
     codec::copy(o.data(), merged->data(), o.type());
     return;
@@ -93,6 +156,7 @@ api::Messages Strategy::validateName(std::string_view name, bool prefix) const {
 
 std::vector<std::string_view> Strategy::resetFields(std::string_view subresource) const {
   if (!hasStatus()) return {};
+  if (subresource == "status" && traits_.statusKeepsMetadata) return {"spec", "metadata"};
   if (subresource == "status") return {"spec"};
   return {"status"};
 }

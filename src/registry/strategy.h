@@ -13,6 +13,7 @@
 #include "api/validation.h"
 #include "authn/user.h"
 #include "base/clock.h"
+#include "registry/traits.h"
 
 namespace km::registry {
 
@@ -24,6 +25,7 @@ struct Context {
   std::string subresource;    // "" or "status", "scale", ...
   bool dryRun = false;
   bool raw = false;           // the new object is made by the server itself: the strategy is not asked (bindings)
+  std::string uid;            // of an update: what the stored object's uid must be, if not empty
   WallTime now;
   std::vector<std::string>* warnings = nullptr;
 
@@ -43,6 +45,9 @@ class Strategy {
   // defaults of defaults.h, which suffices for nearly every kind.
   virtual void setDefaults(api::Object& o) const;
 
+  // What upstream's conversion to its internal type refuses in an object that a client sent; the message says only why.
+  virtual Status checkDecoded(const api::Object& o) const { return {}; }
+
   // Clears what a creator may not set. The base clears `status` if it is a subresource, and sets the generation.
   virtual void prepareForCreate(const Context& c, api::Object& o) const;
   virtual void validateCreate(const Context& c, const api::Object& o, api::FieldErrors& errors) const {}
@@ -58,20 +63,31 @@ class Strategy {
   // Normalizes after validation.
   virtual void canonicalize(api::Object& o) const {}
 
+  // The checks of the metadata that upstream's rules of this kind repeat on an update, besides the common ones: 'C' as of a new
+  // object, 'U' against the old one, in this order. Their errors are told once more.
+  virtual std::string_view repeatedMetaChecks(std::string_view subresource) const;
+
   // What is wrong with a name; `prefix`: it is a generateName.
   virtual api::Messages validateName(std::string_view name, bool prefix) const;
 
   virtual bool hasStatus() const { return hasStatus_; }
   virtual bool hasGeneration() const { return hasGeneration_; }
-  virtual bool allowCreateOnUpdate() const { return false; }
-  virtual bool allowUnconditionalUpdate() const { return true; }
+  virtual bool allowCreateOnUpdate() const { return traits_.createOnUpdate; }
+  virtual bool allowUnconditionalUpdate() const { return !traits_.needsVersion; }
   // Deletions with a grace period (pods): decides `grace` from the options and the object. False: deletes at once.
   virtual bool checkGracefulDelete(const Context& c, const api::Object& o, std::optional<int64_t>& grace) const {
     return false;
   }
   virtual GarbageCollection defaultGarbageCollection() const { return GarbageCollection::kBackground; }
   // A deletion answers with the object instead of a Status.
-  virtual bool returnsDeletedObject() const { return false; }
+  virtual bool returnsDeletedObject() const { return traits_.returnsDeleted; }
+  const MetaLooks& metaLooks() const { return traits_.looks; }
+
+  // Whether a deletion first only marks the object, and ends it when its content is gone (namespaces). Then markHeld puts the mark, and
+  // mayEnd says whether nothing is left.
+  virtual bool holdsDeletions() const { return false; }
+  virtual void markHeld(api::Object& o) const {}
+  virtual bool mayEnd(const api::Object& o) const { return true; }
 
   // Fields that this endpoint resets, so that nobody comes to own them through it. The base names `status`, and of the status
   // endpoint `spec`.
@@ -88,6 +104,8 @@ class Strategy {
   void describe(const api::Resource& r);
 
  private:
+  Traits traits_;
+  std::string_view metaChecks_ = "U";
   bool hasStatus_ = false;
   bool hasGeneration_ = false;
 };

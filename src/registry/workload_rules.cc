@@ -10,6 +10,7 @@
 #include "base/strings.h"
 #include "codec/json.h"
 #include "registry/core/pod_validation.h"
+#include "registry/core/pod_warnings.h"
 
 namespace km::registry {
 
@@ -88,6 +89,20 @@ int intOrPercent(const codec::IntOrString& v) {
 
 void notMoreThan100Percent(const codec::IntOrString& v, const Path& p, FieldErrors& errors) {
   if (v.isString && isPercent(v.text) && intOrPercent(v) > 100) errors.invalid(p, v.text.view(), "must not be greater than 100%");
+}
+
+void warnName(const Context& c, const api::Object& o, const api::Object* old) {
+  if (old != nullptr || c.subresource == "status") return;
+  auto bad = api::isDns1123Label(o.name());
+  if (bad.empty()) return;
+  c.warn(fmt::format("metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label is "
+                     "recommended: [{}]",
+                     join(bad, " ")));
+}
+
+void warnTemplate(const Context& c, const api::Object& o, const api::Object* old, const api::core_v1::PodTemplateSpec& t, const Path& p) {
+  if (c.subresource == "status" || (old != nullptr && o.meta().generation == old->meta().generation)) return;
+  for (std::string& w : podTemplateWarnings(t, p)) c.warn(std::move(w));
 }
 
 std::string selectorText(const Selector& s) {

@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "registry/rules.h"
+#include "registry/strategy.h"
 
 namespace km::registry {
 
@@ -22,6 +23,11 @@ BadValue labelsValue(const codec::Map<codec::String>& labels);
 BadValue selectorValue(const codec::Box<api::meta_v1::LabelSelector>& s);
 // "a=b,c in (d)", "<none>"
 std::string selectorText(const codec::Box<api::meta_v1::LabelSelector>& s);
+
+// The name of a workload is part of its pods' names; told of new ones.
+void warnName(const Context& c, const api::Object& o, const api::Object* old);
+// What the template says that surprises; told when a new generation of it comes (upstream's GetWarningsForPodTemplate).
+void warnTemplate(const Context& c, const api::Object& o, const api::Object* old, const api::core_v1::PodTemplateSpec& t, const Path& p);
 
 struct Counts {
   int64_t observed, total, ready, available;

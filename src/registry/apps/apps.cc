@@ -12,6 +12,7 @@
 #include "registry/core/claim_validation.h"
 #include "registry/core/pod_columns.h"
 #include "registry/core/pod_prepare.h"
+#include "registry/core/pod_warnings.h"
 #include "registry/kinds.h"
 #include "registry/workload_rules.h"
 
@@ -53,14 +54,38 @@ class WorkloadStrategy : public Strategy {
     const auto& now = o.as<T>().spec.selector;
     immutable(now == old.as<T>().spec.selector, Path("spec.selector"), selectorValue(now), errors);
   }
+  void warnings(const Context& c, const api::Object& o, const api::Object* old) const override {
+    if constexpr (std::is_same_v<T, apps::Deployment> || std::is_same_v<T, apps::ReplicaSet>) warnName(c, o, old);
+    warnTemplate(c, o, old, o.as<T>().spec.template_, Path("spec.template"));
+  }
 
  protected:
   static std::string names(const api::Object& o) { return textCell(containerNames(o.as<T>().spec.template_.spec)); }
   static std::string images(const api::Object& o) { return textCell(containerImages(o.as<T>().spec.template_.spec)); }
 };
 
+// Fields of upstream's internal types that are annotations in v1.
+constexpr std::string_view kRollback = "deprecated.deployment.rollback.to";
+constexpr std::string_view kTemplateGeneration = "deprecated.daemonset.template.generation";
+
+// What Go's ParseInt says of an annotation that must be a number.
+Status checkNumber(const api::Object& o, std::string_view key, std::string_view before = "") {
+  const codec::String* v = o.meta().annotations.find(key);
+  if (v == nullptr || parseInt64(*v)) return {};
+  return errors::badRequest(fmt::format("{}strconv.ParseInt: parsing {}: invalid syntax", before, api::goQuote(*v)));
+}
+
 class DeploymentStrategy : public WorkloadStrategy<apps::Deployment> {
  public:
+  Status checkDecoded(const api::Object& o) const override {
+    std::string value = o.meta().annotations.get(kRollback).str();
+    if (value.empty()) return {};
+    return checkNumber(o, kRollback, fmt::format("failed to parse annotation[{}]={} as int64: ", kRollback, value));
+  }
+  std::vector<std::string_view> resetFields(std::string_view subresource) const override {
+    if (subresource == "status") return {"spec", "metadata.labels"};
+    return {"status"};
+  }
   void prepareForUpdate(const Context& c, api::Object& o, const api::Object& old) const override {
     WorkloadStrategy::prepareForUpdate(c, o, old);
     if (c.subresource == "status") {
@@ -79,19 +104,13 @@ class DeploymentStrategy : public WorkloadStrategy<apps::Deployment> {
     validateStrategy(s.strategy, p.child("strategy"), errors);
     nonNegative(s.minReadySeconds, p.child("minReadySeconds"), errors);
     if (s.revisionHistoryLimit) nonNegative(*s.revisionHistoryLimit, p.child("revisionHistoryLimit"), errors);
+    if (auto n = parseInt64(o.meta().annotations.get(kRollback))) nonNegative(*n, p.child("rollback.version"), errors);
     if (s.progressDeadlineSeconds) {
       nonNegative(*s.progressDeadlineSeconds, p.child("progressDeadlineSeconds"), errors);
       if (*s.progressDeadlineSeconds <= s.minReadySeconds) {
         errors.invalid(p.child("progressDeadlineSeconds"), *s.progressDeadlineSeconds, "must be greater than minReadySeconds");
       }
     }
-  }
-  void warnings(const Context& c, const api::Object& o, const api::Object* old) const override {
-    if (old != nullptr) return;
-    auto bad = api::isDns1123Label(o.name());
-    if (bad.empty()) return;
-    c.warn(fmt::format("metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label is "
-                       "recommended: [{}]", joined(bad, " ")));
   }
   void validateStatusUpdate(const Context&, const api::Object& o, const api::Object& old, FieldErrors& errors) const override {
     const auto& s = o.as<apps::Deployment>().status;
@@ -205,6 +224,20 @@ class StatefulSetStrategy : public WorkloadStrategy<apps::StatefulSet> {
     if (prefix && name.ends_with('-')) name.remove_suffix(1);
     return api::isDns1123Label(name);
   }
+  void warnings(const Context& c, const api::Object& o, const api::Object* old) const override {
+    WorkloadStrategy::warnings(c, o, old);
+    if (c.subresource == "status") return;
+    const auto& s = o.as<apps::StatefulSet>().spec;
+    std::vector<std::string> more;
+    for (size_t i = 0; i < s.volumeClaimTemplates.size(); i++) {
+      Path p = Path("spec.volumeClaimTemplates").index(i);
+      claimSpecWarnings(s.volumeClaimTemplates[i].spec, old != nullptr ? p.child("Spec") : p, more);
+    }
+    for (std::string& w : more) c.warn(std::move(w));
+    if (s.revisionHistoryLimit.value_or(0) < 0) {
+      c.warn("spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is recommended");
+    }
+  }
   std::vector<std::string> cells(const api::Resource&, const api::Object& o, WallTime now) const override {
     const auto& s = o.as<apps::StatefulSet>();
     return {textCell(o.name()), textCell(fmt::format("{}/{}", s.status.readyReplicas, s.spec.replicas.value_or(0))), ageCell(o, now),
@@ -273,14 +306,26 @@ class StatefulSetStrategy : public WorkloadStrategy<apps::StatefulSet> {
       if (!replaced) volumes.push_back(v);
     }
     t.spec.volumes = std::move(volumes);
+    if (s.selector && !api::LabelSelector::from(*s.selector).ok()) {
+      return errors.invalid(p.child("selector"), selectorValue(s.selector), "");
+    }
     validateRunningTemplate(t, s.selector, "StatefulSet", errors);
   }
 };
 
-constexpr std::string_view kTemplateGeneration = "deprecated.daemonset.template.generation";
-
 class DaemonSetStrategy : public WorkloadStrategy<apps::DaemonSet> {
  public:
+  // The annotation is always there: 0 until the first write.
+  void setDefaults(api::Object& o) const override {
+    Strategy::setDefaults(o);
+    auto& annotations = o.meta().annotations;
+    if (!annotations.contains(kTemplateGeneration)) annotations[kTemplateGeneration] = "0";
+  }
+  Status checkDecoded(const api::Object& o) const override { return checkNumber(o, kTemplateGeneration); }
+  void warnings(const Context& c, const api::Object& o, const api::Object* old) const override {
+    bool same = old != nullptr && o.meta().annotations.get(kTemplateGeneration) == old->meta().annotations.get(kTemplateGeneration);
+    if (!same) WorkloadStrategy::warnings(c, o, old);
+  }
   void prepareForCreate(const Context& c, api::Object& o) const override {
     WorkloadStrategy::prepareForCreate(c, o);
     auto n = parseInt64(o.meta().annotations.get(kTemplateGeneration));

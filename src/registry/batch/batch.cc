@@ -196,8 +196,21 @@ std::string statusText(const batch::Job& j) {
   return "Running";
 }
 
+void warnJobSpec(const Context& c, const api::Object& o, const api::Object* old, const batch::JobSpec& s, const Path& p) {
+  if (c.subresource == "status" || (old != nullptr && o.meta().generation == old->meta().generation)) return;
+  if (isIndexed(s) && s.completions.value_or(0) > kManyCompletions && s.parallelism.value_or(0) > kHighParallelism) {
+    c.warn(fmt::format("{}: In Indexed Jobs with a number of completions higher than 10^5 and a parallelism higher than 10^4, Kubernetes "
+                       "might not be able to track completedIndexes when a big number of indexes fail", p.str()));
+  }
+  warnTemplate(c, o, old, s.template_, p.child("template"));
+}
+
 class JobStrategy : public Strategy {
  public:
+  void warnings(const Context& c, const api::Object& o, const api::Object* old) const override {
+    warnName(c, o, old);
+    warnJobSpec(c, o, old, o.as<batch::Job>().spec, Path("spec"));
+  }
   void prepareForCreate(const Context& c, api::Object& o) const override {
     Strategy::prepareForCreate(c, o);
     auto& j = o.as<batch::Job>();
@@ -339,6 +352,15 @@ void validateTimeZone(const std::optional<codec::String>& zone, const Path& p, F
 
 class CronJobStrategy : public Strategy {
  public:
+  void warnings(const Context& c, const api::Object& o, const api::Object* old) const override {
+    const auto& s = o.as<batch::CronJob>().spec;
+    warnName(c, o, old);
+    warnJobSpec(c, o, old, s.jobTemplate.spec, Path("spec.jobTemplate.spec"));
+    if (old != nullptr && c.subresource.empty() && contains(s.schedule, "TZ")) {
+      c.warn("cannot use TZ or CRON_TZ in spec.spec.schedule, use timeZone instead, see "
+             "https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details");
+    }
+  }
   void prepareForCreate(const Context& c, api::Object& o) const override {
     Strategy::prepareForCreate(c, o);
     dropGatedPodFields(o.as<batch::CronJob>().spec.jobTemplate.spec.template_.spec, nullptr);

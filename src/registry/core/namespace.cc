@@ -65,6 +65,9 @@ class NamespaceStrategy : public Strategy {
   }
 
   bool hasGeneration() const override { return false; }
+  bool holdsDeletions() const override { return true; }
+  void markHeld(api::Object& o) const override { o.as<Namespace>().status.phase = "Terminating"; }
+  bool mayEnd(const api::Object& o) const override { return o.as<Namespace>().spec.finalizers.empty(); }
 
   std::vector<std::string> cells(const api::Resource&, const api::Object& o, WallTime now) const override {
     return {textCell(o.name()), textCell(o.as<Namespace>().status.phase), ageCell(o, now)};

@@ -33,7 +33,7 @@ Status validateBinding(const api::Object& binding) {
   }
   if (target.name.empty()) bad.required(Path("target.name"), "");
   if (bad.empty()) return {};
-  return errors::internal(bad.aggregate());
+  return Status(500, "", bad.aggregate());
 }
 
 Result<api::MutableObject> bindPod(const api::Object& existing, const api::Object& object, WallTime now) {

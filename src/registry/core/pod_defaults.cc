@@ -3,6 +3,7 @@
 
 #include "api/types/core_v1.h"
 #include "api/types/meta_v1.h"
+#include "registry/core/image_reference.h"
 #include "registry/core/pod_resources.h"
 #include "registry/core/quantities.h"
 #include "registry/defaults.h"
@@ -19,35 +20,8 @@ constexpr TypeDefault rule() {
 
 constexpr int32_t kFileMode = 0644;
 
-// The tag of an image: "latest" where there is neither tag nor digest; empty where the reference is no valid
-// one.
-std::string_view imageTag(std::string_view image) {
-  size_t at = image.find('@');
-  std::string_view name = image.substr(0, at);
-  std::string_view tag;
-  size_t colon = name.rfind(':');
-  size_t slash = name.rfind('/');
-  if (colon != std::string_view::npos && (slash == std::string_view::npos || colon > slash)) {
-    tag = name.substr(colon + 1);
-    name = name.substr(0, colon);
-  }
-  auto host = [&](std::string_view s) {  // the registry may have capitals and a port
-    return s.find('.') != std::string_view::npos || s.find(':') != std::string_view::npos || s == "localhost";
-  };
-  std::string_view repository = name;
-  if (size_t first = name.find('/'); first != std::string_view::npos && host(name.substr(0, first))) {
-    repository = name.substr(first + 1);
-  }
-  bool valid = !repository.empty() && std::all_of(repository.begin(), repository.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-' || c == '/';
-  });
-  if (!valid) return {};
-  if (tag.empty() && at == std::string_view::npos) return "latest";
-  return tag;
-}
-
 codec::String pullPolicyOf(std::string_view image) {
-  return imageTag(image) == "latest" ? "Always" : "IfNotPresent";
+  return imageTag(image) == std::string_view("latest") ? "Always" : "IfNotPresent";
 }
 
 template <typename Container>

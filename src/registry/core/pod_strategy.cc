@@ -2,6 +2,8 @@
 // pod_validation.h.
 #include <fmt/format.h>
 
+#include <map>
+
 #include "api/types/core_v1.h"
 #include "api/types/meta_v1.h"
 #include "codec/ops.h"
@@ -10,9 +12,12 @@
 #include "registry/core/pod_conditions.h"
 #include "registry/core/pod_prepare.h"
 #include "registry/core/pod_resources.h"
+#include "registry/core/pod_subresources.h"
+#include "registry/core/pod_warnings.h"
 #include "registry/ip.h"
 #include "registry/kinds.h"
 #include "registry/rules.h"
+#include "registry/workload_rules.h"
 
 namespace km::registry {
 
@@ -131,8 +136,27 @@ void dropGatedPodFields(v1::PodSpec& spec, const v1::PodSpec* old) {
 
 namespace {
 
+// The same for conditions: the first new one of a type has what the first old one of the type had, and so on.
+void keepConditionGenerations(v1::PodStatus& status, const v1::PodStatus& old) {
+  std::map<std::string_view, std::vector<int64_t>> known;
+  for (const auto& c : old.conditions) known[c.type.view()].push_back(c.observedGeneration);
+  for (auto& c : status.conditions) {
+    int64_t was = 0;
+    if (auto it = known.find(c.type.view()); it != known.end() && !it->second.empty()) {
+      was = it->second.front();
+      it->second.erase(it->second.begin());
+    }
+    if (c.observedGeneration == 0) c.observedGeneration = was;
+  }
+}
+
 class PodStrategy : public Strategy {
  public:
+  std::vector<std::string_view> resetFields(std::string_view subresource) const override {
+    if (subresource == "status") return {"spec", "metadata.deletionTimestamp", "metadata.ownerReferences"};
+    if (subresource.empty()) return {"status"};
+    return {};
+  }
   void prepareForCreate(const Context& c, api::Object& o) const override {
     auto& pod = o.as<v1::Pod>();
     pod.metadata.generation = 1;
@@ -164,8 +188,11 @@ class PodStrategy : public Strategy {
       if (pod.status.qosClass.empty()) pod.status.qosClass = was.status.qosClass;
       // A client that knows no observed generation does not take it away.
       if (pod.status.observedGeneration == 0) pod.status.observedGeneration = was.status.observedGeneration;
+      keepConditionGenerations(pod.status, was.status);
       return;
     }
+    if (c.subresource == "ephemeralcontainers") keepButEphemeralContainers(pod, was);
+    if (c.subresource == "resize") keepButResources(pod, was);
     pod.status = was.status;
     dropGatedPodFields(pod.spec, &was.spec);
     if (!samePart(o, old, "spec")) pod.metadata.generation = was.metadata.generation + 1;
@@ -174,9 +201,12 @@ class PodStrategy : public Strategy {
   void validateCreate(const Context&, const api::Object& o, FieldErrors& errors) const override {
     validatePodCreate(o.as<v1::Pod>(), errors);
   }
-  void validateUpdate(const Context&, const api::Object& o, const api::Object& old,
+  void validateUpdate(const Context& c, const api::Object& o, const api::Object& old,
                       FieldErrors& errors) const override {
-    validatePodUpdate(o.as<v1::Pod>(), old.as<v1::Pod>(), errors);
+    const auto &pod = o.as<v1::Pod>(), &was = old.as<v1::Pod>();
+    if (c.subresource == "ephemeralcontainers") return validateEphemeralContainersUpdate(pod, was, errors);
+    if (c.subresource == "resize") return validatePodResize(pod, was, errors);
+    validatePodUpdate(pod, was, errors);
   }
   void validateStatusUpdate(const Context&, const api::Object& o, const api::Object& old,
                             FieldErrors& errors) const override {
@@ -205,6 +235,7 @@ class PodStrategy : public Strategy {
                       "recommended: [{}]",
                       joined(bad, " ")));
     }
+    for (std::string& w : podWarnings(pod)) c.warn(std::move(w));
   }
 
   // Both names of the service account's field say the same (admission sets the newer one).
@@ -240,6 +271,9 @@ class PodStrategy : public Strategy {
 
 class PodTemplateStrategy : public Strategy {
  public:
+  void warnings(const Context& c, const api::Object& o, const api::Object* old) const override {
+    warnTemplate(c, o, old, o.as<v1::PodTemplate>().template_, Path("template"));
+  }
   void prepareForCreate(const Context&, api::Object& o) const override {
     o.meta().generation = 1;
     dropGatedPodFields(o.as<v1::PodTemplate>().template_.spec, nullptr);

@@ -9,6 +9,7 @@
 #include "codec/ops.h"
 #include "registry/core/pod_parts.h"
 #include "registry/core/pod_validation.h"
+#include "registry/go_json.h"
 #include "registry/ip.h"
 #include "registry/workload_rules.h"
 
@@ -17,7 +18,6 @@ namespace km::registry {
 namespace v1 = api::core_v1;
 
 // pod_validation.cc
-void validatePodAndSpecForUpdate(const v1::Pod& pod, FieldErrors& errors);
 void validatePodAnnotationRules(const v1::Pod& pod, FieldErrors& errors);
 
 namespace {
@@ -29,7 +29,9 @@ bool isMirror(std::string_view key) {
   return key == "kubernetes.io/config.mirror";
 }
 
-void validateAnnotationUpdates(const v1::Pod& pod, const v1::Pod& old, FieldErrors& errors) {
+}  // namespace
+
+void validatePodAnnotationUpdates(const v1::Pod& pod, const v1::Pod& old, FieldErrors& errors) {
   Path p("metadata.annotations");
   const auto& now = pod.metadata.annotations;
   const auto& was = old.metadata.annotations;
@@ -46,6 +48,8 @@ void validateAnnotationUpdates(const v1::Pod& pod, const v1::Pod& old, FieldErro
   }
   validatePodAnnotationRules(pod, errors);
 }
+
+namespace {
 
 // False if nothing more can be compared.
 bool validateContainerUpdates(const codec::List<v1::Container>& now, const codec::List<v1::Container>& was,
@@ -126,7 +130,11 @@ void validateNarrower(const v1::PodSpec& now, const v1::PodSpec& was, FieldError
   if (b == nullptr || b->nodeSelectorTerms.empty()) return;
   Path p("spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms");
   if (a == nullptr || a->nodeSelectorTerms.size() != b->nodeSelectorTerms.size()) {
-    return errors.invalid(p, BadValue::raw("null"),
+    std::string terms;
+    for (size_t i = 0; a != nullptr && i < a->nodeSelectorTerms.size(); i++) {
+      terms += (terms.empty() ? "[" : ",") + goJson(&a->nodeSelectorTerms[i], v1::NodeSelectorTerm::kType);
+    }
+    return errors.invalid(p, BadValue::raw(terms.empty() ? "null" : terms + "]"),
                           "no additions/deletions to non-empty NodeSelectorTerms list are allowed");
   }
   for (size_t i = 0; i < a->nodeSelectorTerms.size(); i++) {
@@ -173,7 +181,7 @@ v1::PodSpec munged(const v1::PodSpec& now, const v1::PodSpec& was) {
 
 void validatePodUpdate(const v1::Pod& pod, const v1::Pod& old, FieldErrors& errors) {
   validatePodAndSpecForUpdate(pod, errors);
-  validateAnnotationUpdates(pod, old, errors);
+  validatePodAnnotationUpdates(pod, old, errors);
   Path p("spec");
   if (!validateContainerUpdates(pod.spec.containers, old.spec.containers, p.child("containers"), errors))
     return;
@@ -192,7 +200,8 @@ void validatePodUpdate(const v1::Pod& pod, const v1::Pod& old, FieldErrors& erro
       "pod updates may not change fields other than "
       "`spec.containers[*].image`,`spec.initContainers[*].image`,"
       "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
-      "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)\n");
+      "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)\n" +
+          goDiff(old.spec, rest));
 }
 
 namespace {
@@ -242,7 +251,7 @@ void validateIps(const List& list, const List& was, const Path& p, FieldErrors& 
 }  // namespace
 
 void validatePodStatusUpdate(const v1::Pod& pod, const v1::Pod& old, FieldErrors& errors) {
-  validateAnnotationUpdates(pod, old, errors);
+  validatePodAnnotationUpdates(pod, old, errors);
   Path p("status");
   const auto& s = pod.status;
   for (size_t i = 0; i < s.conditions.size(); i++) {

@@ -7,6 +7,7 @@
 #include "api/types/core_v1.h"
 #include "api/types/meta_v1.h"
 #include "base/strings.h"
+#include "codec/json.h"
 #include "codec/ops.h"
 #include "registry/core/pod_parts.h"
 #include "registry/core/pod_resources.h"
@@ -235,6 +236,16 @@ void validatePodAnnotations(const api::meta_v1::ObjectMeta& meta, const v1::PodS
     if (!plain) errors.invalid(p.key(kCost), v->view(), "must be a 32bit integer");
   }
   validateSecurityAnnotations(meta, spec, p, errors);
+  constexpr std::string_view kTolerations = "scheduler.alpha.kubernetes.io/tolerations";
+  if (const codec::String* v = meta.annotations.find(kTolerations); v != nullptr && !v->empty()) {
+    v1::PodSpec old;
+    Status read = codec::decodeJson(fmt::format("{{\"tolerations\":{}}}", *v), &old, v1::PodSpec::kType, nullptr);
+    if (!read.ok()) {
+      errors.invalid(p, kTolerations, read.message());
+    } else {
+      validateTolerations(old.tolerations, p.child(kTolerations), errors);
+    }
+  }
 }
 
 template <typename List>

@@ -13,6 +13,10 @@ void validatePodTemplate(const api::core_v1::PodTemplateSpec& t, const Path& p, 
 
 void validatePodCreate(const api::core_v1::Pod& pod, FieldErrors& errors);
 void validatePodUpdate(const api::core_v1::Pod& pod, const api::core_v1::Pod& old, FieldErrors& errors);
+// Annotations that may not change.
+void validatePodAnnotationUpdates(const api::core_v1::Pod& pod, const api::core_v1::Pod& old, FieldErrors& errors);
+// What holds for a pod of any age.
+void validatePodAndSpecForUpdate(const api::core_v1::Pod& pod, FieldErrors& errors);
 void validatePodStatusUpdate(const api::core_v1::Pod& pod, const api::core_v1::Pod& old, FieldErrors& errors);
 
 }  // namespace km::registry

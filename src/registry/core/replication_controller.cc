@@ -16,6 +16,12 @@ using api::core_v1::ReplicationController;
 
 class ReplicationControllerStrategy : public Strategy {
  public:
+  void warnings(const Context& c, const api::Object& o, const api::Object* old) const override {
+    warnName(c, o, old);
+    // An update is told of the template as it was (upstream passes them in this order).
+    const auto& t = (old != nullptr ? old : &o)->as<ReplicationController>().spec.template_;
+    if (t) warnTemplate(c, o, old, *t, Path("spec.template"));
+  }
   void prepareForCreate(const Context& c, api::Object& o) const override {
     Strategy::prepareForCreate(c, o);
     auto& t = o.as<ReplicationController>().spec.template_;

@@ -5,6 +5,7 @@
 
 #include "api/types/core_v1.h"
 #include "api/types/meta_v1.h"
+#include "codec/json.h"
 #include "base/strings.h"
 #include "registry/core/pod_parts.h"
 
@@ -80,7 +81,10 @@ bool isDomain(std::string_view s) {
 }
 
 void validateUserName(std::string_view name, const Path& p, FieldErrors& errors) {
-  auto bad = [&](std::string_view why) { errors.invalid(p, name, fmt::format("runAsUserName{}", why)); };
+  // Upstream hands the pointer over, which prints as JSON.
+  std::string shown;
+  codec::appendJsonString(shown, name);
+  auto bad = [&](std::string_view why) { errors.invalid(p, BadValue::raw(shown), fmt::format("runAsUserName{}", why)); };
   if (name.empty()) return bad(" cannot be an empty string");
   if (std::any_of(name.begin(), name.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; })) {
     return bad(" cannot contain control characters");

@@ -1,0 +1,148 @@
+"""Rows about the API server under load: h2load with 100 requests in flight over TLS, as an authenticated and authorized user."""
+import json
+import os
+import time
+
+import lib
+
+NODES, PODS = 1000, 5000
+JSON = "application/json"
+PROTOBUF = "application/vnd.kubernetes.protobuf"
+
+
+def pod(name=None, generate=None, node=None):
+    meta = {"name": name} if name else {"generateName": generate}
+    meta["namespace"] = "default"
+    meta["labels"] = {"app": "web", "pod-template-hash": "5d8f9c7b6d", "tier": "frontend"}
+    container = {"name": "web", "image": "registry.example/web:1.2.3", "ports": [{"containerPort": 8080, "name": "http"}],
+                 "env": [{"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}, {"name": "MODE", "value": "production"}],
+                 "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"memory": "64Mi"}},
+                 "readinessProbe": {"httpGet": {"path": "/healthz", "port": "http"}, "periodSeconds": 5}}
+    spec = {"containers": [container]}
+    if node:
+        spec["nodeName"] = node
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec}
+
+
+def node(i):
+    return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": f"node-{i}", "labels": {"kubernetes.io/hostname": f"node-{i}"}},
+            "status": {"capacity": {"cpu": "32", "memory": "128Gi", "pods": "110"}, "allocatable": {"cpu": "32", "memory": "128Gi", "pods": "110"}}}
+
+
+def ready(s):
+    """Pods need their namespace's service account, which a controller would make."""
+    s.request("POST", "/api/v1/namespaces/default/serviceaccounts", {"metadata": {"name": "default"}})
+
+
+def get_pod():
+    with lib.Server() as s:
+        ready(s)
+        s.request("POST", "/api/v1/namespaces/default/pods", pod("one"))
+        path = "/api/v1/namespaces/default/pods/one"
+        body = s.request("GET", path)
+        s.load(path, 20000)
+        figure = s.load(path, 200000)
+        lib.report("get-pod", f"GET/s, {len(body)} bytes", figure, "over 60,000", lib.nghttpd_per_second(body, 200000))
+
+
+def create_config_map():
+    with lib.Server() as s:
+        fsyncs = lib.fsyncs_per_second()
+        body = {"metadata": {"generateName": "bench-"}, "data": {"key": "x" * 200}}
+        path = "/api/v1/namespaces/default/configmaps"
+        s.load(path, 5000, body)
+        figure = s.load(path, 50000, body)
+        lib.report("create-configmap", "durable creates/s", figure, "over 25,000", per_fsync=figure / fsyncs, fsyncs=fsyncs)
+
+
+def create_pod():
+    with lib.Server() as s:
+        ready(s)
+        fsyncs = lib.fsyncs_per_second()
+        path = "/api/v1/namespaces/default/pods"
+        s.load(path, 2000, pod(generate="bench-"))
+        figure = s.load(path, 30000, pod(generate="bench-"))
+        lib.report("create-pod", "durable creates/s", figure, "over 15,000", per_fsync=figure / fsyncs, fsyncs=fsyncs)
+
+
+def list_pods(accept, row, goal):
+    with lib.Server() as s:
+        ready(s)
+        path = "/api/v1/namespaces/default/pods"
+        s.load(path, PODS, pod(generate="bench-"))
+        body = s.request("GET", path, accept=accept)
+        s.load(path, 20, accept=accept)
+        figure = s.load(path, 300, accept=accept)
+        lib.report(row, f"LIST/s of {PODS} pods, {len(body) / 1e6:.1f} MB", figure, goal, lib.nghttpd_per_second(body, 300))
+
+
+def stored():
+    """Memory and CPU with a cluster's objects stored and nothing happening."""
+    with lib.Server("server", "--controllers=-node-lifecycle-controller,-pod-garbage-collector-controller,*") as s:
+        for i in range(NODES):
+            s.request("POST", "/api/v1/nodes", node(i))
+        made = 0
+        while made < PODS:
+            count = min(500, PODS - made)
+            s.load("/api/v1/namespaces/default/pods", count, pod(generate="bench-", node=f"node-{made // 5}"))
+            made += count
+        time.sleep(10)
+        before, seconds = s.cpu_seconds(), 20
+        time.sleep(seconds)
+        lib.report("stored", f"MB resident with {NODES} nodes and {PODS} pods", s.rss_mb(), "under 100",
+                   cpu_percent=(s.cpu_seconds() - before) / seconds * 100)
+
+
+def watch_fanout():
+    """400 watchers of one ConfigMap namespace, 1,000 changes: events that reach them a second of the server's CPU."""
+    watchers, changes = 400, 1000
+    with lib.Server() as s:
+        path = "/api/v1/namespaces/default/configmaps"
+        s.request("POST", path, {"metadata": {"name": "one"}, "data": {"n": "0"}})
+        version = json.loads(s.request("GET", path))["metadata"]["resourceVersion"]
+        streams = [lib.open_watch(s, f"{path}?watch=1&resourceVersion={version}") for _ in range(watchers)]
+        before, begin = s.cpu_seconds(), time.monotonic()
+        counter = lib.count_in_thread(streams, b'"type":"MODIFIED"', watchers * changes)
+        for i in range(changes):
+            s.request("PUT", path + "/one", {"metadata": {"name": "one"}, "data": {"n": str(i + 1)}})
+        counter.join()
+        cpu = s.cpu_seconds() - before
+        # What the writes alone cost, without anybody watching, is taken off.
+        for stream in streams:
+            stream.close()
+        alone = s.cpu_seconds()
+        for i in range(changes):
+            s.request("PUT", path + "/one", {"metadata": {"name": "one"}, "data": {"n": "x" + str(i)}})
+        alone = s.cpu_seconds() - alone
+        lib.report("watch-fanout", "events/CPU-second", watchers * changes / max(cpu - alone, 0.01), "over 1,500,000",
+                   events_per_second=watchers * changes / (time.monotonic() - begin), with_writes=watchers * changes / cpu)
+
+
+def schedule():
+    """5,000 pods onto 1,000 nodes through the API, from the first create to the last binding."""
+    with lib.Server("server", "--controllers=serviceaccount-controller") as s:
+        for i in range(NODES):
+            s.request("POST", "/api/v1/nodes", node(i))
+        waiting = pod(generate="bench-")
+        waiting["spec"]["tolerations"] = [{"operator": "Exists"}]
+        begin = time.monotonic()
+        s.load("/api/v1/namespaces/default/pods", PODS, waiting)
+        created = time.monotonic() - begin
+        while True:
+            left = json.loads(s.request("GET", "/api/v1/pods?fieldSelector=spec.nodeName%3D&limit=1"))
+            if not left["items"]:
+                break
+            time.sleep(0.02)
+        lib.report("schedule", f"pods bound/s, {PODS} pods, {NODES} nodes", PODS / (time.monotonic() - begin), "over 10,000", creates_took=created)
+
+
+ROWS = {
+    "get-pod": get_pod,
+    "create-configmap": create_config_map,
+    "create-pod": create_pod,
+    "list-pods": lambda: list_pods(JSON, "list-pods", "over 40"),
+    "list-pods-protobuf": lambda: list_pods(PROTOBUF, "list-pods-protobuf", "over 60"),
+    "stored": stored,
+    "watch-fanout": watch_fanout,
+    "schedule": schedule,
+}

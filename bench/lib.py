@@ -1,0 +1,200 @@
+"""What the rows share: servers under measurement, h2load, figures of /proc, and the line that is printed."""
+import json
+import os
+import re
+import selectors
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import tempfile
+import threading
+import time
+import urllib.request
+
+KM = os.environ.get("KM", os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "_output", "local", "bin", "km"))
+TOKEN = "benchtoken"
+LOAD = ["-c", "4", "-m", "25", "-t", "1"]
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def stat_of(pid):
+    with open(f"/proc/{pid}/stat") as f:
+        return f.read().rpartition(") ")[2].split()
+
+
+class Process:
+    def __init__(self, process):
+        self.process = process
+
+    def rss_mb(self):
+        with open(f"/proc/{self.process.pid}/status") as f:
+            return int(re.search(r"VmRSS:\s+(\d+)", f.read())[1]) / 1024
+
+    def cpu_seconds(self):
+        fields = stat_of(self.process.pid)
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.wait()
+
+
+class Server(Process):
+    """`km COMMAND` on an empty data directory. `started` is the time from exec to /readyz answering ok, in seconds."""
+
+    def __init__(self, command="apiserver", *flags):
+        self.dir = tempfile.mkdtemp(prefix="km-bench.")
+        self.port = free_port()
+        with open(os.path.join(self.dir, "tokens.csv"), "w") as f:
+            f.write(f'{TOKEN},bench,bench-uid,"system:masters"\n')
+        # Certificates are made at the first start; kubeadm counts that to the installation, and so do we.
+        args = [KM, command, "--data-dir", self.dir + "/d", "--secure-port", str(self.port), "--bind-address", "127.0.0.1",
+                "--token-auth-file", self.dir + "/tokens.csv", "--service-cluster-ip-range", "10.96.0.0/16", *flags]
+        self.log = open(os.path.join(self.dir, "log"), "w")
+        begin = time.monotonic()
+        super().__init__(subprocess.Popen(args, stdout=self.log, stderr=self.log))
+        self.url = f"https://127.0.0.1:{self.port}"
+        self.context = ssl._create_unverified_context()
+        while True:
+            try:
+                if self.request("GET", "/readyz") == b"ok":
+                    break
+            except OSError:
+                pass
+            if self.process.poll() is not None:
+                raise SystemExit(open(os.path.join(self.dir, "log")).read())
+            time.sleep(0.002)
+        self.started = time.monotonic() - begin
+
+    def request(self, method, path, body=None, accept="application/json"):
+        r = urllib.request.Request(self.url + path, method=method, data=None if body is None else json.dumps(body).encode())
+        r.add_header("Authorization", "Bearer " + TOKEN)
+        r.add_header("Content-Type", "application/json")
+        r.add_header("Accept", accept)
+        with urllib.request.urlopen(r, context=self.context) as answer:
+            return answer.read()
+
+    def load(self, path, count, body=None, accept="application/json"):
+        """Requests a second with 100 in flight; answers other than 2xx end the run."""
+        args = ["h2load", *LOAD, "-n", str(count), "-H", "authorization: Bearer " + TOKEN, "-H", "accept: " + accept]
+        if body is not None:
+            file = os.path.join(self.dir, "body.json")
+            with open(file, "w") as f:
+                json.dump(body, f)
+            args += ["-d", file, "-H", "content-type: application/json"]
+        return per_second(args + [self.url + path])
+
+    def close(self):
+        self.stop()
+        self.log.close()
+        shutil.rmtree(self.dir)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def open_watch(server, path):
+    """A watch over a connection of its own; returned once its answer has begun."""
+    s = server.context.wrap_socket(socket.create_connection(("127.0.0.1", server.port)))
+    s.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode())
+    head = b""
+    while b"\r\n\r\n" not in head:
+        head += s.recv(1)
+    if b" 200 " not in head.split(b"\r\n")[0]:
+        raise SystemExit(head.decode())
+    return s
+
+
+def count_in_thread(streams, mark, count):
+    """A started thread that ends once the mark has come `count` times over the streams together."""
+
+    def run():
+        poll, tails, left = selectors.DefaultSelector(), {}, count
+        for s in streams:
+            s.setblocking(False)
+            poll.register(s, selectors.EVENT_READ)
+            tails[s] = b""
+        while left > 0:
+            for key, _ in poll.select():
+                s = key.fileobj
+                while True:
+                    try:
+                        data = s.recv(1 << 18)
+                    except (ssl.SSLWantReadError, BlockingIOError):
+                        break
+                    if not data:
+                        raise SystemExit("a watch ended early")
+                    data = tails[s] + data
+                    left -= data.count(mark)
+                    # A mark that is cut in two is counted with what follows.
+                    tails[s] = data[-(len(mark) - 1):]
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread
+
+
+def per_second(args):
+    out = subprocess.run(args, capture_output=True, text=True, check=True).stdout
+    good = int(re.search(r"status codes: (\d+) 2xx", out)[1])
+    total = int(re.search(r"requests: (\d+) total", out)[1])
+    if good != total:
+        raise SystemExit(f"only {good} of {total} requests were answered well\n{out}")
+    return float(re.search(r"finished in .*?, ([\d.]+) req/s", out)[1])
+
+
+def nghttpd_per_second(body, count):
+    """The ceiling: a bare HTTP/2 server that answers the same bytes from a file, under the same load."""
+    folder = tempfile.mkdtemp(prefix="km-bench.")
+    try:
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1", "-subj",
+                        "/CN=localhost", "-keyout", folder + "/key", "-out", folder + "/crt"], check=True, capture_output=True)
+        with open(folder + "/body", "wb") as f:
+            f.write(body)
+        port = free_port()
+        server = subprocess.Popen(["nghttpd", "--no-push", "-a", "127.0.0.1", "-d", folder, str(port), folder + "/key", folder + "/crt"],
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            while True:
+                try:
+                    socket.create_connection(("127.0.0.1", port)).close()
+                    break
+                except OSError:
+                    time.sleep(0.01)
+            return per_second(["h2load", *LOAD, "-n", str(count), f"https://127.0.0.1:{port}/body"])
+        finally:
+            server.kill()
+            server.wait()
+    finally:
+        shutil.rmtree(folder)
+
+
+def fsyncs_per_second(seconds=2.0):
+    """What the disk under the store does: durable appends of 1 KB one after the other."""
+    with tempfile.NamedTemporaryFile(dir=tempfile.gettempdir()) as f:
+        count, end = 0, time.monotonic() + seconds
+        while time.monotonic() < end:
+            os.write(f.fileno(), b"x" * 1024)
+            os.fdatasync(f.fileno())
+            count += 1
+    return count / seconds
+
+
+def report(row, unit, figure, goal, ceiling=None, **more):
+    line = {"row": row, "figure": round(figure, 3), "unit": unit, "goal": goal}
+    if ceiling is not None:
+        line["ceiling"] = round(ceiling, 1)
+        line["ratio"] = round(figure / ceiling, 3)
+    line.update({k: round(v, 3) if isinstance(v, float) else v for k, v in more.items()})
+    print(json.dumps(line), flush=True)

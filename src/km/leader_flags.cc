@@ -1,0 +1,68 @@
+#include "km/leader_flags.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <thread>
+
+#include "base/log.h"
+#include "base/rand.h"
+#include "km/control_plane.h"
+#include "km/data_lock.h"
+
+namespace km {
+
+void LeaderFlags::addTo(FlagSet& flags) {
+  flags.add(&elect, "leader-elect", "Start a leader election client and gain leadership before executing the main loop. Enable this when running replicated components for high availability.");
+  flags.add(&election.leaseDuration, "leader-elect-lease-duration", "The `duration` that non-leader candidates will wait after observing a leadership renewal until attempting to acquire leadership.");
+  flags.add(&election.renewDeadline, "leader-elect-renew-deadline", "The `interval` between attempts by the acting master to renew a leadership slot before it stops leading.");
+  flags.add(&election.retryPeriod, "leader-elect-retry-period", "The `duration` the clients should wait between attempting acquisition and renewal of a leadership.");
+  flags.add(&election.name, "leader-elect-resource-name", "The `name` of the Lease that is used for locking during leader election.");
+  flags.add(&election.ns, "leader-elect-resource-namespace", "The `namespace` of the Lease that is used for locking during leader election.");
+}
+
+Status runElected(client::Client& client, const LeaderFlags& flags, async::Loop& loop, const std::function<Status()>& start,
+                  const std::function<void()>& stop) {
+  if (!flags.elect) {
+    KM_TRY(start());
+    waitForEnd(loop);
+    stop();
+    return {};
+  }
+  client::LeaderElection election = flags.election;
+  if (election.leaseDuration <= election.renewDeadline) return errors::badRequest("leaseDuration must be greater than renewDeadline");
+  if (election.renewDeadline * 10 <= election.retryPeriod * 12) return errors::badRequest("renewDeadline must be greater than retryPeriod*JitterFactor");
+  election.identity = fmt::format("{}_{}", hostName(), randomUuid());
+  std::atomic<bool> leads = false;
+  client::LeaderCallbacks callbacks;
+  callbacks.onStartedLeading = [&](std::stop_token asked) {
+    logInfo("Became the leader", {{"lease", election.name}});
+    leads = true;
+    if (Status s = start(); !s.ok()) {
+      KM_LOG(ERROR, "cannot start: {}", s.message());
+      ::_exit(1);
+    }
+    std::atomic<bool> ended = false;
+    std::stop_callback wake(asked, [&] {
+      ended = true;
+      ended.notify_all();
+    });
+    ended.wait(false);
+  };
+  callbacks.onNewLeader = [](const std::string& who) { logInfo("New leader", {{"identity", who}}); };
+  client::LeaderElector elector(client, election, std::move(callbacks));
+  std::jthread candidate([&](std::stop_token asked) {
+    elector.run(asked);
+    if (asked.stop_requested()) return;
+    KM_LOG(ERROR, "leader election lost");
+    ::_exit(1);
+  });
+  waitForEnd(loop);
+  if (leads) stop();
+  candidate.request_stop();
+  candidate.join();
+  return {};
+}
+
+}  // namespace km

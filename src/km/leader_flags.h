@@ -1,0 +1,27 @@
+// Leader election of the parts of a control plane that may run several times: the flags, and a run that works only while it leads.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "async/loop.h"
+#include "base/flags.h"
+#include "client/leader_election.h"
+
+namespace km {
+
+struct LeaderFlags {
+  bool elect = true;
+  client::LeaderElection election;
+
+  explicit LeaderFlags(std::string leaseName) { election.name = std::move(leaseName); }
+  // Upstream's --leader-elect and its kin.
+  void addTo(FlagSet& flags);
+};
+
+// Calls `start` once this process leads (at once without election) and `stop` at SIGTERM or SIGINT, after which it returns. A lead that is
+// lost ends the process with code 1, as upstream does: another leads, and what this one has begun must not go on. Blocks; not on the loop.
+Status runElected(client::Client& client, const LeaderFlags& flags, async::Loop& loop, const std::function<Status()>& start,
+                  const std::function<void()>& stop);
+
+}  // namespace km

@@ -1,0 +1,129 @@
+"""kill_writers.py KM DIRECTORY KILLS: eight writers create, change and delete ConfigMaps while the API server is killed again and again.
+
+Each writer owns its names and knows what was acknowledged. After a kill, what an unanswered request may have done is open; everything else
+must be there, and later versions must be greater than all acknowledged ones.
+"""
+import http.client
+import json
+import os
+import random
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+
+KM, DIRECTORY, KILLS = sys.argv[1], sys.argv[2], int(sys.argv[3])
+WRITERS = 8
+PATH = "/api/v1/namespaces/default/configmaps"
+TOKEN = {"Authorization": "Bearer writertoken", "Content-Type": "application/json"}
+GONE = None
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+PORT = free_port()
+
+
+def connect():
+    return http.client.HTTPSConnection("127.0.0.1", PORT, context=ssl._create_unverified_context(), timeout=30)
+
+
+def start():
+    log = open(DIRECTORY + "/log", "a")
+    server = subprocess.Popen([KM, "apiserver", "--data-dir", DIRECTORY + "/d", "--bind-address", "127.0.0.1", "--secure-port", str(PORT),
+                               "--token-auth-file", DIRECTORY + "/tokens.csv"], stdout=log, stderr=log)
+    while True:
+        try:
+            c = connect()
+            c.request("GET", "/readyz", headers=TOKEN)
+            if c.getresponse().status == 200:
+                return server
+        except OSError:
+            pass
+        if server.poll() is not None:
+            sys.exit("the API server ended: " + open(DIRECTORY + "/log").read())
+        time.sleep(0.01)
+
+
+class Writer(threading.Thread):
+    def __init__(self, number, state):
+        super().__init__()
+        self.number, self.state, self.acknowledged, self.version = number, state, 0, 0
+        self.open = None  # (name, value): what the request under way would make of it
+
+    def run(self):
+        c, r = connect(), random.Random()
+        while True:
+            name = f"w{self.number}-{r.randrange(200)}"
+            have = self.state.get(name, GONE)
+            value = GONE if have is not GONE and r.random() < 0.2 else str(r.random())
+            method = "DELETE" if value is GONE else "POST" if have is GONE else "PUT"
+            body = None if value is GONE else json.dumps({"metadata": {"name": name}, "data": {"v": value, "pad": "x" * r.randrange(2000)}})
+            self.open = (name, value)
+            try:
+                c.request(method, PATH if method == "POST" else f"{PATH}/{name}", body, TOKEN)
+                answer = c.getresponse()
+                text = answer.read()
+            except (OSError, http.client.HTTPException):
+                return
+            if answer.status == 500 or answer.status == 503:
+                return  # an end in order: not acknowledged
+            if answer.status not in (200, 201):
+                sys.exit(f"{method} {name}: {answer.status} {text.decode()}")
+            self.state[name] = value
+            self.open = None
+            self.acknowledged += 1
+            if value is not GONE:
+                self.version = max(self.version, int(json.loads(text)["metadata"]["resourceVersion"]))
+
+
+def check(states, open_requests, version):
+    c = connect()
+    c.request("GET", PATH, headers=TOKEN)
+    found = json.loads(c.getresponse().read())
+    if int(found["metadata"]["resourceVersion"]) < version:
+        sys.exit(f"the store went back: {found['metadata']['resourceVersion']} after {version}")
+    have = {o["metadata"]["name"]: o["data"]["v"] for o in found["items"] if o["metadata"]["name"].startswith("w")}
+    for state in states:
+        for name, value in state.items():
+            allowed = {value} | {v for n, v in open_requests if n == name}
+            if have.get(name, GONE) not in allowed:
+                sys.exit(f"lost: {name} is {have.get(name, GONE)}, must be one of {allowed}")
+            state[name] = have.get(name, GONE)
+    known = {n for s in states for n in s}
+    for name, value in open_requests:
+        if name not in known and have.get(name, GONE) not in (GONE, value):
+            sys.exit(f"{name} is {have[name]}, asked for was {value}")
+        states[int(name[1:].split("-")[0])][name] = have.get(name, GONE)
+
+
+with open(DIRECTORY + "/tokens.csv", "w") as f:
+    f.write('writertoken,writer,writer-uid,"system:masters"\n')
+states = [{} for _ in range(WRITERS)]
+acknowledged = version = 0
+server = start()
+try:
+    for kill in range(KILLS):
+        writers = [Writer(i, states[i]) for i in range(WRITERS)]
+        for w in writers:
+            w.start()
+        time.sleep(random.uniform(0.02, 0.6))
+        os.kill(server.pid, signal.SIGKILL)
+        server.wait()
+        for w in writers:
+            w.join()
+        acknowledged += sum(w.acknowledged for w in writers)
+        version = max([version] + [w.version for w in writers])
+        server = start()
+        check(states, [w.open for w in writers if w.open], version)
+finally:
+    server.kill()
+    server.wait()
+print(f"{KILLS} kills, {acknowledged} acknowledged writes, none lost")
