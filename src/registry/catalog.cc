@@ -35,6 +35,7 @@ constexpr Row kRows[] = {
     {"apps", "statefulsets", makeStatefulSet},
     {"batch", "cronjobs", makeCronJob},
     {"batch", "jobs", makeJob},
+    {"certificates.k8s.io", "certificatesigningrequests", makeSigningRequest},
     {"coordination.k8s.io", "leases", makeLease},
     {"discovery.k8s.io", "endpointslices", makeEndpointSlice},
     {"policy", "poddisruptionbudgets", makeDisruptionBudget},

@@ -16,7 +16,8 @@ MakeStrategy makeReplicationController;
 // apps
 MakeStrategy makeDeployment, makeReplicaSet, makeStatefulSet, makeDaemonSet, makeControllerRevision;
 MakeStrategy makeJob, makeCronJob, makeDisruptionBudget;
-// coordination, discovery, rbac, scheduling
+// certificates, coordination, discovery, rbac, scheduling
+MakeStrategy makeSigningRequest;
 MakeStrategy makeLease, makeEndpointSlice, makePriorityClass;
 MakeStrategy makeRole, makeClusterRole, makeRoleBinding, makeClusterRoleBinding;
 
