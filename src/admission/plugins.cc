@@ -17,6 +17,7 @@ constexpr Row kRows[] = {
     {"ServiceAccount", makeServiceAccount, true},
     {"NodeRestriction", makeNodeRestriction, false},
     {"TaintNodesByCondition", makeTaintNodesByCondition, true},
+    {"PodSecurity", makePodSecurity, true},
     {"Priority", makePriority, true},
     {"DefaultTolerationSeconds", makeDefaultTolerationSeconds, true},
     {"DefaultStorageClass", makeDefaultStorageClass, true},

@@ -27,6 +27,7 @@ std::unique_ptr<Plugin> makeNodeRestriction(const PluginContext& context);
 std::unique_ptr<Plugin> makeTaintNodesByCondition(const PluginContext& context);
 std::unique_ptr<Plugin> makePriority(const PluginContext& context);
 std::unique_ptr<Plugin> makeDefaultTolerationSeconds(const PluginContext& context);
+std::unique_ptr<Plugin> makePodSecurity(const PluginContext& context);
 std::unique_ptr<Plugin> makeRuntimeClass(const PluginContext& context);
 std::unique_ptr<Plugin> makePodTopologyLabels(const PluginContext& context);
 std::unique_ptr<Plugin> makeDefaultStorageClass(const PluginContext& context);

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "api/field_error.h"
 #include "api/types/meta_v1.h"
 #include "apiserver/local_client.h"
 #include "codec/ops.h"
@@ -102,7 +103,7 @@ Status Operations::settle(const Call& call, api::MutableObject& o) const {
   const registry::Strategy& strategy = call.served->registry->strategy();
   if (!call.served->converts()) {
     strategy.setDefaults(*o);
-    return {};
+    return checkDecoded(call, *o);
   }
   KM_ASSIGN(api::MutableObject stored, toStored(call, o));
   strategy.setDefaults(*stored);
@@ -123,6 +124,14 @@ Status Operations::admitMutating(Call& call, admission::Operation op, api::Objec
   a.dryRun = call.dryRun;
   a.warnings = &call.warnings;
   return admission_.mutate(a);
+}
+
+Status Operations::checkDecoded(const Call& call, const api::Object& o) const {
+  if (call.served->registry == nullptr || call.served->converts()) return {};
+  Status s = call.served->registry->strategy().checkDecoded(o);
+  if (s.ok()) return s;
+  const api::Resource& r = *call.served->resource;
+  return errors::badRequest(fmt::format("{} in version {} cannot be handled as a {}: {}", r.kind, api::goQuote(r.version), r.kind, s.message()));
 }
 
 Status Operations::admitSubresource(Call& call, api::Object& o) const {

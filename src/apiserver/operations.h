@@ -62,6 +62,9 @@ class Operations {
   // The predicate of the call's selectors; errors are 400s as upstream words them.
   Result<cache::Selection> selection(const Call& call) const;
 
+  // Whether the object could be upstream's internal one; a 400 as the decoder would say it.
+  Status checkDecoded(const Call& call, const api::Object& o) const;
+
   // Admission, mutating and validating, of the object that a subresource creates (a Binding, an Eviction).
   Status admitSubresource(Call& call, api::Object& o) const;
 

@@ -8,6 +8,7 @@
 #include "controllers/nodelifecycle/taint_eviction.h"
 #include "controllers/podgc/controller.h"
 #include "controllers/testing_fixture.h"
+#include "controllers/ttl/controller.h"
 
 namespace km::controllers {
 namespace {
@@ -84,6 +85,41 @@ TEST_F(ControllerTest, AServiceGetsSlicesAndEndpoints) {
   // A slice that somebody deletes comes back.
   ASSERT_TRUE(removeObject<EndpointSlice>(client, "ns", client.all<EndpointSlice>()[0]->metadata.name).ok());
   ASSERT_TRUE(eventually([&] { return client.all<EndpointSlice>().size() == 1; }));
+}
+
+TEST(SliceCoreTest, PortsStandInUpstreamsOrder) {
+  Service s = service();
+  s.metadata.uid = "u";
+  s.spec.ports[0].appProtocol = codec::String("kubernetes.io/h2c");
+  auto& dns = s.spec.ports.add();
+  dns.name = "dns";
+  dns.protocol = "UDP";
+  dns.port = 53;
+  dns.targetPort = codec::IntOrString(53);
+  auto anyNode = [](std::string_view name) { return std::make_shared<const Node>(node(name)); };
+  auto c = endpoints::reconcileSlices(s, {std::make_shared<Pod>(servedPod("p", "10.0.0.1", true))}, anyNode, {}, 100);
+  ASSERT_EQ(c.create.size(), 1u);
+  ASSERT_EQ(c.create[0].ports.size(), 2u);
+  EXPECT_EQ(*c.create[0].ports[0].name, "dns");  // as recorded of 1.36.3
+  EXPECT_EQ(*c.create[0].ports[1].name, "http");
+}
+
+TEST(TtlTest, GrowsWithTheClusterAndShrinksLater) {
+  ttl::Steps steps;
+  for (int i = 0; i < 100; i++) steps.added();
+  EXPECT_EQ(steps.seconds(), 0);
+  steps.added();
+  EXPECT_EQ(steps.seconds(), 15);
+  for (int i = 0; i < 11; i++) steps.removed();
+  EXPECT_EQ(steps.seconds(), 15);  // 90 nodes
+  steps.removed();
+  EXPECT_EQ(steps.seconds(), 0);
+}
+
+TEST_F(ControllerTest, NodesSayHowLongSecretsMayBeKept) {
+  client.put(node("n1"));
+  run({"ttl"});
+  ASSERT_TRUE(eventually([&] { return client.find<Node>("", "n1")->metadata.annotations.get("node.alpha.kubernetes.io/ttl") == "0"; }));
 }
 
 TEST(SliceCoreTest, SlicesAreFilledAndReused) {

@@ -2,6 +2,7 @@
 
 #include "base/files.h"
 #include "base/log.h"
+#include "controllers/options_flags.h"
 #include "pki/tokens.h"
 
 namespace km {
@@ -23,8 +24,7 @@ authn::UserInfo accountIdentity(std::string_view account) {
 }  // namespace
 
 void ManagersOptions::addTo(FlagSet& flags) {
-  flags.add(&clusterCidr, "cluster-cidr", "CIDR `Range` for Pods in cluster.");
-  flags.add(&allocateNodeCidrs, "allocate-node-cidrs", "Should CIDRs for Pods be allocated and set on the nodes.");
+  controllers::addFlags(flags, options);
   flags.add(&controllers, "controllers", "A list of `controllers` to enable. '*' enables all on-by-default controllers, 'foo' enables the controller named 'foo', '-foo' disables the controller named 'foo'.");
 }
 
@@ -46,9 +46,7 @@ Status Managers::start() {
   informers_ = std::make_unique<client::InformerFactory>(*controllerClient_, pool_, timers_);
   events_ = std::make_unique<client::EventBroadcaster>(*controllerClient_, pool_, timers_);
 
-  controllers::Options o;
-  o.clusterCidr = options_.clusterCidr;
-  o.allocateNodeCidrs = options_.allocateNodeCidrs;
+  controllers::Options o = options_.options;
   o.serviceClusterIpRange = plane_.options().serviceClusterIpRange;
   KM_ASSIGN(o.rootCa, readFile(plane_.pki().certificatePath("ca")));
   o.makeLegacyToken = legacyTokenMaker(plane_.pki().serviceAccountKey());

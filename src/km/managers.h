@@ -16,9 +16,9 @@
 namespace km {
 
 struct ManagersOptions {
-  std::string clusterCidr = "10.244.0.0/16";
-  bool allocateNodeCidrs = true;
   std::vector<std::string> controllers = {"*"};
+  controllers::Options options;  // what the control plane knows is filled in at the start
+  ManagersOptions() { options.clusterCidr = "10.244.0.0/16"; }
   void addTo(FlagSet& flags);
 };
 

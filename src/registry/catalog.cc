@@ -20,11 +20,15 @@ constexpr Row kRows[] = {
     {"", "configmaps", makeConfigMap},
     {"", "endpoints", makeEndpoints},
     {"", "events", makeEvent},
+    {"", "limitranges", makeLimitRange},
     {"", "namespaces", makeNamespace},
     {"", "nodes", makeNode},
+    {"", "persistentvolumeclaims", makePersistentVolumeClaim},
+    {"", "persistentvolumes", makePersistentVolume},
     {"", "pods", makePod},
     {"", "podtemplates", makePodTemplate},
     {"", "replicationcontrollers", makeReplicationController},
+    {"", "resourcequotas", makeResourceQuota},
     {"", "secrets", makeSecret},
     {"", "serviceaccounts", makeServiceAccount},
     {"", "services", makeService},
@@ -33,17 +37,30 @@ constexpr Row kRows[] = {
     {"apps", "deployments", makeDeployment},
     {"apps", "replicasets", makeReplicaSet},
     {"apps", "statefulsets", makeStatefulSet},
+    {"autoscaling", "horizontalpodautoscalers", makeAutoscaler},
     {"batch", "cronjobs", makeCronJob},
     {"batch", "jobs", makeJob},
     {"certificates.k8s.io", "certificatesigningrequests", makeSigningRequest},
     {"coordination.k8s.io", "leases", makeLease},
     {"discovery.k8s.io", "endpointslices", makeEndpointSlice},
+    {"networking.k8s.io", "ingressclasses", makeIngressClass},
+    {"networking.k8s.io", "ingresses", makeIngress},
+    {"networking.k8s.io", "ipaddresses", makeIpAddress},
+    {"networking.k8s.io", "networkpolicies", makeNetworkPolicy},
+    {"networking.k8s.io", "servicecidrs", makeServiceCidr},
+    {"node.k8s.io", "runtimeclasses", makeRuntimeClass},
     {"policy", "poddisruptionbudgets", makeDisruptionBudget},
     {"rbac.authorization.k8s.io", "clusterrolebindings", makeClusterRoleBinding},
     {"rbac.authorization.k8s.io", "clusterroles", makeClusterRole},
     {"rbac.authorization.k8s.io", "rolebindings", makeRoleBinding},
     {"rbac.authorization.k8s.io", "roles", makeRole},
     {"scheduling.k8s.io", "priorityclasses", makePriorityClass},
+    {"storage.k8s.io", "csidrivers", makeCsiDriver},
+    {"storage.k8s.io", "csinodes", makeCsiNode},
+    {"storage.k8s.io", "csistoragecapacities", makeCsiCapacity},
+    {"storage.k8s.io", "storageclasses", makeStorageClass},
+    {"storage.k8s.io", "volumeattachments", makeVolumeAttachment},
+    {"storage.k8s.io", "volumeattributesclasses", makeAttributesClass},
 };
 
 struct Place {
@@ -75,7 +92,11 @@ constexpr Move kMoves[] = {
 std::unique_ptr<Strategy> makeStrategy(const api::Resource& r) {
   std::unique_ptr<Strategy> s;
   for (const Row& row : kRows) {
-    if (row.group == r.group && row.resource == r.name) s = row.make();
+    // Rules are those of the stored version.
+    std::string_view version = r.group == "autoscaling" ? "v2" : "v1";
+    bool onlyStored = r.group == "autoscaling" || r.group == "networking.k8s.io" || r.group == "storage.k8s.io";
+    bool stored = !onlyStored || r.version == version;
+    if (stored && row.group == r.group && row.resource == r.name) s = row.make();
   }
   if (!s) s = makeColumnStrategy(r);
   if (!s) s = std::make_unique<Strategy>();

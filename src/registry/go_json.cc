@@ -46,6 +46,9 @@ constexpr std::pair<std::string_view, std::string_view> kOrders[] = {
      "capacity gcePersistentDisk awsElasticBlockStore hostPath glusterfs nfs rbd quobyte iscsi flexVolume cinder cephfs fc flocker "
      "azureFile vsphereVolume azureDisk photonPersistentDisk portworxVolume scaleIO local storageos csi accessModes claimRef "
      "persistentVolumeReclaimPolicy storageClassName mountOptions volumeMode nodeAffinity volumeAttributesClassName"},
+    {"PersistentVolumeSource",
+     "gcePersistentDisk awsElasticBlockStore hostPath glusterfs nfs rbd quobyte iscsi flexVolume cinder cephfs fc flocker azureFile "
+     "vsphereVolume azureDisk photonPersistentDisk portworxVolume scaleIO local storageos csi"},
     {"PodSpec",
      "volumes initContainers containers ephemeralContainers restartPolicy terminationGracePeriodSeconds activeDeadlineSeconds dnsPolicy "
      "nodeSelector serviceAccountName automountServiceAccountToken nodeName securityContext imagePullSecrets hostname subdomain "
@@ -145,6 +148,13 @@ class Printer {
       return;
     }
     name(goName(t.name, f.name));
+    // Pointers here that are values there.
+    static constexpr std::string_view kValues[] = {"RollingUpdateDaemonSet", "RollingUpdateDeployment"};
+    if (f.kind == codec::Kind::kIntOrString && codec::isEmptyField(o, f) &&
+        std::find(std::begin(kValues), std::end(kValues), t.name) != std::end(kValues)) {
+      out += '0';
+      return;
+    }
     bool hostSettings = t.name == "PodSpec" && f.name == "securityContext";
     if (codec::isEmptyField(o, f) && f.shape != codec::Shape::kPlain) {
       out += "null";

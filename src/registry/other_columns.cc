@@ -448,6 +448,13 @@ bool knowsVersion(std::string_view group, std::string_view version) {
 
 }  // namespace
 
+std::vector<std::string> OtherStrategy::cells(const api::Resource& r, const api::Object& o, WallTime now) const {
+  for (const Row& row : kRows) {
+    if (row.group == r.group && row.resource == r.name && knowsVersion(r.group, r.version)) return row.cells(o, now);
+  }
+  return Strategy::cells(r, o, now);
+}
+
 std::unique_ptr<Strategy> makeColumnStrategy(const api::Resource& r) {
   if (!knowsVersion(r.group, r.version)) return nullptr;
   for (const Row& row : kRows) {

@@ -45,6 +45,9 @@ class Strategy {
   // defaults of defaults.h, which suffices for nearly every kind.
   virtual void setDefaults(api::Object& o) const;
 
+  // What upstream's conversion to its internal type refuses in an object that a client sent; the message says only why.
+  virtual Status checkDecoded(const api::Object& o) const { return {}; }
+
   // Clears what a creator may not set. The base clears `status` if it is a subresource, and sets the generation.
   virtual void prepareForCreate(const Context& c, api::Object& o) const;
   virtual void validateCreate(const Context& c, const api::Object& o, api::FieldErrors& errors) const {}

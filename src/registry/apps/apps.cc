@@ -64,8 +64,24 @@ class WorkloadStrategy : public Strategy {
   static std::string images(const api::Object& o) { return textCell(containerImages(o.as<T>().spec.template_.spec)); }
 };
 
+// Fields of upstream's internal types that are annotations in v1.
+constexpr std::string_view kRollback = "deprecated.deployment.rollback.to";
+constexpr std::string_view kTemplateGeneration = "deprecated.daemonset.template.generation";
+
+// What Go's ParseInt says of an annotation that must be a number.
+Status checkNumber(const api::Object& o, std::string_view key, std::string_view before = "") {
+  const codec::String* v = o.meta().annotations.find(key);
+  if (v == nullptr || parseInt64(*v)) return {};
+  return errors::badRequest(fmt::format("{}strconv.ParseInt: parsing {}: invalid syntax", before, api::goQuote(*v)));
+}
+
 class DeploymentStrategy : public WorkloadStrategy<apps::Deployment> {
  public:
+  Status checkDecoded(const api::Object& o) const override {
+    std::string value = o.meta().annotations.get(kRollback).str();
+    if (value.empty()) return {};
+    return checkNumber(o, kRollback, fmt::format("failed to parse annotation[{}]={} as int64: ", kRollback, value));
+  }
   std::vector<std::string_view> resetFields(std::string_view subresource) const override {
     if (subresource == "status") return {"spec", "metadata.labels"};
     return {"status"};
@@ -88,6 +104,7 @@ class DeploymentStrategy : public WorkloadStrategy<apps::Deployment> {
     validateStrategy(s.strategy, p.child("strategy"), errors);
     nonNegative(s.minReadySeconds, p.child("minReadySeconds"), errors);
     if (s.revisionHistoryLimit) nonNegative(*s.revisionHistoryLimit, p.child("revisionHistoryLimit"), errors);
+    if (auto n = parseInt64(o.meta().annotations.get(kRollback))) nonNegative(*n, p.child("rollback.version"), errors);
     if (s.progressDeadlineSeconds) {
       nonNegative(*s.progressDeadlineSeconds, p.child("progressDeadlineSeconds"), errors);
       if (*s.progressDeadlineSeconds <= s.minReadySeconds) {
@@ -289,14 +306,22 @@ class StatefulSetStrategy : public WorkloadStrategy<apps::StatefulSet> {
       if (!replaced) volumes.push_back(v);
     }
     t.spec.volumes = std::move(volumes);
+    if (s.selector && !api::LabelSelector::from(*s.selector).ok()) {
+      return errors.invalid(p.child("selector"), selectorValue(s.selector), "");
+    }
     validateRunningTemplate(t, s.selector, "StatefulSet", errors);
   }
 };
 
-constexpr std::string_view kTemplateGeneration = "deprecated.daemonset.template.generation";
-
 class DaemonSetStrategy : public WorkloadStrategy<apps::DaemonSet> {
  public:
+  // The annotation is always there: 0 until the first write.
+  void setDefaults(api::Object& o) const override {
+    Strategy::setDefaults(o);
+    auto& annotations = o.meta().annotations;
+    if (!annotations.contains(kTemplateGeneration)) annotations[kTemplateGeneration] = "0";
+  }
+  Status checkDecoded(const api::Object& o) const override { return checkNumber(o, kTemplateGeneration); }
   void warnings(const Context& c, const api::Object& o, const api::Object* old) const override {
     bool same = old != nullptr && o.meta().annotations.get(kTemplateGeneration) == old->meta().annotations.get(kTemplateGeneration);
     if (!same) WorkloadStrategy::warnings(c, o, old);

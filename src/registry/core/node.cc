@@ -7,6 +7,7 @@
 
 #include "api/types/core_v1.h"
 #include "api/types/meta_v1.h"
+#include "codec/json.h"
 #include "codec/ops.h"
 #include "registry/cells.h"
 #include "registry/ip.h"
@@ -59,7 +60,28 @@ void validateFeatures(const Node& n, FieldErrors& errors) {
   }
 }
 
+void validateAnnotations(const Node& n, FieldErrors& errors) {
+  constexpr std::string_view kAvoid = "scheduler.alpha.kubernetes.io/preferAvoidPods";
+  const codec::String* text = n.metadata.annotations.find(kAvoid);
+  if (text == nullptr || text->empty()) return;
+  Path p("metadata.annotations");
+  v1::AvoidPods avoid;
+  if (Status s = codec::decodeJson(*text, &avoid, v1::AvoidPods::kType, nullptr); !s.ok()) {
+    return errors.invalid(p.child("AvoidPods"), kAvoid, s.message());
+  }
+  for (size_t i = 0; i < avoid.preferAvoidPods.size(); i++) {
+    Path at = p.child(kAvoid).index(i).child("PodSignature");
+    const auto& controller = avoid.preferAvoidPods[i].podSignature.podController;
+    if (!controller) {
+      errors.required(at, "");
+    } else if (!controller->controller.value_or(false)) {
+      errors.invalid(at.child("PodController.Controller"), false, "must point to a controller");
+    }
+  }
+}
+
 void validateNode(const Node& n, FieldErrors& errors) {
+  validateAnnotations(n, errors);
   if (!n.spec.taints.empty()) validateTaints(n.spec.taints, Path("metadata.taints"), errors);
   validateResources(n, errors);
   if (n.status.nodeInfo.swap && n.status.nodeInfo.swap->capacity) {
@@ -87,6 +109,7 @@ void validateNode(const Node& n, FieldErrors& errors) {
 }
 
 void validateNodeUpdate(const Node& n, const Node& old, FieldErrors& errors) {
+  validateAnnotations(n, errors);
   validateResources(n, errors);
   validateFeatures(n, errors);
   for (size_t i = 0; i < n.status.addresses.size(); i++) {
@@ -146,6 +169,13 @@ std::string orUnknown(const codec::String& s) { return s.empty() ? "<unknown>" :
 
 class NodeStrategy : public Strategy {
  public:
+  // Upstream keeps one list: the old field is its first address, and wins where they differ.
+  void setDefaults(api::Object& o) const override {
+    Strategy::setDefaults(o);
+    auto& s = o.as<Node>().spec;
+    if (!s.podCIDR.empty() && (s.podCIDRs.empty() || !(s.podCIDRs[0] == s.podCIDR))) s.podCIDRs = {s.podCIDR};
+    if (s.podCIDR.empty() && !s.podCIDRs.empty()) s.podCIDR = s.podCIDRs[0];
+  }
   // A node may be registered with its status.
   void prepareForCreate(const Context&, api::Object& o) const override {
     auto& n = o.as<Node>();

@@ -5,6 +5,7 @@
 
 namespace km::registry {
 
+void validateHostPath(const api::core_v1::HostPathVolumeSource& s, const Path& p, FieldErrors& errors);  // volume_validation.cc
 void validateSource(const api::core_v1::GitRepoVolumeSource& s, const Path& p, FieldErrors& errors);
 void validateSource(const api::core_v1::GCEPersistentDiskVolumeSource& s, const Path& p, FieldErrors& errors);
 void validateSource(const api::core_v1::AWSElasticBlockStoreVolumeSource& s, const Path& p, FieldErrors& errors);

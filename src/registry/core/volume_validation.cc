@@ -122,6 +122,8 @@ void validateEphemeral(const v1::Volume& v, const api::meta_v1::ObjectMeta* meta
   }
 }
 
+}  // namespace
+
 void validateHostPath(const v1::HostPathVolumeSource& s, const Path& p, FieldErrors& errors) {
   if (s.path.empty()) return errors.required(p.child("path"), "");
   validateNoBacksteps(s.path, p.child("path"), errors);
@@ -130,6 +132,8 @@ void validateHostPath(const v1::HostPathVolumeSource& s, const Path& p, FieldErr
                         {"", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"});
   }
 }
+
+namespace {
 
 template <typename Source>
 void validateItems(const Source& s, std::string_view name, std::string_view nameField, const Path& p, FieldErrors& errors) {

@@ -40,7 +40,7 @@ class DisruptionBudgetStrategy : public Strategy {
     const auto& s = o.as<PodDisruptionBudget>().status;
     Path p("status");
     validateConditions(s.conditions, p.child("conditions"), errors);
-    nonNegative(s.disruptionsAllowed, p.child("podDisruptionsAllowed"), errors);
+    nonNegative(s.disruptionsAllowed, p.child("disruptionsAllowed"), errors);
     nonNegative(s.currentHealthy, p.child("currentHealthy"), errors);
     nonNegative(s.desiredHealthy, p.child("desiredHealthy"), errors);
     nonNegative(s.expectedPods, p.child("expectedPods"), errors);
