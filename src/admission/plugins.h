@@ -14,6 +14,8 @@ namespace km::admission {
 struct PluginContext {
   std::function<api::ObjectPtr(std::string_view group, std::string_view resource, std::string_view ns, std::string_view name)> get;
   std::function<std::shared_ptr<const std::vector<api::ObjectPtr>>(std::string_view group, std::string_view resource, std::string_view ns)> list;
+  // May a node ask for a service account's tokens for an audience that its pods do not name?
+  std::function<bool(const authn::UserInfo& node, std::string_view ns, std::string_view audience, std::string_view account)> mayUseAudience;
 };
 
 // Adds to the chain, in upstream's order, the plugins that are on by default or enabled, and not disabled.

@@ -14,6 +14,7 @@ using authn::UserInfo;
 
 constexpr std::string_view kExtraPrefix = "impersonate-extra-";
 constexpr std::string_view kAuthentication = "authentication.k8s.io";
+constexpr size_t kRemembered = 10000;
 constexpr size_t kManyChecks = 4;  // from so many on, one that covers them all is tried first
 
 // As the headers ask.
@@ -227,20 +228,43 @@ authz::Attributes attributesOf(const UserInfo& user, const RequestInfo& i) {
     a.subresource = i.subresource;
     a.ns = i.ns;
     a.name = i.name;
+    a.fieldSelector = i.fieldSelector;
   } else {
     a.path = i.path;
   }
   return a;
 }
 
+std::optional<std::string> ImpersonationModes::last(const std::string& user) const {
+  std::lock_guard l(lock_);
+  auto i = last_.find(user);
+  if (i == last_.end()) return std::nullopt;
+  return i->second;
+}
+
+void ImpersonationModes::remember(const std::string& user, std::string_view mode) {
+  std::lock_guard l(lock_);
+  if (last_.size() >= kRemembered) last_.clear();
+  last_[user] = mode;
+}
+
 Result<std::optional<UserInfo>> impersonate(const http::Request& request, const RequestInfo& info, const UserInfo& user,
-                                            const authz::Authorizer& authorizer) {
+                                            const authz::Authorizer& authorizer, ImpersonationModes& modes) {
   KM_ASSIGN(auto want, wanted(request.headers));
   if (!want) return want;
+  std::vector<std::string_view> order = modesFor(*want, user);
+  auto last = modes.last(user.name);
+  if (last) {
+    auto i = std::find(order.begin(), order.end(), *last);
+    if (i != order.end()) std::rotate(order.begin(), i, i + 1);
+  }
   Status first;
-  for (std::string_view mode : modesFor(*want, user)) {
+  for (std::string_view mode : order) {
     auto actual = Mode(mode, user, authorizer).check(*want, info);
-    if (actual.ok()) return std::optional<UserInfo>(std::move(*actual));
+    if (actual.ok()) {
+      if (!last || *last != mode) modes.remember(user.name, mode);
+      return std::optional<UserInfo>(std::move(*actual));
+    }
     if (first.ok()) first = actual.status();
   }
   return first;

@@ -286,7 +286,7 @@ class LocalClient : public client::Client {
     if (t.resource == nullptr) return errors::badRequest("no resource is named");
     const api::Resource& r = *t.resource;
     authz::Attributes a{.user = &user_, .verb = verb, .isResource = true, .group = r.group, .version = r.version, .resource = r.name,
-                        .subresource = t.subresource, .ns = t.ns, .name = t.name};
+                        .subresource = t.subresource, .ns = t.ns, .name = t.name, .fieldSelector = fieldSelector};
     if (a.name.empty()) a.name = namedBy(fieldSelector);
     authz::Answer answer = authorizer_.authorize(a);
     if (answer.decision != authz::Decision::kAllow) return forbiddenBy(a, answer.reason);

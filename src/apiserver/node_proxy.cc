@@ -258,7 +258,7 @@ void NodeProxy::logs(const HttpCallPtr& http, const CallPtr& call) {
   }
   auto way = wayTo(*http, *call);
   if (!way.ok()) return http->fail(way.status());
-  if (way->target.empty()) return http->answer(200, {}, "text/plain");
+  if (way->target.empty()) return http->answer(204, {}, "");
   http::CallOptions options;
   options.target = way->target;
   if (http::isWebSocketUpgrade(http->request())) return sendLogBySocket(clientOn(http->exchange->loop()), way->endpoint, std::move(options), http);

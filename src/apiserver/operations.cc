@@ -169,7 +169,7 @@ registry::Admit Operations::validating(CallPtr call) const {
 }
 
 authz::Answer Operations::ask(const Call& call, std::string_view verb) const {
-  if (authorizer_ == nullptr) return {authz::Decision::kAllow, "", ""};
+  if (authorizer_ == nullptr) return {authz::Decision::kAllow, ""};
   authz::Attributes a = attributesOf(call, verb);
   return authorizer_->authorize(a);
 }

@@ -81,7 +81,13 @@ void Operations::get(CallPtr call, registry::ObjectCallback done) {
   auto revision = parseRevision(call->resourceVersion);
   if (!revision.ok()) return done(revision.status());
   registry::Registry& r = *call->served->registry;
-  if (call->resourceVersion.empty()) return r.get(call->ns, call->name, std::move(done));
+  if (call->resourceVersion.empty()) {
+    return r.get(call->ns, call->name, [call, done = std::move(done)](Result<api::ObjectPtr> o) {
+      // Told in the group that was asked: events are served in two.
+      if (!o.ok() && o.status().code() == 404) return done(errors::notFound(call->groupResource(), call->name));
+      done(std::move(o));
+    });
+  }
   waitFor(r.cache(), *revision, [call, &r, done = std::move(done)](Status s) {
     if (!s.ok()) return done(std::move(s));
     api::ObjectPtr o = r.cache().get(call->ns, call->name);

@@ -28,7 +28,7 @@ Result<pki::ObjectRef> boundTo(ApiServer& server, const std::string& ns, const B
   api::ObjectPtr o = cache.get(resource == "nodes" ? "" : ns, ref.name);
   if (!o) return errors::notFound({"", resource}, ref.name);
   if (!ref.uid.empty() && ref.uid != o->meta().uid) {
-    return errors::conflict({"", resource}, ref.name,
+    return errors::conflict({"", ref.kind}, ref.name,
                             fmt::format("the UID in the bound object reference ({}) does not match the UID in record. The object might have been "
                                         "deleted and then recreated", ref.uid));
   }
@@ -60,6 +60,10 @@ Result<api::ObjectPtr> makeToken(ApiServer& server, const Call& call, api::Mutab
   if (extended) claims.warnAfter = now.seconds + seconds;
   if (request.spec.boundObjectRef) {
     const auto& ref = *request.spec.boundObjectRef;
+    size_t slash = ref.apiVersion.view().find('/');
+    if (slash != std::string_view::npos) {
+      return errors::badRequest(fmt::format("cannot bind token to object of type {}, Kind={}", ref.apiVersion, ref.kind));
+    }
     if (ref.kind == "Pod") {
       KM_ASSIGN(claims.pod, boundTo(server, call.ns, ref, "pods"));
       api::ObjectPtr pod = server.operations().resources().cache("", "pods").get(call.ns, ref.name);
@@ -76,7 +80,7 @@ Result<api::ObjectPtr> makeToken(ApiServer& server, const Call& call, api::Mutab
     } else if (ref.kind == "Node") {
       KM_ASSIGN(claims.node, boundTo(server, call.ns, ref, "nodes"));
     } else {
-      return errors::badRequest(fmt::format("cannot bind token to object of type {}", ref.kind));
+      return errors::badRequest(fmt::format("cannot bind token to object of type /{}, Kind={}", ref.apiVersion, ref.kind));
     }
   }
   KM_ASSIGN(std::string token, pki::signToken(server.options().serviceAccountKeys[0], claims));
@@ -85,6 +89,7 @@ Result<api::ObjectPtr> makeToken(ApiServer& server, const Call& call, api::Mutab
   request.status.expirationTimestamp = codec::Time(now.seconds + seconds);
   request.metadata.name = call.name;
   request.metadata.namespace_ = call.ns;
+  request.metadata.uid = account->meta().uid;
   request.metadata.creationTimestamp = codec::Time(now);
   return api::ObjectPtr(std::move(o));
 }
@@ -97,9 +102,10 @@ Result<api::ObjectPtr> reviewToken(ApiServer& server, api::MutableObject o) {
   auto user = server.authenticator().authenticateToken(review.spec.token, audiences);
   review.status = {};
   if (!user.ok()) {
-    review.status.error = user.status().message();
+    review.status.error = fmt::format("[invalid bearer token, {}]", user.status().message());
     return api::ObjectPtr(std::move(o));
   }
+  if (!*user) review.status.error = "invalid bearer token";
   if (*user) {
     const authn::UserInfo& u = **user;
     review.status.authenticated = true;
@@ -138,7 +144,6 @@ void decide(ApiServer& server, const authn::UserInfo& user, const Spec& spec, Su
   status.allowed = answer.decision == authz::Decision::kAllow;
   status.denied = answer.decision == authz::Decision::kDeny;
   status.reason = answer.reason;
-  status.evaluationError = answer.error;
 }
 
 authn::UserInfo userOf(const SubjectAccessReviewSpec& spec) {

@@ -49,7 +49,9 @@ class ApiServer::SystemAuthorizer : public authz::Authorizer {
     authz::Answer byNode = node_.authorize(a);
     if (byNode.decision == authz::Decision::kAllow) return byNode;
     authz::Answer answer = rbac_.authorize(a);
-    if (answer.decision == authz::Decision::kNoOpinion && answer.reason.empty()) answer.reason = byNode.reason;
+    if (answer.decision == authz::Decision::kNoOpinion && !byNode.reason.empty()) {
+      answer.reason = answer.reason.empty() ? byNode.reason : byNode.reason + "\n" + answer.reason;
+    }
     return answer;
   }
 
@@ -109,6 +111,11 @@ void ApiServer::setUpAdmission() {
   };
   context.list = [this](std::string_view group, std::string_view resource, std::string_view ns) {
     return resources_.cache(group, resource).list(ns).objects;
+  };
+  context.mayUseAudience = [this](const authn::UserInfo& node, std::string_view ns, std::string_view audience, std::string_view account) {
+    authz::Attributes a{.user = &node, .verb = "request-serviceaccounts-token-audience", .isResource = true, .version = "v1",
+                        .resource = audience, .ns = ns, .name = account};
+    return authorizer_->authorize(a).decision == authz::Decision::kAllow;
   };
   admission::addPlugins(admission_, context, options_.enableAdmissionPlugins, options_.disableAdmissionPlugins);
 }
@@ -250,7 +257,7 @@ void ApiServer::handle(std::shared_ptr<http::Exchange> exchange) {
   auto user = authenticator_.authenticate(request, &http->warnings);
   if (!user.ok()) return http->fail(user.status());
   http->user = std::move(*user);
-  auto other = impersonate(request, http->info, http->user, *authorizer_);
+  auto other = impersonate(request, http->info, http->user, *authorizer_, impersonationModes_);
   if (!other.ok()) return http->fail(other.status());
   if (*other) http->user = std::move(**other);
   // What takes as long as it likes has no seat, but for the beginning of a watch.

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "admission/plugin.h"
+#include "apiserver/impersonation.h"
 #include "apiserver/operations.h"
 #include "apiserver/rbac_guard.h"
 #include "apiserver/resource_handlers.h"
@@ -124,6 +125,7 @@ class ApiServer : public http::Handler, public std::enable_shared_from_this<ApiS
   std::atomic<bool> ready_{false}, stopping_{false};
   std::unique_ptr<FlowControl> flowControl_;
   std::unique_ptr<RbacGuard> guard_;
+  ImpersonationModes impersonationModes_;
   std::unique_ptr<registry::ServiceAllocator> services_;
   std::string jwks_;
 };

@@ -103,6 +103,30 @@ ServiceAccountTokens::ServiceAccountTokens(pki::TokenVerifier verifier, std::vec
                                            std::vector<std::string> audiences, const ServiceAccountLookup& lookup, Clock& clock)
     : verifier_(std::move(verifier)), issuers_(std::move(issuers)), audiences_(std::move(audiences)), lookup_(lookup), clock_(clock) {}
 
+namespace {
+
+// Is the object that a token is bound to still the same one? `what` as upstream names it: "pod", "secret", "node".
+Status stillBound(const pki::ObjectRef& ref, const std::optional<std::string>& uid, std::string_view what) {
+  if (!uid) return errors::unauthorized("service account token has been invalidated");
+  if (ref.uid.empty() || *uid == ref.uid) return {};
+  return errors::unauthorized(fmt::format("{0} UID ({1}) does not match service account {0} ref claim ({2})", what, *uid, ref.uid));
+}
+
+}  // namespace
+
+Status ServiceAccountTokens::stillThere(const pki::TokenClaims& c) const {
+  auto account = lookup_.serviceAccount(c.namespaceName, c.serviceAccount.name);
+  if (!account) return errors::unauthorized(fmt::format("serviceaccounts \"{}\" not found", c.serviceAccount.name));
+  if (*account != c.serviceAccount.uid) {
+    return errors::unauthorized(fmt::format("service account UID ({}) does not match claim ({})", *account, c.serviceAccount.uid));
+  }
+  if (c.secret) KM_TRY(stillBound(*c.secret, lookup_.secret(c.namespaceName, c.secret->name), "secret"));
+  if (c.pod) KM_TRY(stillBound(*c.pod, lookup_.pod(c.namespaceName, c.pod->name), "pod"));
+  // A pod's token tells its node, and is not bound to it.
+  if (c.node && !c.pod) KM_TRY(stillBound(*c.node, lookup_.node(c.node->name), "node"));
+  return {};
+}
+
 Result<std::optional<UserInfo>> ServiceAccountTokens::authenticate(std::string_view token, const std::vector<std::string>& audiences) const {
   std::string issuer = pki::unverifiedIssuer(token);
   bool ours = issuer == pki::kLegacyIssuer || std::find(issuers_.begin(), issuers_.end(), issuer) != issuers_.end();
@@ -114,15 +138,7 @@ Result<std::optional<UserInfo>> ServiceAccountTokens::authenticate(std::string_v
       return errors::unauthorized(fmt::format("token audiences {} is invalid for the target audiences", fmt::join(c.audiences, ",")));
     }
   }
-  auto sa = lookup_.serviceAccount(c.namespaceName, c.serviceAccount.name);
-  if (!sa || *sa != c.serviceAccount.uid) return errors::unauthorized("service account has been deleted");
-  auto bound = [](const std::optional<pki::ObjectRef>& ref, const std::optional<std::string>& uid) {
-    return !ref || (uid && (ref->uid.empty() || *uid == ref->uid));
-  };
-  if (!bound(c.pod, c.pod ? lookup_.pod(c.namespaceName, c.pod->name) : std::nullopt)) return errors::unauthorized("pod has been deleted");
-  if (!bound(c.secret, c.secret ? lookup_.secret(c.namespaceName, c.secret->name) : std::nullopt)) {
-    return errors::unauthorized("token has been invalidated");
-  }
+  KM_TRY(stillThere(c));
   UserInfo u;
   u.name = fmt::format("{}{}:{}", kServiceAccountPrefix, c.namespaceName, c.serviceAccount.name);
   u.uid = c.serviceAccount.uid;

@@ -66,6 +66,8 @@ class ServiceAccountTokens : public TokenAuthenticator {
   Result<std::optional<UserInfo>> authenticate(std::string_view token, const std::vector<std::string>& audiences) const override;
 
  private:
+  Status stillThere(const pki::TokenClaims& c) const;
+
   pki::TokenVerifier verifier_;
   std::vector<std::string> issuers_, audiences_;
   const ServiceAccountLookup& lookup_;

@@ -186,7 +186,6 @@ Answer Rbac::authorize(const Attributes& a) const {
   if (answer.decision != Decision::kAllow && !missing.empty()) {
     bool several = missing.find(", ") != std::string::npos;
     answer.reason = several ? fmt::format("RBAC: [{}]", missing) : "RBAC: " + missing;
-    answer.error = several ? fmt::format("[{}]", missing) : missing;
   }
   return answer;
 }

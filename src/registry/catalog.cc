@@ -40,6 +40,7 @@ constexpr Row kRows[] = {
     {"autoscaling", "horizontalpodautoscalers", makeAutoscaler},
     {"batch", "cronjobs", makeCronJob},
     {"batch", "jobs", makeJob},
+    {"certificates.k8s.io", "certificatesigningrequests", makeSigningRequest},
     {"coordination.k8s.io", "leases", makeLease},
     {"discovery.k8s.io", "endpointslices", makeEndpointSlice},
     {"networking.k8s.io", "ingressclasses", makeIngressClass},

@@ -16,7 +16,8 @@ MakeStrategy makeReplicationController, makeLimitRange, makeResourceQuota, makeP
 // apps
 MakeStrategy makeDeployment, makeReplicaSet, makeStatefulSet, makeDaemonSet, makeControllerRevision;
 MakeStrategy makeJob, makeCronJob, makeDisruptionBudget;
-// coordination, discovery, rbac, scheduling
+// certificates, coordination, discovery, rbac, scheduling
+MakeStrategy makeSigningRequest;
 MakeStrategy makeLease, makeEndpointSlice, makePriorityClass;
 MakeStrategy makeStorageClass, makeAttributesClass, makeCsiDriver, makeCsiNode, makeCsiCapacity, makeVolumeAttachment;
 MakeStrategy makeAutoscaler, makeRuntimeClass;

@@ -186,7 +186,7 @@ void Registry::create(const Context& c, api::MutableObject o, Admit admit, Objec
 // Why a create failed on what is there under its name.
 Status Registry::createConflict(const CreateCall& call, const std::optional<store::KeyValue>& kv) const {
   const auto& meta = call.object->meta();
-  Status s = errors::alreadyExists(groupResource(), meta.name);
+  Status s = errors::alreadyExists(groupResource(call.context), meta.name);
   if (!meta.generateName.empty()) {
     StatusDetails d = *s.details();
     d.retryAfterSeconds = 1;
@@ -300,7 +300,7 @@ void Registry::update(const Context& c, std::string name, MakeObject make, Admit
 
 Status Registry::wrongUid(const Context& c, std::string_view name, std::string_view stored) const {
   std::string key = cache_.storeKey(resource().namespaced ? c.ns : "", name);
-  return errors::conflict(groupResource(), name,
+  return errors::conflict(groupResource(c), name,
                           fmt::format("StorageError: invalid object, Code: 4, Key: {}, ResourceVersion: 0, AdditionalErrorMsg: Precondition "
                                       "failed: UID in precondition: {}, UID in object meta: {}",
                                       key, c.uid, stored));
@@ -349,7 +349,7 @@ void Registry::attemptUpdate(std::shared_ptr<UpdateCall> call, api::ObjectPtr ex
   }
   if (!unconditional && meta.resourceVersion != oldMeta.resourceVersion) {
     // The cache may be the one that is behind.
-    auto conflict = [this, call] { call->done(errors::conflict(groupResource(), call->name, kModified)); };
+    auto conflict = [this, call] { call->done(errors::conflict(groupResource(call->context), call->name, kModified)); };
     return get(c.ns, call->name, [this, call, existing, conflict](Result<api::ObjectPtr> r) {
       if (!r.ok()) return call->done(r.status());
       if ((*r)->resourceVersion() == existing->resourceVersion()) return conflict();

@@ -87,6 +87,8 @@ class Registry {
   void setHooks(Hooks hooks) { hooks_ = std::move(hooks); }
 
   GroupResource groupResource() const { return {resource().group, resource().name}; }
+  // As the request names it: events are served in two groups.
+  GroupResource groupResource(const Context& c) const { return {c.group.empty() ? resource().group : c.group, resource().name}; }
 
  private:
   struct UpdateCall;
