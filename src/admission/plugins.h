@@ -17,6 +17,8 @@ struct PluginContext {
   // Whether the user may do `verb` to that resource of any version.
   std::function<bool(const authn::UserInfo& user, std::string_view verb, std::string_view group, std::string_view resource,
                      std::string_view name)> authorize;
+  // May a node ask for a service account's tokens for an audience that its pods do not name?
+  std::function<bool(const authn::UserInfo& node, std::string_view ns, std::string_view audience, std::string_view account)> mayUseAudience;
 };
 
 // Adds to the chain, in upstream's order, the plugins that are on by default or enabled, and not disabled.

@@ -63,7 +63,7 @@ Status checkRequirement(const Requirement& r, const Path& path) {
   }
   for (size_t i = 0; i < r.values.size(); i++) {
     Messages m = isValidLabelValue(r.values[i]);
-    if (!m.empty()) errors.invalid(values.index(i), r.values[i], fmt::format("{}", fmt::join(m, "; ")));
+    if (!m.empty()) errors.invalid(values.index(i).key(r.key), r.values[i], fmt::format("{}", fmt::join(m, "; ")));
   }
   if (errors.empty()) return {};
   return errors::badRequest(errors.aggregate());

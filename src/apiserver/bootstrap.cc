@@ -5,8 +5,11 @@
 #include <condition_variable>
 #include <mutex>
 
+#include "api/types/apiregistration_v1.h"
 #include "api/types/core_v1.h"
+#include "api/types/meta_v1.h"
 #include "api/types/discovery_v1.h"
+#include "api/types/flowcontrol_v1.h"
 #include "api/types/meta_v1.h"
 #include "api/types/networking_v1.h"
 #include "api/types/rbac_v1.h"
@@ -23,8 +26,8 @@ class Writer {
  public:
   explicit Writer(Operations& operations) : operations_(operations) {}
 
-  // Creates the object unless it exists.
-  void ensure(api::MutableObject o) {
+  // Creates the object unless it exists, and gives a new one its status.
+  void ensure(api::MutableObject o, std::function<void(api::Object&)> status = {}) {
     const api::Resource* r = resourceOf(*o);
     registry::Registry& registry = *operations_.resources().find(r->group, r->version, r->name)->registry;
     registry.strategy().setDefaults(*o);
@@ -34,8 +37,18 @@ class Writer {
     }
     CallPtr call = callFor(*o, "create");
     start();
-    operations_.create(call, std::move(o), [this](Result<api::ObjectPtr> r) {
-      finish(!r.ok() && !r.status().is("AlreadyExists") ? r.status() : Status());
+    operations_.create(call, std::move(o), [this, call, status = std::move(status)](Result<api::ObjectPtr> r) {
+      if (!r.ok() || !status) return finish(!r.ok() && !r.status().is("AlreadyExists") ? r.status() : Status());
+      registry::Context c = operations_.context(*call);
+      c.raw = true;
+      auto make = [status](const api::ObjectPtr& now) -> Result<api::MutableObject> {
+        api::MutableObject next = now->clone();
+        status(*next);
+        return next;
+      };
+      call->served->registry->update(c, std::string((*r)->name()), make, {}, false, [this](Result<registry::UpdateResult> u) {
+        finish(u.ok() ? Status() : u.status());
+      });
     });
   }
 
@@ -211,6 +224,89 @@ Status ensureServiceCidr(Operations& operations, const BootstrapOptions& options
   return status.wait();
 }
 
+// The level of every schema of ours exists.
+std::function<void(api::Object&)> markFound(WallTime now) {
+  return [now](api::Object& o) {
+    auto& schema = o.as<api::flowcontrol_v1::FlowSchema>();
+    auto& c = schema.status.conditions.add();
+    c.type = "Dangling";
+    c.status = "False";
+    c.reason = "Found";
+    c.message = fmt::format("This FlowSchema references the PriorityLevelConfiguration object named \"{}\" and it exists",
+                            schema.spec.priorityLevelConfiguration.name);
+    c.lastTransitionTime = codec::Time(now);
+  };
+}
+
+// What the aggregator would register: one for each served group version.
+void ensureApiServices(Operations& operations, Writer& w, WallTime now) {
+  struct Row {
+    std::string_view group;
+    int priority, versionPriority;
+  };
+  // recorded/bootstrap-objects.json
+  constexpr Row kRows[] = {{"", 18000, 1},
+                           {"admissionregistration.k8s.io", 16700, 15},
+                           {"apiextensions.k8s.io", 16700, 15},
+                           {"apps", 17800, 15},
+                           {"authentication.k8s.io", 17700, 15},
+                           {"authorization.k8s.io", 17600, 15},
+                           {"autoscaling", 17500, 15},
+                           {"batch", 17400, 15},
+                           {"certificates.k8s.io", 17300, 15},
+                           {"coordination.k8s.io", 16500, 15},
+                           {"discovery.k8s.io", 16200, 15},
+                           {"events.k8s.io", 17750, 15},
+                           {"flowcontrol.apiserver.k8s.io", 16100, 21},
+                           {"networking.k8s.io", 17200, 15},
+                           {"node.k8s.io", 16300, 15},
+                           {"policy", 17100, 15},
+                           {"rbac.authorization.k8s.io", 17000, 15},
+                           {"resource.k8s.io", 16200, 21},
+                           {"scheduling.k8s.io", 16600, 15},
+                           {"storage.k8s.io", 16800, 15}};
+  registry::Registry* registry = operations.resources().registry("apiregistration.k8s.io", "apiservices");
+  for (const Row& row : kRows) {
+    for (std::string_view version : {"v1", "v2"}) {
+      if (!operations.resources().hasGroupVersion(row.group, version)) continue;
+      api::apiregistration_v1::APIService s;
+      s.metadata.name = fmt::format("{}.{}", version, row.group);
+      s.metadata.labels["kube-aggregator.kubernetes.io/automanaged"] = "onstart";
+      s.spec.group = row.group;
+      s.spec.version = version;
+      s.spec.groupPriorityMinimum = row.priority;
+      s.spec.versionPriority = version == "v2" ? 30 : row.versionPriority;
+      if (registry->cache().get("", s.metadata.name)) continue;
+      w.ensure(api::Object::of(s), [available = s, now](api::Object& o) {
+        auto& c = o.as<api::apiregistration_v1::APIService>().status.conditions.add();
+        c.type = "Available";
+        c.status = "True";
+        c.reason = "Local";
+        c.message = "Local APIServices are always available";
+        c.lastTransitionTime = codec::Time(now);
+      });
+    }
+  }
+}
+
+// What an aggregated server reads to know whom to trust, and since when tokens without an end are tracked.
+void ensureKubeSystemConfig(Operations& operations, Writer& w, const BootstrapOptions& options, WallTime now) {
+  auto make = [&](std::string_view name) {
+    api::core_v1::ConfigMap c;
+    c.metadata.name = name;
+    c.metadata.namespace_ = "kube-system";
+    return c;
+  };
+  if (!options.clientCa.empty()) {
+    api::core_v1::ConfigMap c = make("extension-apiserver-authentication");
+    c.data["client-ca-file"] = options.clientCa;
+    w.ensure(api::Object::of(std::move(c)));
+  }
+  api::core_v1::ConfigMap since = make("kube-apiserver-legacy-service-account-token-tracking");
+  since.data["since"] = codec::Time(now).str().substr(0, 10);
+  w.ensure(api::Object::of(std::move(since)));
+}
+
 }  // namespace
 
 std::string firstServiceAddress(std::string_view cidr) {
@@ -229,10 +325,17 @@ Status bootstrap(Operations& operations, const BootstrapOptions& options) {
   std::string_view lines = bootstrapObjectLines();
   while (!lines.empty()) {
     size_t end = lines.find('\n');
-    if (std::string_view line = lines.substr(0, end); !line.empty()) rest.ensure(fromLine(line));
+    if (std::string_view line = lines.substr(0, end); !line.empty()) {
+      api::MutableObject o = fromLine(line);
+      bool flow = o->is(api::flowcontrol_v1::FlowSchema::kType);
+      rest.ensure(std::move(o), flow ? markFound(operations.clock().now()) : std::function<void(api::Object&)>());
+    }
     lines.remove_prefix(end == std::string_view::npos ? lines.size() : end + 1);
   }
   ensureKubernetesService(operations, rest, options);
+  WallTime now = operations.clock().now();
+  ensureApiServices(operations, rest, now);
+  ensureKubeSystemConfig(operations, rest, options, now);
   KM_TRY(rest.wait());
   return ensureServiceCidr(operations, options);
 }

@@ -16,6 +16,7 @@ struct BootstrapOptions {
   int securePort = 6443;
   std::string serviceIp;         // the first address of the service range
   std::vector<registry::Cidr> serviceRanges;
+  std::string clientCa;          // PEM: by whom client certificates are signed; may be empty
 };
 
 // The first address of a service range ("10.96.0.1" of "10.96.0.0/16"): that of the Service "kubernetes".

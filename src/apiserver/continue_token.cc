@@ -34,7 +34,7 @@ std::string encodeContinue(int64_t revision, std::string_view start) {
 }
 
 Result<ContinueToken> decodeContinue(std::string_view token) {
-  auto json = base64UrlDecode(token);
+  auto json = base64UrlDecode(token, false);
   if (!json) {
     return invalid(fmt::format("continue key is not valid: illegal base64 data at input byte {}", badBase64At(token)));
   }

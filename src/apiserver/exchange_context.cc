@@ -2,11 +2,14 @@
 
 #include <fmt/format.h>
 
+#include "apiserver/compress.h"
 #include "apiserver/render.h"
 #include "codec/json.h"
 
 namespace km::apiserver {
 namespace {
+
+constexpr size_t kCompressFrom = 128 << 10;  // smaller answers are not worth it
 
 // The text of a Warning header: quoted, without what HTTP does not allow.
 std::string warningHeader(std::string_view text) {
@@ -43,10 +46,18 @@ http::Headers HttpCall::headers(std::string_view contentType) const {
 }
 
 void HttpCall::answer(int code, http::Body body, std::string_view contentType) {
-  exchange->respond(code, headers(contentType), std::move(body));
+  seat.reset();
+  http::Headers h = headers(contentType);
+  if (body.size() > kCompressFrom && acceptsGzip(request().headers.get("accept-encoding"))) {
+    body = gzip(std::move(body));
+    h.add("content-encoding", "gzip");
+    h.add("vary", "Accept-Encoding");
+  }
+  exchange->respond(code, std::move(h), std::move(body));
 }
 
 void HttpCall::answerText(int code, std::string_view text) {
+  seat.reset();
   http::Headers h = headers("text/plain; charset=utf-8");
   h.add("x-content-type-options", "nosniff");
   exchange->respond(code, std::move(h), http::Body(std::string(text)));
@@ -62,6 +73,7 @@ void HttpCall::answerJson(int code, std::string json) {
 }
 
 void HttpCall::fail(const Status& s) {
+  seat.reset();
   const OutputFormat& f = errorFormat;
   http::Headers h = headers(f.contentType());
   if (const StatusDetails* d = s.details(); d != nullptr && d->retryAfterSeconds > 0) {

@@ -21,6 +21,8 @@ struct HttpCall {
   authn::UserInfo user;
   OutputFormat format;       // what a handler has negotiated
   OutputFormat errorFormat;  // of errors: no error has another form than a Status
+  std::shared_ptr<void> seat;  // what the request holds of its priority level until it is answered
+  std::shared_ptr<void> ending;  // tells the server that there is nothing left to end
   std::string flowSchemaUid, priorityLevelUid;  // of the flow that the request belongs to
   std::string auditId;
   std::vector<std::string> warnings;

@@ -171,7 +171,7 @@ class LocalClient : public client::Client {
   void get(const client::Target& t, client::ObjectCallback done) override {
     auto call = prepare(t, "get");
     if (!call.ok()) return done(call.status());
-    if (!t.subresource.empty() && t.subresource != "status") {
+    if (!(*call)->served->isOwn(t.subresource)) {
       const SubresourceOps* ops = find(t);
       if (ops == nullptr || !ops->get) return done(unknown(t));
       return ops->get(*call, std::move(done));
@@ -226,8 +226,7 @@ class LocalClient : public client::Client {
     }
     if ((*call)->served->registry == nullptr) return done(unknown(t));
     (*call)->name.clear();
-    (*call)->served->registry->strategy().setDefaults(*o);
-    operations_.create(*call, std::move(o), served(*call, std::move(done)));
+      operations_.create(*call, std::move(o), served(*call, std::move(done)));
   }
 
   void update(const client::Target& t, client::ObjectPtr object, const client::WriteOptions& options, client::ObjectCallback done) override {
@@ -236,13 +235,12 @@ class LocalClient : public client::Client {
     fill(**call, options);
     if ((*call)->name.empty()) (*call)->name = object->name();
     api::MutableObject o = object->clone();
-    if (!t.subresource.empty() && t.subresource != "status") {
+    if (!(*call)->served->isOwn(t.subresource)) {
       const SubresourceOps* ops = find(t);
       if (ops == nullptr || !ops->update) return done(unknown(t));
       return ops->update(*call, std::move(o), std::move(done));
     }
-    (*call)->served->registry->strategy().setDefaults(*o);
-    operations_.update(*call, std::move(o), updated(*call, std::move(done)));
+      operations_.update(*call, std::move(o), updated(*call, std::move(done)));
   }
 
   void patch(const client::Target& t, client::PatchType type, std::string body, const client::WriteOptions& options,
@@ -250,6 +248,11 @@ class LocalClient : public client::Client {
     auto call = prepare(t, "patch");
     if (!call.ok()) return done(call.status());
     fill(**call, options);
+    if (!(*call)->served->isOwn(t.subresource)) {
+      const SubresourceOps* ops = find(t);
+      if (ops == nullptr || !ops->patch) return done(unknown(t));
+      return ops->patch(*call, static_cast<PatchKind>(type), std::move(body), std::move(done));
+    }
     operations_.patch(*call, static_cast<PatchKind>(type), std::move(body), updated(*call, std::move(done)));
   }
 
@@ -283,7 +286,7 @@ class LocalClient : public client::Client {
     if (t.resource == nullptr) return errors::badRequest("no resource is named");
     const api::Resource& r = *t.resource;
     authz::Attributes a{.user = &user_, .verb = verb, .isResource = true, .group = r.group, .version = r.version, .resource = r.name,
-                        .subresource = t.subresource, .ns = t.ns, .name = t.name};
+                        .subresource = t.subresource, .ns = t.ns, .name = t.name, .fieldSelector = fieldSelector};
     if (a.name.empty()) a.name = namedBy(fieldSelector);
     authz::Answer answer = authorizer_.authorize(a);
     if (answer.decision != authz::Decision::kAllow) return forbiddenBy(a, answer.reason);

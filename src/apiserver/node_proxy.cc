@@ -145,9 +145,11 @@ Result<http::Endpoint> kubeletEndpoint(const Node& node) {
 Result<std::string> chooseContainer(const Pod& pod, std::string_view asked) {
   if (asked.empty()) {
     if (pod.spec.containers.size() == 1) return pod.spec.containers[0].name.str();
-    std::string message = fmt::format("a container name must be specified for pod {}, choose one of: [{}]", pod.metadata.name.view(), names(pod.spec.containers));
-    if (!pod.spec.initContainers.empty()) message += fmt::format(" or one of the init containers: [{}]", names(pod.spec.initContainers));
-    return errors::badRequest(message);
+    std::string all = names(pod.spec.initContainers);
+    for (const std::string& more : {names(pod.spec.containers), names(pod.spec.ephemeralContainers)}) {
+      if (!more.empty()) all += (all.empty() ? "" : " ") + more;
+    }
+    return errors::badRequest(fmt::format("a container name must be specified for pod {}, choose one of: [{}]", pod.metadata.name.view(), all));
   }
   auto has = [&](const auto& list) {
     for (const auto& c : list) {
@@ -166,6 +168,18 @@ NodeProxy::~NodeProxy() {
   for (auto& [loop, client] : clients_) loop->post([c = std::shared_ptr<http::Client>(std::move(client))] {});
 }
 
+namespace {
+
+// A stream to a kubelet ends with the server.
+void cutAtStop(LongRunning& longRunning, const HttpCallPtr& http) {
+  uint64_t key = longRunning.add([weak = std::weak_ptr(http->exchange)] {
+    if (auto exchange = weak.lock()) exchange->reset();
+  });
+  http->ending = std::shared_ptr<void>(nullptr, [&longRunning, key](void*) { longRunning.remove(key); });
+}
+
+}  // namespace
+
 Status NodeProxy::start() {
   async::TlsClientOptions tls;
   tls.certificateFile = options_.clientCertificateFile;
@@ -178,9 +192,16 @@ Status NodeProxy::start() {
 }
 
 void NodeProxy::registerWith(ResourceHandlers& handlers) {
-  handlers.handleSpecially("", "pods", "log", [this](HttpCallPtr http, CallPtr call) { logs(http, call); });
+  LongRunning& longRunning = handlers.longRunning();
+  handlers.handleSpecially("", "pods", "log", [this, &longRunning](HttpCallPtr http, CallPtr call) {
+    cutAtStop(longRunning, http);
+    logs(http, call);
+  });
   for (std::string_view sub : {"exec", "attach", "portforward"}) {
-    handlers.handleSpecially("", "pods", sub, [this](HttpCallPtr http, CallPtr call) { stream(http, call); });
+    handlers.handleSpecially("", "pods", sub, [this, &longRunning](HttpCallPtr http, CallPtr call) {
+      cutAtStop(longRunning, http);
+      stream(http, call);
+    });
   }
 }
 
@@ -229,9 +250,15 @@ void NodeProxy::logs(const HttpCallPtr& http, const CallPtr& call) {
   if (http->query.has("sinceSeconds") && http->query.has("sinceTime")) {
     return http->fail(Status(422, "Invalid", "PodLogOptions is invalid: sinceSeconds: Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified"));
   }
+  // The choice of one stream is behind a gate that is off.
+  if (http->query.has("stream")) {
+    Status no(422, "Invalid", fmt::format("PodLogOptions \"{}\" is invalid: stream: Forbidden: may not be specified", call->name));
+    no.mutableDetails() = {.name = call->name, .kind = "PodLogOptions", .causes = {{"FieldValueForbidden", "Forbidden: may not be specified", "stream"}}};
+    return http->fail(no);
+  }
   auto way = wayTo(*http, *call);
   if (!way.ok()) return http->fail(way.status());
-  if (way->target.empty()) return http->answer(200, {}, "text/plain");
+  if (way->target.empty()) return http->answer(204, {}, "");
   http::CallOptions options;
   options.target = way->target;
   if (http::isWebSocketUpgrade(http->request())) return sendLogBySocket(clientOn(http->exchange->loop()), way->endpoint, std::move(options), http);

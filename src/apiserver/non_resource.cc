@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "api/field_error.h"
+#include "apiserver/compress.h"
 #include "apiserver/discovery.h"
 #include "apiserver/routing.h"
 #include "apiserver/server.h"
@@ -70,6 +71,37 @@ bool routed(const HttpCallPtr& http, std::string_view type) {
   if (s.ok()) return true;
   http->fail(s);
   return false;
+}
+
+// 304 to a client that has the document already.
+void answerUnlessKnown(const HttpCallPtr& http, http::Headers h, std::shared_ptr<const std::string> bytes, const std::string& etag) {
+  http->seat.reset();
+  if (!etag.empty() && http->request().headers.get("if-none-match") == etag) {
+    h.remove("content-type");
+    return http->exchange->respond(304, std::move(h), {});
+  }
+  http->exchange->respond(200, std::move(h), http::Body(std::move(bytes)));
+}
+
+// The older document is large and much asked for, so that its compressed form is kept.
+void answerOpenApiV2(const HttpCallPtr& http) {
+  bool proto = http->request().headers.get("accept").find("proto-openapi.spec.v2") != std::string_view::npos;
+  object::OpenApiDocument d = proto ? object::openApiV2Proto() : object::openApiV2Json();
+  http::Headers h = http->headers(proto ? "application/com.github.proto-openapi.spec.v2.v1.0+protobuf" : "application/json");
+  h.add("vary", "Accept-Encoding");
+  h.add("vary", "Accept");
+  h.add("etag", d.etag);
+  if (acceptsGzip(http->request().headers.get("accept-encoding"))) {
+    auto packed = [](const object::OpenApiDocument& from) {
+      std::string bytes;
+      gzip(http::Body(from.bytes)).take([&](async::Buffer&& b) { bytes += b.view(); });
+      return std::make_shared<const std::string>(std::move(bytes));
+    };
+    static const auto json = packed(object::openApiV2Json()), message = packed(object::openApiV2Proto());
+    d.bytes = proto ? message : json;
+    h.add("content-encoding", "gzip");
+  }
+  answerUnlessKnown(http, std::move(h), d.bytes, d.etag);
 }
 
 }  // namespace
@@ -190,32 +222,37 @@ void ApiServer::answerRoot(const HttpCallPtr& http) {
 }
 
 bool ApiServer::answerOpenApi(const HttpCallPtr& http, std::string_view path) {
-  object::OpenApiDocument d;
-  std::string type = "application/json";
-  std::string_view accept = http->request().headers.get("accept");
   if (path == "/openapi/v2") {
-    if (accept.find("proto-openapi.spec.v2") != std::string_view::npos) {
-      d = object::openApiV2Proto();
-      type = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
-    } else {
-      d = object::openApiV2Json();
-    }
-  } else if (path == "/openapi/v3" || path == "/openapi/v3/") {
+    answerOpenApiV2(http);
+    return true;
+  }
+  object::OpenApiDocument d;
+  bool index = path == "/openapi/v3" || path == "/openapi/v3/";
+  if (index) {
     d = object::openApiV3Index();
   } else if (path.starts_with("/openapi/v3/")) {
     d = object::openApiV3(path.substr(std::string_view("/openapi/v3/").size()));
-    if (!d.bytes) return false;
   } else {
     return false;
   }
-  http::Headers h = http->headers(type);
-  h.add("etag", d.etag);
+  http::Headers h = http->headers("application/json");
   h.add("vary", "Accept");
-  if (!d.etag.empty() && http->request().headers.get("if-none-match") == d.etag) {
-    http->exchange->respond(304, std::move(h), {});
-  } else {
-    http->exchange->respond(200, std::move(h), http::Body(d.bytes));
+  if (!d.bytes) {
+    h.remove("content-type");
+    http->exchange->respond(404, std::move(h), {});
+    return true;
   }
+  if (!d.etag.empty()) h.add("etag", d.etag);
+  // A hash in the address says that the answer may be kept; a wrong one leads to the right address.
+  std::string_view hash = http->query.get("hash");
+  std::string_view right = std::string_view(d.etag).substr(1, d.etag.size() - 2);
+  if (!index && !hash.empty() && hash != right) {
+    h.add("location", fmt::format("{}?hash={}", path, right));
+    http->exchange->respond(301, std::move(h), {});
+    return true;
+  }
+  if (!index && !hash.empty()) h.set("cache-control", "public, immutable");
+  answerUnlessKnown(http, std::move(h), d.bytes, d.etag);
   return true;
 }
 

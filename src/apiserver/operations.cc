@@ -25,9 +25,23 @@ object::FieldWriter fieldWriter(const Call& call, Clock& clock) {
   w.manager = call.manager();
   w.subresource = call.subresource;
   w.now = clock.now();
-  w.reset = call.served->registry->strategy().resetFields(call.subresource);
+  w.reset = call.served->registry->strategyOf(call.subresource).resetFields(call.subresource);
   if (call.body) w.body = *call.body;
   return w;
+}
+
+authz::Attributes attributesOf(const Call& call, std::string_view verb) {
+  authz::Attributes a;
+  a.user = &call.user;
+  a.verb = verb;
+  a.isResource = true;
+  a.group = call.served->resource->group;
+  a.version = call.served->resource->version;
+  a.resource = call.served->resource->name;
+  a.subresource = call.subresource;
+  a.ns = call.ns;
+  a.name = call.name;
+  return a;
 }
 
 // Owner references that are there twice, whole, are dropped; whoever sent them is warned with the uids. `afterAdmission`: that is
@@ -82,6 +96,19 @@ Result<api::ObjectPtr> Operations::toServed(const Call& call, const api::ObjectP
   if (!call.served->converts() || &o->type() != call.served->registry->resource().type) return o;
   KM_ASSIGN(api::MutableObject converted, object::convert(*o, *call.served->resource->type));
   return api::ObjectPtr(std::move(converted));
+}
+
+// Defaults an object of the served version, as the version that is stored is defaulted.
+Status Operations::settle(const Call& call, api::MutableObject& o) const {
+  const registry::Strategy& strategy = call.served->registry->strategy();
+  if (!call.served->converts()) {
+    strategy.setDefaults(*o);
+    return checkDecoded(call, *o);
+  }
+  KM_ASSIGN(api::MutableObject stored, toStored(call, o));
+  strategy.setDefaults(*stored);
+  KM_ASSIGN(o, object::convert(*stored, *call.served->resource->type));
+  return {};
 }
 
 Status Operations::admitMutating(Call& call, admission::Operation op, api::Object* o, const api::Object* old) const {
@@ -141,21 +168,16 @@ registry::Admit Operations::validating(CallPtr call) const {
   };
 }
 
+authz::Answer Operations::ask(const Call& call, std::string_view verb) const {
+  if (authorizer_ == nullptr) return {authz::Decision::kAllow, ""};
+  authz::Attributes a = attributesOf(call, verb);
+  return authorizer_->authorize(a);
+}
+
 Status Operations::mayCreate(const Call& call) const {
-  if (authorizer_ == nullptr) return {};
-  authz::Attributes a;
-  a.user = &call.user;
-  a.verb = "create";
-  a.isResource = true;
-  a.group = call.served->resource->group;
-  a.version = call.served->resource->version;
-  a.resource = call.served->resource->name;
-  a.subresource = call.subresource;
-  a.ns = call.ns;
-  a.name = call.name;
-  authz::Answer answer = authorizer_->authorize(a);
+  authz::Answer answer = ask(call, "create");
   if (answer.decision == authz::Decision::kAllow) return {};
-  return forbiddenBy(a, answer.reason);
+  return forbiddenBy(attributesOf(call, "create"), answer.reason);
 }
 
 Status Operations::checkBody(const Call& call, api::Object& o) const {
@@ -189,10 +211,14 @@ void Operations::create(CallPtr call, api::MutableObject o, registry::ObjectCall
   // A request that creates a namespace is, for admission, one inside it.
   if (call->served->resource->kind == "Namespace" && call->served->resource->group.empty() && call->ns.empty()) call->ns = meta.name.str();
   dropRepeatedOwners(*o, *call, false);
+  if (Status s = settle(*call, o); !s.ok()) return done(std::move(s));
   object::updateManagedFields(nullptr, *o, fieldWriter(*call, clock_));
   auto stored = toStored(*call, std::move(o));
   if (!stored.ok()) return done(stored.status());
   if (Status s = admitMutating(*call, admission::Operation::kCreate, stored->get(), nullptr); !s.ok()) return done(std::move(s));
+  if (guard_) {
+    if (Status s = guard_(*call, **stored, nullptr); !s.ok()) return done(std::move(s));
+  }
   registry::Context c = context(*call);
   call->served->registry->create(c, std::move(*stored), validating(call), std::move(done));
 }
@@ -209,6 +235,7 @@ registry::MakeObject Operations::updateMaker(CallPtr call, api::MutableObject bo
     }
     KM_ASSIGN(api::MutableObject stored, toStored(*call, std::move(o)));
     KM_TRY(admitMutating(*call, operationOf(!existing), stored.get(), existing.get()));
+    if (guard_) KM_TRY(guard_(*call, *stored, existing.get()));
     return stored;
   };
 }
@@ -216,6 +243,7 @@ registry::MakeObject Operations::updateMaker(CallPtr call, api::MutableObject bo
 void Operations::update(CallPtr call, api::MutableObject o, registry::UpdateCallback done) {
   if (Status s = checkBody(*call, *o); !s.ok()) return done(std::move(s));
   dropRepeatedOwners(*o, *call, false);
+  if (Status s = settle(*call, o); !s.ok()) return done(std::move(s));
   registry::Registry& r = *call->served->registry;
   registry::Context c = context(*call);
   // The uid of a replace is a precondition; of a patch, it is a change.
@@ -244,8 +272,7 @@ registry::MakeObject Operations::patchMaker(CallPtr call, PatchKind kind, std::s
       if (!live) return errors::notFound(call->groupResource(), call->name);
       KM_ASSIGN(o, object::applyPatch(static_cast<object::PatchKind>(kind), *live, body, wanted,
                                       call->fieldValidation == FieldValidation::kStrict));
-      strategy.setDefaults(*o);
-      KM_TRY(checkDecoded(*call, *o));
+      KM_TRY(settle(*call, o));
       object::updateManagedFields(live.get(), *o, writer);
     }
     for (std::string& e : strict.errors) call->warnings.push_back(std::move(e));
@@ -256,6 +283,7 @@ registry::MakeObject Operations::patchMaker(CallPtr call, PatchKind kind, std::s
     KM_TRY(checkBody(*call, *o));
     KM_ASSIGN(api::MutableObject stored, toStored(*call, std::move(o)));
     KM_TRY(admitMutating(*call, operationOf(!existing), stored.get(), existing.get()));
+    if (guard_) KM_TRY(guard_(*call, *stored, existing.get()));
     dropRepeatedOwners(*stored, *call, true);
     return stored;
   };

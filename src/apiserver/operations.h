@@ -54,6 +54,11 @@ class Operations {
   Result<api::MutableObject> toStored(const Call& call, api::MutableObject o) const;
   Result<api::ObjectPtr> toServed(const Call& call, const api::ObjectPtr& o) const;
 
+  // What the registry may know of the call.
+  registry::Context context(const Call& call) const;
+  // Whether a body is of the object that the call names; gives it the call's namespace.
+  Status checkBody(const Call& call, api::Object& o) const;
+
   // The predicate of the call's selectors; errors are 400s as upstream words them.
   Result<cache::Selection> selection(const Call& call) const;
 
@@ -63,6 +68,11 @@ class Operations {
   // Admission, mutating and validating, of the object that a subresource creates (a Binding, an Eviction).
   Status admitSubresource(Call& call, api::Object& o) const;
 
+  // Asked about every create (old is null) and update, after mutating admission. Once, before the first call.
+  using Guard = std::function<Status(const Call& call, const api::Object& o, const api::Object* old)>;
+  void setGuard(Guard guard) { guard_ = std::move(guard); }
+  // Whether the call's user may do this to the call's object.
+  authz::Answer ask(const Call& call, std::string_view verb) const;
   // Asked whether a replace or an apply may create. Once, before the first call; must outlive this.
   void setAuthorizer(const authz::Authorizer* authorizer) { authorizer_ = authorizer; }
 
@@ -70,11 +80,10 @@ class Operations {
   Clock& clock() { return clock_; }
 
  private:
-  registry::Context context(const Call& call) const;
   Status admitMutating(Call& call, admission::Operation op, api::Object* o, const api::Object* old) const;
   registry::Admit validating(CallPtr call) const;
   Status mayCreate(const Call& call) const;
-  Status checkBody(const Call& call, api::Object& o) const;
+  Status settle(const Call& call, api::MutableObject& o) const;
   registry::MakeObject updateMaker(CallPtr call, api::MutableObject o);
   registry::MakeObject patchMaker(CallPtr call, PatchKind kind, std::string body);
 
@@ -92,6 +101,7 @@ class Operations {
   async::Loop& timers_;
   std::function<void(std::function<void()>)> offload_;
   const authz::Authorizer* authorizer_ = nullptr;
+  Guard guard_;
 };
 
 }  // namespace km::apiserver

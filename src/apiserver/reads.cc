@@ -27,9 +27,7 @@ Result<int64_t> parseRevision(std::string_view text) {
   int64_t v = 0;
   auto r = std::from_chars(text.data(), text.data() + text.size(), v);
   if (r.ec == std::errc() && r.ptr == text.data() + text.size() && v >= 0) return v;
-  api::FieldErrors bad;
-  bad.invalid(api::Path("resourceVersion"), text, fmt::format("strconv.ParseUint: parsing {}: invalid syntax", api::goQuote(text)));
-  return bad.toStatus("", "", "");
+  return Status(500, "", fmt::format("resourceVersion: Invalid value: {0}: strconv.ParseUint: parsing {0}: invalid syntax", api::goQuote(text)));
 }
 
 // Whether objects are selected by the field. Kinds that convert field labels themselves have texts of their own.
@@ -83,7 +81,13 @@ void Operations::get(CallPtr call, registry::ObjectCallback done) {
   auto revision = parseRevision(call->resourceVersion);
   if (!revision.ok()) return done(revision.status());
   registry::Registry& r = *call->served->registry;
-  if (call->resourceVersion.empty()) return r.get(call->ns, call->name, std::move(done));
+  if (call->resourceVersion.empty()) {
+    return r.get(call->ns, call->name, [call, done = std::move(done)](Result<api::ObjectPtr> o) {
+      // Told in the group that was asked: events are served in two.
+      if (!o.ok() && o.status().code() == 404) return done(errors::notFound(call->groupResource(), call->name));
+      done(std::move(o));
+    });
+  }
   waitFor(r.cache(), *revision, [call, &r, done = std::move(done)](Status s) {
     if (!s.ok()) return done(std::move(s));
     api::ObjectPtr o = r.cache().get(call->ns, call->name);

@@ -147,6 +147,7 @@ RequestInfo readRequestInfo(std::string_view method, std::string_view path, cons
   }
   if (info.name.empty() && info.verb == "delete") info.verb = "deletecollection";
   if (watchPath) info.verb = "watch";
+  if (info.verb == "list" || info.verb == "watch" || info.verb == "deletecollection") info.fieldSelector = query.get("fieldSelector");
   return info;
 }
 

@@ -18,6 +18,7 @@ struct RequestInfo {
   std::string resource;
   std::string subresource;
   std::string name;
+  std::string fieldSelector;       // of a list, watch or deletecollection
   std::vector<std::string> parts;  // of the path behind the version and namespace
 };
 

@@ -7,7 +7,9 @@
 #include "apiserver/decode.h"
 #include "apiserver/routing.h"
 #include "apiserver/watch_stream.h"
+#include "object/managed_fields.h"
 #include "object/patch.h"
+#include "registry/defaults.h"
 
 namespace km::apiserver {
 namespace {
@@ -86,11 +88,15 @@ void ResourceHandlers::handle(HttpCallPtr http) {
 
   std::string key = fmt::format("{}/{}", info.group, info.resource);
   if (!info.subresource.empty()) key += "/" + info.subresource;
+  // A stream that is asked for by a GET is made all the same.
+  bool streams = info.subresource == "exec" || info.subresource == "attach" || info.subresource == "portforward";
+  if (streams && info.verb == "get") {
+    authz::Answer answer = operations_.ask(*call, "create");
+    if (answer.decision != authz::Decision::kAllow) return http->fail(errors::forbidden(call->groupResource(), call->name, answer.reason));
+  }
   // Subresources of the kind itself (status, ephemeralcontainers) are written as it is: the strategy knows them by name.
   if (auto it = special_.find(key); it != special_.end()) return it->second(http, call);
-  const api::Subresource* sub = served->subresource(info.subresource);
-  bool ownKind = info.subresource.empty() || (sub != nullptr && sub->kind == served->resource->kind && sub->name != "log");
-  if (served->registry == nullptr || !ownKind) return http->fail(routeNotFound());
+  if (served->registry == nullptr || !served->isOwn(info.subresource)) return http->fail(routeNotFound());
   if (info.verb == "get") return get(http, call);
   if (info.verb == "list") return list(http, call);
   if (info.verb == "watch") return watch(http, call);
@@ -132,7 +138,7 @@ void ResourceHandlers::subresource(HttpCallPtr http, CallPtr call, const Subreso
     if (!ops.get) return refuse();
     return ops.get(call, answer(200));
   }
-  if (call->verb == "patch" && ops.get && ops.update) return patchSubresource(http, call, ops);
+  if (call->verb == "patch" && ops.patch) return patchSubresource(http, call, ops);
   bool create = call->verb == "create";
   if (create ? !ops.create : (call->verb != "update" || !ops.update)) return refuse();
   if (Status s = readWriteOptions(http->query, create ? "CreateOptions" : "UpdateOptions", *call); !s.ok()) return http->fail(s);
@@ -152,31 +158,25 @@ void ResourceHandlers::subresource(HttpCallPtr http, CallPtr call, const Subreso
     return http->fail(errors::badRequest(
         fmt::format("the name of the object ({}) does not match the name on the URL ({})", meta.name, call->name)));
   }
-  if (create) return ops.create(call, std::move(*o), answer(201));
+  if (create) {
+    registry::applyDefaults(**o);
+    object::FieldWriter writer;
+    writer.manager = call->manager();
+    writer.subresource = call->subresource;
+    writer.now = operations_.clock().now();
+    if (call->body) writer.body = *call->body;
+    object::updateManagedFields(nullptr, **o, writer);
+    return ops.create(call, std::move(*o), answer(201));
+  }
   ops.update(call, std::move(*o), answer(200));
 }
 
-// Patches what the operation shows, and hands the result back to it.
 void ResourceHandlers::patchSubresource(HttpCallPtr http, CallPtr call, const SubresourceOps& ops) {
   auto kind = patchKind(http->request().headers.get("content-type"));
   if (!kind.ok()) return http->fail(kind.status());
-  if (*kind == PatchKind::kApply) {
-    return http->fail(errors::unsupportedMediaType("server-side apply of this subresource is not supported yet"));
-  }
-  if (Status s = readWriteOptions(http->query, "PatchOptions", *call); !s.ok()) return http->fail(s);
-  ops.get(call, [this, http, call, kind = *kind, &ops](Result<api::ObjectPtr> r) {
-    http->onLoop([this, http, call, kind, &ops, r = std::move(r)] {
-      if (!r.ok()) return http->fail(r.status());
-      codec::StrictErrors strict;
-      auto patched = object::applyPatch(static_cast<object::PatchKind>(kind), **r, http->request().body,
-                                        call->fieldValidation == FieldValidation::kIgnore ? nullptr : &strict,
-                                        call->fieldValidation == FieldValidation::kStrict);
-      if (!patched.ok()) return http->fail(patched.status());
-      for (std::string& e : strict.errors) call->warnings.push_back(std::move(e));
-      ops.update(call, std::move(*patched), [this, http, call](Result<api::ObjectPtr> u) {
-        http->onLoop([this, http, call, u = std::move(u)] { answerObject(http, call, 200, u); });
-      });
-    });
+  if (Status s = readWriteOptions(http->query, "PatchOptions", *call, *kind == PatchKind::kApply); !s.ok()) return http->fail(s);
+  ops.patch(call, *kind, http->request().body, [this, http, call](Result<api::ObjectPtr> r) {
+    http->onLoop([this, http, call, r = std::move(r)] { answerObject(http, call, 200, r); });
   });
 }
 
@@ -218,7 +218,7 @@ void ResourceHandlers::watch(HttpCallPtr http, CallPtr call) {
         "only the following media types are accepted: application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch"));
   }
   if (Status s = readListOptions(http->query, *call); !s.ok()) return http->fail(s);
-  startWatchStream(operations_, http, call, std::move(v));
+  startWatchStream(operations_, longRunning_, http, call, std::move(v));
 }
 
 void ResourceHandlers::create(HttpCallPtr http, CallPtr call) {
@@ -226,8 +226,6 @@ void ResourceHandlers::create(HttpCallPtr http, CallPtr call) {
   if (Status s = readWriteOptions(http->query, "CreateOptions", *call); !s.ok()) return http->fail(s);
   auto o = body(http, *call, *call->served->resource->type);
   if (!o.ok()) return http->fail(o.status());
-  call->served->registry->strategy().setDefaults(**o);
-  if (Status s = operations_.checkDecoded(*call, **o); !s.ok()) return http->fail(s);
   operations_.create(call, std::move(*o), [this, http, call](Result<api::ObjectPtr> r) {
     http->onLoop([this, http, call, r = std::move(r)] { answerObject(http, call, 201, r); });
   });
@@ -238,8 +236,6 @@ void ResourceHandlers::update(HttpCallPtr http, CallPtr call) {
   if (Status s = readWriteOptions(http->query, "UpdateOptions", *call); !s.ok()) return http->fail(s);
   auto o = body(http, *call, *call->served->resource->type);
   if (!o.ok()) return http->fail(o.status());
-  call->served->registry->strategy().setDefaults(**o);
-  if (Status s = operations_.checkDecoded(*call, **o); !s.ok()) return http->fail(s);
   operations_.update(call, std::move(*o), [this, http, call](Result<registry::UpdateResult> r) {
     http->onLoop([this, http, call, r = std::move(r)] {
       if (!r.ok()) return answerObject(http, call, 200, r.status());

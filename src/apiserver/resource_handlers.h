@@ -6,6 +6,7 @@
 #include <string>
 
 #include "apiserver/exchange_context.h"
+#include "apiserver/long_running.h"
 #include "apiserver/operations.h"
 #include "apiserver/render.h"
 #include "apiserver/subresources.h"
@@ -32,6 +33,7 @@ class ResourceHandlers {
   void answerObject(const HttpCallPtr& http, const CallPtr& call, int code, const Result<api::ObjectPtr>& r);
   Result<api::MutableObject> body(const HttpCallPtr& http, Call& call, const codec::TypeInfo& type);
   Operations& operations() { return operations_; }
+  LongRunning& longRunning() { return longRunning_; }
 
  private:
   void patchSubresource(HttpCallPtr http, CallPtr call, const SubresourceOps& ops);
@@ -48,6 +50,7 @@ class ResourceHandlers {
   bool negotiateInto(const HttpCallPtr& http, Forms forms = Forms::kTables);
 
   Operations& operations_;
+  LongRunning longRunning_;
   std::map<std::string, Special, std::less<>> special_;
 };
 

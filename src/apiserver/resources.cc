@@ -24,6 +24,12 @@ const api::Subresource* Served::subresource(std::string_view name) const {
   return nullptr;
 }
 
+bool Served::isOwn(std::string_view sub) const {
+  if (sub.empty()) return true;
+  const api::Subresource* s = subresource(sub);
+  return s != nullptr && s->kind == resource->kind && s->name != "log";
+}
+
 bool Served::supports(std::string_view verb) const {
   return std::find(resource->verbs.begin(), resource->verbs.end(), verb) != resource->verbs.end();
 }
@@ -40,6 +46,7 @@ Resources::Resources(store::Store& store, Clock& clock, std::function<void(std::
         cache::Config config{&kept, registry::storePrefix(kept.group, kept.name), std::string(indexFieldOf(kept))};
         stored.cache = std::make_unique<cache::ResourceCache>(store, std::move(config), clock);
         stored.registry = std::make_unique<registry::Registry>(store, *stored.cache, *stored.strategy, clock, offload);
+        for (auto& [name, strategy] : registry::makeSubresourceStrategies(kept)) stored.registry->addSubresource(name, std::move(strategy));
         if (kept.group.empty() && kept.name == "events") stored.registry->setTtl(kEventTtlSeconds);
       }
       s.registry = stored.registry.get();

@@ -25,6 +25,8 @@ struct Served {
   bool converts() const { return registry != nullptr && resource->type != registry->resource().type; }
   const api::Subresource* subresource(std::string_view name) const;
   bool supports(std::string_view verb) const;
+  // Whether the subresource is a view of the resource's own kind (status, finalize), so that it is written as the resource is; none is.
+  bool isOwn(std::string_view subresource) const;
 };
 
 class Resources {

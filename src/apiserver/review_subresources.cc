@@ -6,9 +6,9 @@
 #include "api/types/authorization_v1.h"
 #include "api/types/core_v1.h"
 #include "api/types/rbac_v1.h"
+#include "apiserver/review_validation.h"
 #include "apiserver/server.h"
 #include "apiserver/special_subresources.h"
-#include "object/managed_fields.h"
 #include "pki/tokens.h"
 
 namespace km::apiserver {
@@ -28,7 +28,7 @@ Result<pki::ObjectRef> boundTo(ApiServer& server, const std::string& ns, const B
   api::ObjectPtr o = cache.get(resource == "nodes" ? "" : ns, ref.name);
   if (!o) return errors::notFound({"", resource}, ref.name);
   if (!ref.uid.empty() && ref.uid != o->meta().uid) {
-    return errors::conflict({"", resource}, ref.name,
+    return errors::conflict({"", ref.kind}, ref.name,
                             fmt::format("the UID in the bound object reference ({}) does not match the UID in record. The object might have been "
                                         "deleted and then recreated", ref.uid));
   }
@@ -51,11 +51,6 @@ Result<api::ObjectPtr> makeToken(ApiServer& server, const Call& call, api::Mutab
   if (seconds > kMaxTokenSeconds) bad.invalid(api::Path("spec.expirationSeconds"), seconds, "may not specify a duration larger than 2^32 seconds");
   KM_TRY(bad.toStatus("authentication.k8s.io", "TokenRequest", request.metadata.name));
   request.spec.expirationSeconds = seconds;
-  object::FieldWriter writer;
-  writer.manager = call.manager();
-  writer.subresource = "token";
-  writer.now = server.operations().clock().now();
-  object::updateManagedFields(nullptr, *o, writer);
   if (request.spec.audiences.empty()) {
     for (const std::string& a : server.options().apiAudiences) request.spec.audiences.push_back(a);
   }
@@ -71,6 +66,10 @@ Result<api::ObjectPtr> makeToken(ApiServer& server, const Call& call, api::Mutab
   if (extended) claims.warnAfter = now.seconds + seconds;
   if (request.spec.boundObjectRef) {
     const auto& ref = *request.spec.boundObjectRef;
+    size_t slash = ref.apiVersion.view().find('/');
+    if (slash != std::string_view::npos) {
+      return errors::badRequest(fmt::format("cannot bind token to object of type {}, Kind={}", ref.apiVersion, ref.kind));
+    }
     if (ref.kind == "Pod") {
       KM_ASSIGN(claims.pod, boundTo(server, call.ns, ref, "pods"));
       api::ObjectPtr pod = server.operations().resources().cache("", "pods").get(call.ns, ref.name);
@@ -87,7 +86,7 @@ Result<api::ObjectPtr> makeToken(ApiServer& server, const Call& call, api::Mutab
     } else if (ref.kind == "Node") {
       KM_ASSIGN(claims.node, boundTo(server, call.ns, ref, "nodes"));
     } else {
-      return errors::badRequest(fmt::format("cannot bind token to object of type {}", ref.kind));
+      return errors::badRequest(fmt::format("cannot bind token to object of type /{}, Kind={}", ref.apiVersion, ref.kind));
     }
   }
   KM_ASSIGN(std::string token, pki::signToken(server.options().serviceAccountKeys[0], claims));
@@ -108,9 +107,10 @@ Result<api::ObjectPtr> reviewToken(ApiServer& server, api::MutableObject o) {
   auto user = server.authenticator().authenticateToken(review.spec.token, audiences);
   review.status = {};
   if (!user.ok()) {
-    review.status.error = user.status().message();
+    review.status.error = fmt::format("[invalid bearer token, {}]", user.status().message());
     return api::ObjectPtr(std::move(o));
   }
+  if (!*user) review.status.error = "invalid bearer token";
   if (*user) {
     const authn::UserInfo& u = **user;
     review.status.authenticated = true;
@@ -151,19 +151,6 @@ void decide(ApiServer& server, const authn::UserInfo& user, const Spec& spec, Su
   status.reason = answer.reason;
 }
 
-template <typename Spec>
-Status checkSpec(const Spec& spec, std::string_view kind) {
-  api::FieldErrors bad;
-  api::Path path("spec");
-  if (spec.resourceAttributes && spec.nonResourceAttributes) {
-    bad.invalid(path.child("nonResourceAttributes"), api::BadValue::raw("{}"), "cannot be specified in combination with resourceAttributes");
-  }
-  if (!spec.resourceAttributes && !spec.nonResourceAttributes) {
-    bad.invalid(path.child("resourceAttributes"), api::BadValue::raw("null"), "exactly one of nonResourceAttributes or resourceAttributes must be specified");
-  }
-  return bad.toStatus("authorization.k8s.io", kind, "");
-}
-
 authn::UserInfo userOf(const SubjectAccessReviewSpec& spec) {
   authn::UserInfo u;
   u.name = spec.user.str();
@@ -175,13 +162,8 @@ authn::UserInfo userOf(const SubjectAccessReviewSpec& spec) {
 template <typename T>
 Result<api::ObjectPtr> reviewAccess(ApiServer& server, const Call& call, api::MutableObject o) {
   auto& review = o->as<T>();
-  KM_TRY(checkSpec(review.spec, T::kType.name));
+  KM_TRY(checkAccessReview(*o));
   if constexpr (requires { review.spec.user; }) {
-    if (review.spec.user.empty() && review.spec.groups.empty()) {
-      api::FieldErrors bad;
-      bad.invalid(api::Path("spec.user"), review.spec.user.view(), "at least one of user or group must be specified");
-      return bad.toStatus("authorization.k8s.io", T::kType.name, "");
-    }
     decide(server, userOf(review.spec), review.spec, review.status);
   } else {
     decide(server, call.user, review.spec, review.status);
@@ -194,7 +176,8 @@ Result<api::ObjectPtr> reviewRules(ApiServer& server, const Call& call, api::Mut
   if (review.spec.namespace_.empty()) return errors::badRequest("no namespace on request");
   review.status = {};
   authz::ObjectList keep;
-  for (const api::rbac_v1::PolicyRule* r : server.rbac().rulesFor(call.user, review.spec.namespace_, keep)) {
+  std::string error;
+  for (const api::rbac_v1::PolicyRule* r : server.rbac().rulesFor(call.user, review.spec.namespace_, keep, &error)) {
     if (!r->nonResourceURLs.empty()) {
       auto& n = review.status.nonResourceRules.add();
       n.verbs = r->verbs;
@@ -207,6 +190,7 @@ Result<api::ObjectPtr> reviewRules(ApiServer& server, const Call& call, api::Mut
       n.resourceNames = r->resourceNames;
     }
   }
+  review.status.evaluationError = error;
   return api::ObjectPtr(std::move(o));
 }
 
@@ -250,7 +234,6 @@ void addReviews(ApiServer& server) {
 void ApiServer::setUpSubresources() {
   addBindings(*this);
   addScales(*this);
-  addNamespaceFinalize(*this);
   addTokens(*this);
   addReviews(*this);
   for (const auto& [key, ops] : subresources_.all()) {

@@ -9,12 +9,15 @@
 #include "api/types/core_v1.h"
 #include "apiserver/bootstrap.h"
 #include "apiserver/discovery.h"
+#include "apiserver/flow_control.h"
+#include "apiserver/impersonation.h"
 #include "apiserver/local_client.h"
 #include "apiserver/node_authorizer.h"
 #include "apiserver/node_proxy.h"
 #include "apiserver/special_subresources.h"
 #include "apiserver/routing.h"
 #include "base/duration.h"
+#include "base/files.h"
 #include "base/log.h"
 #include "base/rand.h"
 
@@ -46,7 +49,9 @@ class ApiServer::SystemAuthorizer : public authz::Authorizer {
     authz::Answer byNode = node_.authorize(a);
     if (byNode.decision == authz::Decision::kAllow) return byNode;
     authz::Answer answer = rbac_.authorize(a);
-    if (answer.decision == authz::Decision::kNoOpinion) answer.reason = byNode.reason;
+    if (answer.decision == authz::Decision::kNoOpinion && !byNode.reason.empty()) {
+      answer.reason = answer.reason.empty() ? byNode.reason : byNode.reason + "\n" + answer.reason;
+    }
     return answer;
   }
 
@@ -75,6 +80,9 @@ ApiServer::ApiServer(ServerOptions options, store::Store& store, async::LoopGrou
   });
   authorizer_ = std::make_unique<SystemAuthorizer>(resources_, *rbac_);
   operations_->setAuthorizer(authorizer_.get());
+  guard_ = std::make_unique<RbacGuard>(resources_, *rbac_, *authorizer_);
+  operations_->setGuard([this](const Call& call, const api::Object& o, const api::Object* old) { return guard_->check(call, o, old); });
+  flowControl_ = std::make_unique<FlowControl>(resources_, loops.at(0), options_.maxRequestsInflight + options_.maxMutatingRequestsInflight);
 }
 
 ApiServer::~ApiServer() { http_.reset(); }
@@ -114,6 +122,11 @@ void ApiServer::setUpAdmission() {
     a.version = "*";
     a.resource = resource;
     a.name = name;
+    return authorizer_->authorize(a).decision == authz::Decision::kAllow;
+  };
+  context.mayUseAudience = [this](const authn::UserInfo& node, std::string_view ns, std::string_view audience, std::string_view account) {
+    authz::Attributes a{.user = &node, .verb = "request-serviceaccounts-token-audience", .isResource = true, .version = "v1",
+                        .resource = audience, .ns = ns, .name = account};
     return authorizer_->authorize(a).decision == authz::Decision::kAllow;
   };
   admission::addPlugins(admission_, context, options_.enableAdmissionPlugins, options_.disableAdmissionPlugins);
@@ -181,6 +194,10 @@ Status ApiServer::start() {
   b.securePort = port_;
   b.serviceIp = firstServiceAddress(options_.serviceClusterIpRange);
   b.serviceRanges = services_->ranges();
+  b.clientCa = options_.tls.clientCaPem;
+  if (b.clientCa.empty() && !options_.tls.clientCaFile.empty()) {
+    KM_ASSIGN(b.clientCa, readFile(options_.tls.clientCaFile));
+  }
   KM_TRY(bootstrap(*operations_, b));
   addresses_->repair();
   ready_ = true;
@@ -193,11 +210,13 @@ void ApiServer::stop(Duration grace) {
   std::mutex mutex;
   std::condition_variable done;
   bool ended = false;
+  // Readiness has failed by now. No new connections, then the streams that would not end by themselves; what else runs may end.
   http_->shutdown(grace, [&] {
     std::lock_guard lock(mutex);
     ended = true;
     done.notify_all();
   });
+  handlers_->longRunning().endAll();
   std::unique_lock lock(mutex);
   done.wait(lock, [&] { return ended; });
   lock.unlock();
@@ -258,29 +277,23 @@ void ApiServer::handle(std::shared_ptr<http::Exchange> exchange) {
   auto f = negotiate(request.headers.get("accept"), http->query.get("pretty"), http->query.has("pretty"), request.headers.get("user-agent"), Forms::kPlain);
   if (f.ok()) http->format = http->errorFormat = *f;
   if (Status s = checkTimeout(*http); !s.ok()) return http->fail(s);
-  auto user = authenticator_.authenticate(request);
+  auto user = authenticator_.authenticate(request, &http->warnings);
   if (!user.ok()) return http->fail(user.status());
   http->user = std::move(*user);
-  if (!authorize(http)) return;
-  route(http);
+  auto other = impersonate(request, http->info, http->user, *authorizer_, impersonationModes_);
+  if (!other.ok()) return http->fail(other.status());
+  if (*other) http->user = std::move(**other);
+  // What takes as long as it likes has no seat, but for the beginning of a watch.
+  if (isLongRunning(http->info) && http->info.verb != "watch") return serve(http);
+  flowControl_->admit(http, [this, http] { serve(http); });
+}
+
+void ApiServer::serve(const HttpCallPtr& http) {
+  if (authorize(http)) route(http);
 }
 
 bool ApiServer::authorize(const HttpCallPtr& http) {
-  const RequestInfo& i = http->info;
-  authz::Attributes a;
-  a.user = &http->user;
-  a.verb = i.verb;
-  a.isResource = i.isResource;
-  if (i.isResource) {
-    a.group = i.group;
-    a.version = i.version;
-    a.resource = i.resource;
-    a.subresource = i.subresource;
-    a.ns = i.ns;
-    a.name = i.name;
-  } else {
-    a.path = i.path;
-  }
+  authz::Attributes a = attributesOf(http->user, http->info);
   authz::Answer answer = authorizer_->authorize(a);
   if (answer.decision == authz::Decision::kAllow) return true;
   http->fail(forbiddenBy(a, answer.reason));

@@ -9,7 +9,9 @@
 #include <vector>
 
 #include "admission/plugin.h"
+#include "apiserver/impersonation.h"
 #include "apiserver/operations.h"
+#include "apiserver/rbac_guard.h"
 #include "apiserver/resource_handlers.h"
 #include "apiserver/resources.h"
 #include "apiserver/service_addresses.h"
@@ -28,6 +30,7 @@
 namespace km::apiserver {
 
 class Discovery;
+class FlowControl;
 class NodeProxy;
 
 struct ServerOptions {
@@ -91,6 +94,7 @@ class ApiServer : public http::Handler, public std::enable_shared_from_this<ApiS
   void setUpAdmission();
   void setUpSubresources();
   Status setUpNodeProxy();
+  void serve(const HttpCallPtr& http);
   void route(const HttpCallPtr& http);
   void routeNonResource(const HttpCallPtr& http);
   void answerHealth(const HttpCallPtr& http, std::string_view path);
@@ -98,7 +102,6 @@ class ApiServer : public http::Handler, public std::enable_shared_from_this<ApiS
   void answerVersion(const HttpCallPtr& http);
   void answerRoot(const HttpCallPtr& http);
   bool authorize(const HttpCallPtr& http);
-  bool admitInflight(const HttpCallPtr& http);
 
   const ServerOptions options_;
   store::Store& store_;
@@ -121,7 +124,9 @@ class ApiServer : public http::Handler, public std::enable_shared_from_this<ApiS
   std::unique_ptr<http::Server> http_;
   int port_ = 0;
   std::atomic<bool> ready_{false}, stopping_{false};
-  std::atomic<int> mutating_{0}, reading_{0};
+  std::unique_ptr<FlowControl> flowControl_;
+  std::unique_ptr<RbacGuard> guard_;
+  ImpersonationModes impersonationModes_;
   std::unique_ptr<ServiceAddresses> addresses_;
   std::unique_ptr<registry::ServiceAllocator> services_;
   std::string jwks_;

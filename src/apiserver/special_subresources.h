@@ -1,4 +1,4 @@
-// The operations behind subresources.h: bindings, scales, evictions, finalizing of namespaces, tokens and reviews.
+// The operations behind subresources.h: bindings, scales, evictions, tokens and reviews.
 #pragma once
 
 namespace km::apiserver {
@@ -7,7 +7,6 @@ class ApiServer;
 
 void addBindings(ApiServer& server);
 void addScales(ApiServer& server);
-void addNamespaceFinalize(ApiServer& server);
 void addTokens(ApiServer& server);
 void addReviews(ApiServer& server);
 

@@ -16,6 +16,7 @@ struct SubresourceOps {
   std::function<void(CallPtr, registry::ObjectCallback)> get;
   std::function<void(CallPtr, api::MutableObject, registry::ObjectCallback)> create;
   std::function<void(CallPtr, api::MutableObject, registry::ObjectCallback)> update;
+  std::function<void(CallPtr, PatchKind, std::string body, registry::ObjectCallback)> patch = {};
 };
 
 class Subresources {

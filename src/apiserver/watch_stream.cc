@@ -13,8 +13,8 @@ constexpr size_t kMaxQueuedBytes = 1 << 20;
 // Lives on the exchange's loop, kept alive by the callbacks of exchange, watcher and timers until close().
 class WatchStream : public std::enable_shared_from_this<WatchStream> {
  public:
-  WatchStream(Operations& operations, HttpCallPtr http, CallPtr call, View view)
-      : operations_(operations), http_(std::move(http)), call_(std::move(call)), view_(std::move(view)) {}
+  WatchStream(Operations& operations, LongRunning& longRunning, HttpCallPtr http, CallPtr call, View view)
+      : operations_(operations), longRunning_(longRunning), http_(std::move(http)), call_(std::move(call)), view_(std::move(view)) {}
 
   void begin() {
     auto self = shared_from_this();
@@ -57,6 +57,13 @@ class WatchStream : public std::enable_shared_from_this<WatchStream> {
   void start() {
     auto self = shared_from_this();
     keep_ = self;
+    http_->seat.reset();
+    async::Loop* loop = &http_->exchange->loop();
+    endKey_ = longRunning_.add([loop, weak = weak_from_this()] {
+      loop->post([weak] {
+        if (auto stream = weak.lock()) stream->close(true);
+      });
+    });
     http_->exchange->onClose([self] { self->close(false); });
     http_->exchange->onDrain([self] { self->pump(); });
     http::Headers headers = http_->headers(view_.format.streamContentType());
@@ -126,6 +133,7 @@ class WatchStream : public std::enable_shared_from_this<WatchStream> {
   void close(bool finish) {
     if (!keep_) return;
     auto self = std::move(keep_);
+    longRunning_.remove(endKey_);
     watcher_.reset();
     timeout_.reset();
     bookmark_.reset();
@@ -134,6 +142,8 @@ class WatchStream : public std::enable_shared_from_this<WatchStream> {
   }
 
   Operations& operations_;
+  LongRunning& longRunning_;
+  uint64_t endKey_ = 0;
   HttpCallPtr http_;
   CallPtr call_;
   View view_;
@@ -146,8 +156,8 @@ class WatchStream : public std::enable_shared_from_this<WatchStream> {
 
 }  // namespace
 
-void startWatchStream(Operations& operations, const HttpCallPtr& http, const CallPtr& call, View view) {
-  std::make_shared<WatchStream>(operations, http, call, std::move(view))->begin();
+void startWatchStream(Operations& operations, LongRunning& longRunning, const HttpCallPtr& http, const CallPtr& call, View view) {
+  std::make_shared<WatchStream>(operations, longRunning, http, call, std::move(view))->begin();
 }
 
 }  // namespace km::apiserver

@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cctype>
+
 #include "base/files.h"
 
 namespace km::authn {
@@ -100,6 +103,30 @@ ServiceAccountTokens::ServiceAccountTokens(pki::TokenVerifier verifier, std::vec
                                            std::vector<std::string> audiences, const ServiceAccountLookup& lookup, Clock& clock)
     : verifier_(std::move(verifier)), issuers_(std::move(issuers)), audiences_(std::move(audiences)), lookup_(lookup), clock_(clock) {}
 
+namespace {
+
+// Is the object that a token is bound to still the same one? `what` as upstream names it: "pod", "secret", "node".
+Status stillBound(const pki::ObjectRef& ref, const std::optional<std::string>& uid, std::string_view what) {
+  if (!uid) return errors::unauthorized("service account token has been invalidated");
+  if (ref.uid.empty() || *uid == ref.uid) return {};
+  return errors::unauthorized(fmt::format("{0} UID ({1}) does not match service account {0} ref claim ({2})", what, *uid, ref.uid));
+}
+
+}  // namespace
+
+Status ServiceAccountTokens::stillThere(const pki::TokenClaims& c) const {
+  auto account = lookup_.serviceAccount(c.namespaceName, c.serviceAccount.name);
+  if (!account) return errors::unauthorized(fmt::format("serviceaccounts \"{}\" not found", c.serviceAccount.name));
+  if (*account != c.serviceAccount.uid) {
+    return errors::unauthorized(fmt::format("service account UID ({}) does not match claim ({})", *account, c.serviceAccount.uid));
+  }
+  if (c.secret) KM_TRY(stillBound(*c.secret, lookup_.secret(c.namespaceName, c.secret->name), "secret"));
+  if (c.pod) KM_TRY(stillBound(*c.pod, lookup_.pod(c.namespaceName, c.pod->name), "pod"));
+  // A pod's token tells its node, and is not bound to it.
+  if (c.node && !c.pod) KM_TRY(stillBound(*c.node, lookup_.node(c.node->name), "node"));
+  return {};
+}
+
 Result<std::optional<UserInfo>> ServiceAccountTokens::authenticate(std::string_view token, const std::vector<std::string>& audiences) const {
   std::string issuer = pki::unverifiedIssuer(token);
   bool ours = issuer == pki::kLegacyIssuer || std::find(issuers_.begin(), issuers_.end(), issuer) != issuers_.end();
@@ -111,15 +138,7 @@ Result<std::optional<UserInfo>> ServiceAccountTokens::authenticate(std::string_v
       return errors::unauthorized(fmt::format("token audiences {} is invalid for the target audiences", fmt::join(c.audiences, ",")));
     }
   }
-  auto sa = lookup_.serviceAccount(c.namespaceName, c.serviceAccount.name);
-  if (!sa || *sa != c.serviceAccount.uid) return errors::unauthorized("service account has been deleted");
-  auto bound = [](const std::optional<pki::ObjectRef>& ref, const std::optional<std::string>& uid) {
-    return !ref || (uid && (ref->uid.empty() || *uid == ref->uid));
-  };
-  if (!bound(c.pod, c.pod ? lookup_.pod(c.namespaceName, c.pod->name) : std::nullopt)) return errors::unauthorized("pod has been deleted");
-  if (!bound(c.secret, c.secret ? lookup_.secret(c.namespaceName, c.secret->name) : std::nullopt)) {
-    return errors::unauthorized("token has been invalidated");
-  }
+  KM_TRY(stillThere(c));
   UserInfo u;
   u.name = fmt::format("{}{}:{}", kServiceAccountPrefix, c.namespaceName, c.serviceAccount.name);
   u.uid = c.serviceAccount.uid;
@@ -150,7 +169,26 @@ Result<std::optional<UserInfo>> Authenticator::authenticateToken(std::string_vie
   return std::optional<UserInfo>();
 }
 
-Result<UserInfo> Authenticator::authenticate(const http::Request& request) const {
+namespace {
+
+// "Bearer TOKEN", whatever follows; "" for anything else. A second space before the token makes it none, of which the client is told.
+std::string_view bearerToken(std::string_view header, std::vector<std::string>* warnings) {
+  while (!header.empty() && header.front() == ' ') header.remove_prefix(1);
+  while (!header.empty() && header.back() == ' ') header.remove_suffix(1);
+  constexpr std::string_view kScheme = "bearer";
+  bool bearer = header.size() > kScheme.size() && header[kScheme.size()] == ' ' &&
+                std::equal(kScheme.begin(), kScheme.end(), header.begin(), [](char a, char b) { return a == std::tolower(static_cast<unsigned char>(b)); });
+  if (!bearer) return {};
+  header.remove_prefix(kScheme.size() + 1);
+  if (header.starts_with(' ') && warnings != nullptr) {
+    warnings->emplace_back("the provided Authorization header contains extra space before the bearer token, and is ignored");
+  }
+  return header.substr(0, header.find(' '));
+}
+
+}  // namespace
+
+Result<UserInfo> Authenticator::authenticate(const http::Request& request, std::vector<std::string>* warnings) const {
   const auto& certificates = request.connection->certificates;
   if (certificates && certificates->verified()) {
     const auto& leaf = certificates->leaf();
@@ -161,10 +199,7 @@ Result<UserInfo> Authenticator::authenticate(const http::Request& request) const
       return withAuthenticated(std::move(u));
     }
   }
-  std::string_view header = request.headers.get("authorization");
-  if (header.size() > 7 && (header.starts_with("Bearer ") || header.starts_with("bearer "))) {
-    std::string_view token = header.substr(7);
-    while (!token.empty() && token.front() == ' ') token.remove_prefix(1);
+  if (std::string_view token = bearerToken(request.headers.get("authorization"), warnings); !token.empty()) {
     auto user = authenticateToken(token, {});
     if (user.ok() && *user) return std::move(**user);
     return errors::unauthorized();

@@ -66,6 +66,8 @@ class ServiceAccountTokens : public TokenAuthenticator {
   Result<std::optional<UserInfo>> authenticate(std::string_view token, const std::vector<std::string>& audiences) const override;
 
  private:
+  Status stillThere(const pki::TokenClaims& c) const;
+
   pki::TokenVerifier verifier_;
   std::vector<std::string> issuers_, audiences_;
   const ServiceAccountLookup& lookup_;
@@ -80,7 +82,7 @@ class Authenticator {
 
   // The user of a request: by client certificate, else bearer token, else anonymous. 401 if there is none. Adds
   // system:authenticated.
-  Result<UserInfo> authenticate(const http::Request& request) const;
+  Result<UserInfo> authenticate(const http::Request& request, std::vector<std::string>* warnings = nullptr) const;
   // A token alone (TokenReview); nothing if no method knows it.
   Result<std::optional<UserInfo>> authenticateToken(std::string_view token, const std::vector<std::string>& audiences) const;
 

@@ -20,13 +20,14 @@ struct Attributes {
   std::string_view ns;
   std::string_view name;
   std::string_view path;  // of a non-resource request
+  std::string_view fieldSelector;
 };
 
 enum class Decision { kAllow, kDeny, kNoOpinion };
 
 struct Answer {
   Decision decision = Decision::kNoOpinion;
-  std::string reason;  // why allowed, or what could not be evaluated
+  std::string reason;  // why allowed, or why not
 };
 
 class Authorizer {

@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <map>
+#include <set>
 #include <unordered_map>
 
 #include "api/types/rbac_v1.h"
@@ -64,12 +67,21 @@ bool allows(const PolicyRule& rule, const Attributes& a) {
 
 }  // namespace
 
+namespace {
+
+template <typename RoleRef>
+std::string missingRole(const RoleRef& ref) {
+  return fmt::format("{}.rbac.authorization.k8s.io \"{}\" not found", ref.kind == "ClusterRole" ? "clusterrole" : "role", ref.name);
+}
+
+}  // namespace
+
 // Grants of a subject: rules in one namespace, or everywhere.
 struct Rbac::Index {
   struct Grant {
     std::string ns;  // "" everywhere
-    const Rules* rules;
-    std::string why;
+    const Rules* rules;  // null: the role is not there
+    std::string why;     // or what is missing
   };
   RbacObjects objects;  // what the pointers point into
   std::unordered_map<std::string, std::vector<Grant>> bySubject;
@@ -109,7 +121,6 @@ std::shared_ptr<const Rbac::Index> Rbac::index() const {
   for (const auto& o : *now.clusterRoles) clusterRoles[std::string(o->name())] = &o->as<api::rbac_v1::ClusterRole>().rules;
   for (const auto& o : *now.roles) roles[o->key()] = &o->as<api::rbac_v1::Role>().rules;
   auto add = [&](const auto& subjects, std::string_view ns, const Rules* rules, const std::string& why) {
-    if (rules == nullptr) return;
     for (const auto& s : subjects) {
       std::string subject;
       if (s.kind == "User") {
@@ -132,54 +143,110 @@ std::shared_ptr<const Rbac::Index> Rbac::index() const {
   for (const auto& o : *now.clusterRoleBindings) {
     const auto& b = o->as<api::rbac_v1::ClusterRoleBinding>();
     add(b.subjects, "", findIn(clusterRoles, b.roleRef.name.str()),
-        fmt::format("RBAC: allowed by ClusterRoleBinding \"{}\" of {} \"{}\"", o->name(), b.roleRef.kind, b.roleRef.name));
+        findIn(clusterRoles, b.roleRef.name.str()) == nullptr ? missingRole(b.roleRef) : fmt::format("RBAC: allowed by ClusterRoleBinding \"{}\" of {} \"{}\"", o->name(), b.roleRef.kind, b.roleRef.name));
   }
   for (const auto& o : *now.roleBindings) {
     const auto& b = o->as<api::rbac_v1::RoleBinding>();
     const Rules* rules = b.roleRef.kind == "ClusterRole" ? findIn(clusterRoles, b.roleRef.name.str())
                                                          : findIn(roles, fmt::format("{}/{}", o->ns(), b.roleRef.name));
     add(b.subjects, o->ns(), rules,
-        fmt::format("RBAC: allowed by RoleBinding \"{}/{}\" of {} \"{}\"", o->name(), o->ns(), b.roleRef.kind, b.roleRef.name));
+        rules == nullptr ? missingRole(b.roleRef) : fmt::format("RBAC: allowed by RoleBinding \"{}/{}\" of {} \"{}\"", o->name(), o->ns(), b.roleRef.kind, b.roleRef.name));
   }
   index_ = fresh;
   return fresh;
 }
 
+namespace {
+
+// Adds what is not there yet.
+void note(std::string& list, const std::string& what) {
+  if (list.find(what) != std::string::npos) return;
+  list += (list.empty() ? "" : ", ") + what;
+}
+
+}  // namespace
+
 Answer Rbac::authorize(const Attributes& a) const {
   Answer answer;
   auto i = index();
+  std::string missing;
   i->visit(*a.user, a.ns, [&](const Index::Grant& g) {
+    if (g.rules == nullptr) {
+      note(missing, g.why);
+      return false;
+    }
     for (const PolicyRule& rule : *g.rules) {
-      if (allows(rule, a)) {
-        answer.decision = Decision::kAllow;
-        answer.reason = g.why;
-        return true;
-      }
+      if (!allows(rule, a)) continue;
+      answer.decision = Decision::kAllow;
+      answer.reason = g.why;
+      return true;
     }
     return false;
   });
+  if (answer.decision != Decision::kAllow && !missing.empty()) {
+    bool several = missing.find(", ") != std::string::npos;
+    answer.reason = several ? fmt::format("RBAC: [{}]", missing) : "RBAC: " + missing;
+  }
   return answer;
 }
+
+namespace {
+
+std::string quotedList(const std::vector<std::string>& values) {
+  std::string out = "[";
+  for (const std::string& v : values) out += fmt::format("{}\"{}\"", out.size() == 1 ? "" : " ", v);
+  return out + "]";
+}
+
+// A single permission on resources; those that differ by the verb only are told together.
+struct Permission {
+  std::string group, resource, name;
+  bool named = false;
+  auto operator<=>(const Permission&) const = default;
+};
+
+// The permissions that are missing, as upstream prints them: sorted, one a line.
+class Missing {
+ public:
+  void url(std::string_view url, std::string_view verb) {
+    lines_.insert(fmt::format("{{NonResourceURLs:[\"{}\"], Verbs:[\"{}\"]}}", url, verb));
+  }
+  void resource(Permission p, std::string_view verb) {
+    auto& verbs = resources_[std::move(p)];
+    if (std::find(verbs.begin(), verbs.end(), verb) == verbs.end()) verbs.emplace_back(verb);
+  }
+  std::string str() {
+    for (const auto& [p, verbs] : resources_) {
+      std::string names = p.named ? fmt::format("ResourceNames:[\"{}\"], ", p.name) : "";
+      lines_.insert(fmt::format("{{APIGroups:[\"{}\"], Resources:[\"{}\"], {}Verbs:{}}}", p.group, p.resource, names, quotedList(verbs)));
+    }
+    std::string out;
+    for (const std::string& line : lines_) out += "\n" + line;
+    return out;
+  }
+
+ private:
+  std::set<std::string> lines_;
+  std::map<Permission, std::vector<std::string>> resources_;
+};
+
+}  // namespace
 
 std::string Rbac::missingRules(const authn::UserInfo& user, std::string_view ns, const Rules& rules) const {
   auto i = index();
   // Each rule, taken apart into single permissions, must be covered by some rule that the user holds.
   auto covered = [&](const Attributes& a) {
     return i->visit(user, ns, [&](const Index::Grant& g) {
-      for (const PolicyRule& have : *g.rules) {
-        bool star = a.verb != "*" || exact(have.verbs, "*");
-        if (star && allows(have, a)) return true;
-      }
-      return false;
+      if (g.rules == nullptr) return false;
+      return std::any_of(g.rules->begin(), g.rules->end(),
+                         [&](const PolicyRule& have) { return (a.verb != "*" || exact(have.verbs, "*")) && allows(have, a); });
     });
   };
-  std::string missing;
+  Missing missing;
   for (const PolicyRule& rule : rules) {
-    bool ok = true;
     for (const auto& verb : rule.verbs) {
       for (const auto& url : rule.nonResourceURLs) {
-        Attributes a{.user = &user, .verb = verb, .path = url};
-        ok = ok && covered(a);
+        if (!covered({.user = &user, .verb = verb, .path = url})) missing.url(url, verb);
       }
       for (const auto& group : rule.apiGroups) {
         for (const auto& resource : rule.resources) {
@@ -187,43 +254,35 @@ std::string Rbac::missingRules(const authn::UserInfo& user, std::string_view ns,
           size_t slash = r.find('/');
           Attributes a{.user = &user, .verb = verb, .isResource = true, .group = group, .resource = r.substr(0, slash), .ns = ns};
           if (slash != std::string_view::npos) a.subresource = r.substr(slash + 1);
-          if (rule.resourceNames.empty()) {
-            ok = ok && covered(a);
-          }
+          Permission p{group.str(), resource.str(), "", false};
+          if (rule.resourceNames.empty() && !covered(a)) missing.resource(p, verb);
           for (const auto& name : rule.resourceNames) {
             a.name = name;
-            ok = ok && covered(a);
+            p.name = name.str();
+            p.named = true;
+            if (!covered(a)) missing.resource(p, verb);
           }
         }
       }
     }
-    if (ok) continue;
-    auto list = [](const codec::List<codec::String>& values) {
-      std::string out;
-      for (const auto& v : values) out += fmt::format("{}\"{}\"", out.empty() ? "" : ", ", v);
-      return out;
-    };
-    missing += "\n{";
-    if (!rule.nonResourceURLs.empty()) {
-      missing += fmt::format("NonResourceURLs:[{}], Verbs:[{}]", list(rule.nonResourceURLs), list(rule.verbs));
-    } else {
-      missing += fmt::format("APIGroups:[{}], Resources:[{}]", list(rule.apiGroups), list(rule.resources));
-      if (!rule.resourceNames.empty()) missing += fmt::format(", ResourceNames:[{}]", list(rule.resourceNames));
-      missing += fmt::format(", Verbs:[{}]", list(rule.verbs));
-    }
-    missing += "}";
   }
-  return missing;
+  return missing.str();
 }
 
-std::vector<const PolicyRule*> Rbac::rulesFor(const authn::UserInfo& user, std::string_view ns, ObjectList& keep) const {
+std::vector<const PolicyRule*> Rbac::rulesFor(const authn::UserInfo& user, std::string_view ns, ObjectList& keep, std::string* error) const {
   auto i = index();
   keep = i->objects.clusterRoles;
   std::vector<const PolicyRule*> out;
+  std::string missing;
   i->visit(user, ns, [&](const Index::Grant& g) {
-    for (const PolicyRule& rule : *g.rules) out.push_back(&rule);
+    if (g.rules == nullptr) {
+      note(missing, g.why);
+    } else {
+      for (const PolicyRule& rule : *g.rules) out.push_back(&rule);
+    }
     return false;
   });
+  if (error != nullptr) *error = missing;
   return out;
 }
 

@@ -26,11 +26,12 @@ class Rbac : public Authorizer {
   ~Rbac() override;
   Answer authorize(const Attributes& a) const override;
 
-  // Whether the user holds all the rules already: nobody may hand out more than that (escalation). "" if so, else what is missing.
+  // Whether the user holds all the rules already: nobody may hand out more than that (escalation). "" if so, else what is missing,
+  // each on a line of its own that a newline begins.
   std::string missingRules(const authn::UserInfo& user, std::string_view ns,
                            const codec::List<api::rbac_v1::PolicyRule>& rules) const;
-  // The rules that apply to a user in a namespace (SelfSubjectRulesReview).
-  std::vector<const api::rbac_v1::PolicyRule*> rulesFor(const authn::UserInfo& user, std::string_view ns, ObjectList& keep) const;
+  // The rules that apply to a user in a namespace (SelfSubjectRulesReview). `error`: which roles are bound but not there.
+  std::vector<const api::rbac_v1::PolicyRule*> rulesFor(const authn::UserInfo& user, std::string_view ns, ObjectList& keep, std::string* error = nullptr) const;
 
  private:
   struct Index;

@@ -32,7 +32,7 @@ constexpr std::array<int8_t, 256> reverse(const char* alphabet) {
   return table;
 }
 
-std::optional<std::string> decode(std::string_view text, const std::array<int8_t, 256>& table, bool padded) {
+std::optional<std::string> decode(std::string_view text, const std::array<int8_t, 256>& table, bool padded, bool strict = true) {
   std::string out;
   out.reserve(text.size() / 4 * 3 + 2);
   uint32_t bits = 0;
@@ -54,7 +54,7 @@ std::optional<std::string> decode(std::string_view text, const std::array<int8_t
       out += static_cast<char>(bits >> have & 0xff);
     }
   }
-  if (have >= 6 || (bits & ((1u << have) - 1)) != 0) return std::nullopt;
+  if (have >= 6 || (strict && (bits & ((1u << have) - 1)) != 0)) return std::nullopt;
   if (padded && (count % 4 != 0 || padding > 2)) return std::nullopt;
   return out;
 }
@@ -73,9 +73,9 @@ std::optional<std::string> base64Decode(std::string_view text) {
   return decode(text, kTable, true);
 }
 
-std::optional<std::string> base64UrlDecode(std::string_view text) {
+std::optional<std::string> base64UrlDecode(std::string_view text, bool strict) {
   static constexpr auto kTable = reverse(kUrl);
-  return decode(text, kTable, false);
+  return decode(text, kTable, false, strict);
 }
 
 }  // namespace km

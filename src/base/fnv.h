@@ -23,4 +23,12 @@ constexpr uint32_t fnv1_32(std::string_view bytes, uint32_t state = kFnv32Offset
   return state;
 }
 
+// FNV-1a of 128 bits; its hexadecimal form orders as the number does.
+constexpr unsigned __int128 fnv1a128(std::string_view bytes) {
+  unsigned __int128 state = (static_cast<unsigned __int128>(0x6c62272e07bb0142u) << 64) | 0x62b821756295c58du;
+  constexpr unsigned __int128 kPrime = (static_cast<unsigned __int128>(1) << 88) | 0x13b;
+  for (char c : bytes) state = (state ^ static_cast<uint8_t>(c)) * kPrime;
+  return state;
+}
+
 }  // namespace km

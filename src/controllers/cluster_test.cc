@@ -1,5 +1,6 @@
 #include "api/types/coordination_v1.h"
 #include "api/types/discovery_v1.h"
+#include "controllers/endpoints/mirror.h"
 #include "controllers/endpoints/slice_core.h"
 #include "controllers/garbagecollector/core.h"
 #include "controllers/namespace/core.h"
@@ -8,6 +9,7 @@
 #include "controllers/nodelifecycle/taint_eviction.h"
 #include "controllers/podgc/controller.h"
 #include "controllers/testing_fixture.h"
+#include "controllers/ttl/controller.h"
 
 namespace km::controllers {
 namespace {
@@ -84,6 +86,74 @@ TEST_F(ControllerTest, AServiceGetsSlicesAndEndpoints) {
   // A slice that somebody deletes comes back.
   ASSERT_TRUE(removeObject<EndpointSlice>(client, "ns", client.all<EndpointSlice>()[0]->metadata.name).ok());
   ASSERT_TRUE(eventually([&] { return client.all<EndpointSlice>().size() == 1; }));
+}
+
+TEST(SliceCoreTest, PortsStandInUpstreamsOrder) {
+  Service s = service();
+  s.metadata.uid = "u";
+  s.spec.ports[0].appProtocol = codec::String("kubernetes.io/h2c");
+  auto& dns = s.spec.ports.add();
+  dns.name = "dns";
+  dns.protocol = "UDP";
+  dns.port = 53;
+  dns.targetPort = codec::IntOrString(53);
+  auto anyNode = [](std::string_view name) { return std::make_shared<const Node>(node(name)); };
+  auto c = endpoints::reconcileSlices(s, {std::make_shared<Pod>(servedPod("p", "10.0.0.1", true))}, anyNode, {}, 100);
+  ASSERT_EQ(c.create.size(), 1u);
+  ASSERT_EQ(c.create[0].ports.size(), 2u);
+  EXPECT_EQ(*c.create[0].ports[0].name, "dns");  // as recorded of 1.36.3
+  EXPECT_EQ(*c.create[0].ports[1].name, "http");
+}
+
+TEST(MirrorTest, SlicesFollowTheEndpointsOfAServiceWithoutSelector) {
+  Endpoints e;
+  e.metadata.name = "web";
+  e.metadata.namespace_ = "ns";
+  e.metadata.uid = "u";
+  e.metadata.labels["a"] = "b";
+  auto& subset = e.subsets.add();
+  subset.addresses.add().ip = "10.9.9.1";
+  subset.notReadyAddresses.add().ip = "10.9.9.2";
+  subset.ports.add().port = 8080;
+  Service s = service();
+  EXPECT_FALSE(endpoints::isMirrored(e, &s));
+  EXPECT_FALSE(endpoints::isMirrored(e, nullptr));
+  s.spec.selector.clear();
+  EXPECT_TRUE(endpoints::isMirrored(e, &s));
+
+  auto c = endpoints::mirrorEndpoints(e, {}, 1000);
+  ASSERT_EQ(c.create.size(), 1u);
+  EXPECT_EQ(c.create[0].endpoints.size(), 2u);
+  EXPECT_EQ(c.create[0].metadata.labels.get("kubernetes.io/service-name"), "web");
+  EXPECT_EQ(c.create[0].metadata.ownerReferences[0].kind, "Endpoints");
+  auto made = std::make_shared<const EndpointSlice>(c.create[0]);
+  c = endpoints::mirrorEndpoints(e, {made}, 1000);
+  EXPECT_TRUE(c.create.empty() && c.update.empty() && c.remove.empty());
+  e.subsets[0].ports[0].port = 8081;  // other ports: the slice is used again
+  c = endpoints::mirrorEndpoints(e, {made}, 1000);
+  ASSERT_EQ(c.update.size(), 1u);
+  EXPECT_EQ(*c.update[0].ports[0].port, 8081);
+  EXPECT_TRUE(c.create.empty() && c.remove.empty());
+  e.subsets.clear();
+  EXPECT_EQ(endpoints::mirrorEndpoints(e, {made}, 1000).remove.size(), 1u);
+}
+
+TEST(TtlTest, GrowsWithTheClusterAndShrinksLater) {
+  ttl::Steps steps;
+  for (int i = 0; i < 100; i++) steps.added();
+  EXPECT_EQ(steps.seconds(), 0);
+  steps.added();
+  EXPECT_EQ(steps.seconds(), 15);
+  for (int i = 0; i < 11; i++) steps.removed();
+  EXPECT_EQ(steps.seconds(), 15);  // 90 nodes
+  steps.removed();
+  EXPECT_EQ(steps.seconds(), 0);
+}
+
+TEST_F(ControllerTest, NodesSayHowLongSecretsMayBeKept) {
+  client.put(node("n1"));
+  run({"ttl"});
+  ASSERT_TRUE(eventually([&] { return client.find<Node>("", "n1")->metadata.annotations.get("node.alpha.kubernetes.io/ttl") == "0"; }));
 }
 
 TEST(SliceCoreTest, SlicesAreFilledAndReused) {

@@ -1,7 +1,9 @@
 #include "controllers/controller_table.h"
 
+#include "controllers/clusterrole/controller.h"
 #include "controllers/deployment/controller.h"
 #include "controllers/endpoints/endpoints_controller.h"
+#include "controllers/endpoints/mirror.h"
 #include "controllers/endpoints/slice_controller.h"
 #include "controllers/garbagecollector/controller.h"
 #include "controllers/namespace/controller.h"
@@ -13,14 +15,17 @@
 #include "controllers/rootca/controller.h"
 #include "controllers/serviceaccount/controller.h"
 #include "controllers/serviceaccount/tokens_controller.h"
+#include "controllers/ttl/controller.h"
 
 namespace km::controllers {
 namespace {
 
 constexpr ControllerRow kRows[] = {
+    {"clusterrole-aggregation-controller", "clusterrole-aggregation", "clusterrole-aggregation-controller", clusterrole::make},
     {"deployment-controller", "deployment", "deployment-controller", deployment::make},
     {"endpoints-controller", "endpoint", "endpoint-controller", endpoints::makeEndpoints},
     {"endpointslice-controller", "endpointslice", "endpointslice-controller", endpoints::makeSlices},
+    {"endpointslice-mirroring-controller", "endpointslicemirroring", "endpointslicemirroring-controller", endpoints::makeMirror},
     {"garbage-collector-controller", "garbagecollector", "generic-garbage-collector", garbagecollector::make},
     {"namespace-controller", "namespace", "namespace-controller", nscontroller::make},
     {"node-ipam-controller", "nodeipam", "node-controller", nodeipam::make},
@@ -31,6 +36,7 @@ constexpr ControllerRow kRows[] = {
     {"serviceaccount-controller", "serviceaccount", "service-account-controller", serviceaccount::make},
     {"serviceaccount-token-controller", "serviceaccount-token", "", serviceaccount::makeTokens},
     {"taint-eviction-controller", "", "node-controller", nodelifecycle::makeTaintEviction},
+    {"ttl-controller", "ttl", "ttl-controller", ttl::make},
 };
 
 }  // namespace

@@ -1,4 +1,5 @@
 #include <condition_variable>
+#include <map>
 #include <mutex>
 #include <set>
 
@@ -6,6 +7,7 @@
 #include "async/loop.h"
 #include "base/log.h"
 #include "codec/proto.h"
+#include "codec/value.h"
 #include "cri/runtime.h"
 #include "http/grpc.h"
 
@@ -16,7 +18,8 @@ using Rt = RuntimeServiceMethods;
 using Im = ImageServiceMethods;
 constexpr auto kTimeout = std::chrono::minutes(2);      // upstream's --runtime-request-timeout
 constexpr auto kPullTimeout = std::chrono::minutes(10);
-constexpr auto kReconnect = std::chrono::seconds(1);
+constexpr Duration kFirstReconnect = std::chrono::milliseconds(50), kLastReconnect = std::chrono::seconds(1);
+constexpr auto kSettle = std::chrono::milliseconds(500);  // in which a subscription surely stands
 
 http::Endpoint endpointOf(std::string socket) {
   if (socket.starts_with("unix://")) socket.erase(0, 7);
@@ -83,13 +86,21 @@ class EventStream : public Runtime::Subscription, public std::enable_shared_from
     stream_->send(request);
     stream_->closeSend();
     onGap_();
+    // Nothing tells when the subscription stands: what happens before that is found by a second look.
+    timer_ = std::make_unique<async::Timer>(loop_);
+    timer_->start(kSettle, [self] {
+      if (self->stopped() || !self->stream_) return;
+      self->wait_ = kFirstReconnect;
+      self->onGap_();
+    });
   }
   void again(const http::GrpcStatus& s) {
     if (stopped()) return;
     KM_VLOG(2, "the runtime's event stream ended: {}", s.str());
     stream_.reset();
     timer_ = std::make_unique<async::Timer>(loop_);
-    timer_->start(kReconnect, [self = shared_from_this()] { self->connect(); });
+    timer_->start(wait_, [self = shared_from_this()] { self->connect(); });
+    wait_ = std::min(wait_ * 2, kLastReconnect);
   }
   void received(const std::string& bytes, bool native) {
     if (stopped()) return;
@@ -113,7 +124,8 @@ class EventStream : public Runtime::Subscription, public std::enable_shared_from
   std::function<void()> onGap_;
   std::mutex mutex_;
   bool stopped_ = false;
-  bool native_ = true;  // on the loop
+  bool native_ = true;  // on the loop, as what follows
+  Duration wait_ = kFirstReconnect;
   std::shared_ptr<http::GrpcStream> stream_;
   std::unique_ptr<async::Timer> timer_;
 };
@@ -244,13 +256,19 @@ class GrpcRuntime : public Runtime {
   Status removeContainer(const std::string& id) override {
     RemoveContainerRequest r;
     r.containerId = id;
+    {
+      std::lock_guard lock(usersMutex_);
+      users_.erase(id);
+    }
     return call<RemoveContainerResponse>(Rt::RemoveContainer, r).status();
   }
   Result<ContainerStatus> containerStatus(const std::string& id) override {
     ContainerStatusRequest r;
     r.containerId = id;
     KM_ASSIGN(auto answer, call<ContainerStatusResponse>(Rt::ContainerStatus, r));
-    return answer.status ? std::move(*answer.status) : ContainerStatus();
+    if (!answer.status) return ContainerStatus();
+    if (!answer.status->user) answer.status->user = userOf(id);
+    return std::move(*answer.status);
   }
   Result<std::vector<Container>> listContainers() override {
     KM_ASSIGN(auto answer, call<ListContainersResponse>(Rt::ListContainers, ListContainersRequest()));
@@ -315,6 +333,33 @@ class GrpcRuntime : public Runtime {
   void close(Duration grace) override { calls_->close(grace); }
 
  private:
+  // Of a runtime that does not tell the user by itself (containerd before 2.0): from the verbose answer, asked once a container.
+  ContainerUser userOf(const std::string& id) {
+    {
+      std::lock_guard lock(usersMutex_);
+      if (auto it = users_.find(id); it != users_.end()) return it->second;
+    }
+    ContainerUser user;
+    ContainerStatusRequest r;
+    r.containerId = id;
+    r.verbose = true;
+    auto answer = call<ContainerStatusResponse>(Rt::ContainerStatus, r);
+    if (!answer.ok()) return user;
+    auto info = codec::Value::parse(answer->info.get("info").view());
+    const codec::Value* at = info.ok() ? &*info : nullptr;
+    for (std::string_view key : {"runtimeSpec", "process", "user"}) at = at ? at->find(key) : nullptr;
+    if (at == nullptr) return user;
+    auto& u = user.linux.ensure();
+    if (const codec::Value* v = at->find("uid")) u.uid = v->asInt();
+    if (const codec::Value* v = at->find("gid")) u.gid = v->asInt();
+    if (const codec::Value* v = at->find("additionalGids")) {
+      for (const codec::Value& g : v->items()) u.supplementalGroups.push_back(g.asInt());
+    }
+    std::lock_guard lock(usersMutex_);
+    users_[id] = user;
+    return user;
+  }
+
   // `lasts`: as long as a container, a command or a registry likes.
   template <typename Answer, typename Request>
   Result<Answer> call(const char* method, const Request& request, Duration timeout = kTimeout, bool lasts = false) {
@@ -332,6 +377,8 @@ class GrpcRuntime : public Runtime {
   http::Client client_;
   http::GrpcChannel channel_;
   const std::shared_ptr<Calls> calls_ = std::make_shared<Calls>();
+  std::mutex usersMutex_;
+  std::map<std::string, ContainerUser> users_;
 };
 
 }  // namespace

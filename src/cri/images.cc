@@ -2,21 +2,21 @@
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <openssl/sha.h>
+#include <unistd.h>
 
 #include <future>
-#include <utility>
+#include <thread>
 
 #include "api/types/containerd_content_v1.h"
 #include "api/types/containerd_images_v1.h"
 #include "api/types/containerd_leases_v1.h"
+#include "api/types/cri_runtime_v1.h"
 #include "async/loop.h"
-#include "base/clock.h"
-#include "base/rand.h"
 #include "codec/json.h"
 #include "codec/proto.h"
-#include "codec/scalars.h"
 #include "codec/value.h"
 #include "http/grpc.h"
 
@@ -137,18 +137,18 @@ struct ImageStore::Impl {
     return o;
   }
 
-  // Until the lease is given back (or a day is over, should this process not come to it), containerd collects nothing that was written
-  // under it: blobs are written before anything refers to them.
-  Status takeLease() {
+  // containerd collects what nothing refers to, as it also does while it starts: blobs are held by a lease until a name holds them.
+  Status hold() {
     leases::CreateRequest r;
-    r.id = "km-import-" + randomUuid();
-    r.labels["containerd.io/gc.expire"] = codec::Time{Clock::system().now().seconds + 24 * 3600}.str();
-    auto answer = channel.unaryAndWait(leases::LeasesMethods::Create, codec::toProto(r), options());
-    if (!answer.status.ok()) return answer.status.toStatus();
+    r.id = fmt::format("km-import-{}-{}", ::getpid(), ++leaseCount);
+    std::time_t end = std::time(nullptr) + 3600;
+    r.labels["containerd.io/gc.expire"] = fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(end));
+    auto made = channel.unaryAndWait(leases::LeasesMethods::Create, codec::toProto(r), options());
+    if (!made.status.ok()) return made.status.toStatus();
     lease = r.id.str();
     return {};
   }
-  void giveLeaseBack() {
+  void release() {
     leases::DeleteRequest r;
     r.id = std::exchange(lease, "");
     (void)channel.unaryAndWait(leases::LeasesMethods::Delete, codec::toProto(r), options());
@@ -201,23 +201,49 @@ struct ImageStore::Impl {
       update.image = i;
       r = channel.unaryAndWait(images::ImagesMethods::Update, codec::toProto(update), options());
     }
-    return r.status.ok() ? Status() : r.status.toStatus();
+    if (!r.status.ok()) return r.status.toStatus();
+    return waitUntilKnown(i);
+  }
+
+  // The CRI service keeps its own list of images and follows containerd's events. A pod that named an image before it is known would wait
+  // for a pull that cannot succeed.
+  Status waitUntilKnown(const images::Image& image) {
+    constexpr Duration kLimit = std::chrono::seconds(20), kTellAgain = std::chrono::milliseconds(100);
+    auto begin = std::chrono::steady_clock::now(), told = begin;
+    api::cri_runtime_v1::ImageStatusRequest ask;
+    ask.image.emplace().image = image.name;
+    std::string request = codec::toProto(ask);
+    while (true) {
+      auto r = channel.unaryAndWait(api::cri_runtime_v1::ImageServiceMethods::ImageStatus, request, {});
+      if (r.status.ok()) {
+        KM_ASSIGN(auto answer, codec::fromProto<api::cri_runtime_v1::ImageStatusResponse>(r.message));
+        if (answer.image && !answer.image->id.empty()) return {};
+      }
+      auto now = std::chrono::steady_clock::now();
+      if (now - begin > kLimit) return errors::failed(fmt::format("the container runtime does not take note of image {}: {}", image.name.view(), r.status.str()));
+      if (r.status.ok() && now - told > kTellAgain) {  // told while the service started and did not listen yet
+        images::UpdateImageRequest update;
+        update.image = image;
+        (void)channel.unaryAndWait(images::ImagesMethods::Update, codec::toProto(update), options());
+        told = now;
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));  // nothing tells when it is known
+    }
   }
 
   struct Blob {
     std::string type, digest, bytes;
   };
+  // Config and layers, then the manifest that keeps them from collection, then the names.
   Status store(const std::string& manifest, const std::string& type, const Blob& config, const std::vector<Blob>& layers,
                const std::vector<std::string>& names) {
-    KM_TRY(takeLease());
-    Status s = storeLeased(manifest, type, config, layers, names);
-    giveLeaseBack();
+    KM_TRY(hold());
+    Status s = storeHeld(manifest, type, config, layers, names);
+    release();
     return s;
   }
-
-  // Config and layers, then the manifest that keeps them from collection, then the names that keep it.
-  Status storeLeased(const std::string& manifest, const std::string& type, const Blob& config, const std::vector<Blob>& layers,
-               const std::vector<std::string>& names) {
+  Status storeHeld(const std::string& manifest, const std::string& type, const Blob& config, const std::vector<Blob>& layers,
+                   const std::vector<std::string>& names) {
     std::map<std::string, std::string> refs;
     refs["containerd.io/gc.ref.content.config"] = config.digest;
     for (size_t i = 0; i < layers.size(); i++) {
@@ -233,7 +259,8 @@ struct ImageStore::Impl {
 
   http::Client client;
   http::GrpcChannel channel;
-  std::string lease;  // of the import under way
+  std::string lease;  // what is written is under it
+  int leaseCount = 0;
 };
 
 ImageStore::ImageStore(async::Loop& loop, std::string socket) : impl_(std::make_unique<Impl>(loop, std::move(socket))) {}

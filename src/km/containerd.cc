@@ -123,7 +123,9 @@ struct Containerd::State : std::enable_shared_from_this<State> {
       if (!self || self->stopped) return;
       KM_LOG(WARNING, "containerd ended (exit code {}, signal {}); starting it again", e.code, e.signal);
       self->timer = std::make_unique<async::Timer>(self->loop);
-      self->timer->start(kRestartAfter, [weak] {
+      // At once, unless it ends right after its start.
+      Duration ran = std::chrono::steady_clock::now().time_since_epoch() - self->startedAt;
+      self->timer->start(ran > kRestartAfter ? Duration(0) : Duration(kRestartAfter), [weak] {
         if (auto again = weak.lock(); again && !again->stopped) {
           if (Status s = again->spawn(); !s.ok()) KM_LOG(ERROR, "containerd could not be started: {}", s.message());
         }
@@ -131,6 +133,7 @@ struct Containerd::State : std::enable_shared_from_this<State> {
     });
     if (!p.ok()) return p.status();
     process = std::move(*p);
+    startedAt = std::chrono::steady_clock::now().time_since_epoch();
     return writeFileAtomic(options.directory + "/pid", std::to_string(process->pid()) + "\n", 0644);
   }
 
@@ -152,6 +155,7 @@ struct Containerd::State : std::enable_shared_from_this<State> {
   const ContainerdOptions options;
   std::unique_ptr<async::Process> process;
   std::unique_ptr<async::Timer> timer;
+  Duration startedAt{0};
   UniqueFd pidfd;
   std::unique_ptr<async::FdWatch> watch;
   bool stopped = false;

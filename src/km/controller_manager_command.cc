@@ -1,6 +1,7 @@
 #include "base/files.h"
 #include "base/flags.h"
 #include "controllers/controller_manager.h"
+#include "controllers/options_flags.h"
 #include "km/account_client.h"
 #include "km/api_connection.h"
 #include "km/commands.h"
@@ -25,16 +26,8 @@ struct ControllerManagerFlags {
     flags.add(&serviceAccountKeyFile, "service-account-private-key-file", "`File` containing a PEM-encoded private RSA or ECDSA key used to sign service account tokens.");
     flags.add(&controllers, "controllers", "A list of `controllers` to enable. '*' enables all on-by-default controllers, 'foo' enables the controller named 'foo', '-foo' disables the controller named 'foo'.");
     flags.add(&useServiceAccounts, "use-service-account-credentials", "If true, use individual service account credentials for each controller.");
-    flags.add(&options.clusterCidr, "cluster-cidr", "CIDR `Range` for Pods in cluster. Only used when --allocate-node-cidrs=true.");
     flags.add(&options.serviceClusterIpRange, "service-cluster-ip-range", "CIDR `Range` for Services in cluster. Only used when --allocate-node-cidrs=true.");
-    flags.add(&options.allocateNodeCidrs, "allocate-node-cidrs", "Should CIDRs for Pods be allocated and set on the cloud provider.");
-    flags.addInt(&options.nodeCidrMaskSizeIpv4, "node-cidr-mask-size-ipv4", "Mask `size` for IPv4 node cidr in dual-stack cluster.");
-    flags.addInt(&options.nodeCidrMaskSizeIpv6, "node-cidr-mask-size-ipv6", "Mask `size` for IPv6 node cidr in dual-stack cluster.");
-    flags.add(&options.nodeMonitorPeriod, "node-monitor-period", "The `period` for syncing NodeStatus in cloud-node-lifecycle-controller.");
-    flags.add(&options.nodeMonitorGracePeriod, "node-monitor-grace-period", "Amount of `time` which we allow running Node to be unresponsive before marking it unhealthy.");
-    flags.addInt(&options.terminatedPodGcThreshold, "terminated-pod-gc-threshold", "Number of terminated `pods` that can exist before the terminated pod garbage collector starts deleting terminated pods.");
-    flags.addInt(&options.concurrentDeploymentSyncs, "concurrent-deployment-syncs", "The `number` of deployment objects that are allowed to sync concurrently.");
-    flags.addInt(&options.concurrentReplicaSetSyncs, "concurrent-replicaset-syncs", "The `number` of replica sets that are allowed to sync concurrently.");
+    controllers::addFlags(flags, options);
     leader.addTo(flags);
   }
 

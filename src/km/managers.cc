@@ -2,6 +2,8 @@
 
 #include "base/files.h"
 #include "base/log.h"
+#include "controllers/options_flags.h"
+#include "km/data_lock.h"
 #include "pki/tokens.h"
 
 namespace km {
@@ -23,8 +25,7 @@ authn::UserInfo accountIdentity(std::string_view account) {
 }  // namespace
 
 void ManagersOptions::addTo(FlagSet& flags) {
-  flags.add(&clusterCidr, "cluster-cidr", "CIDR `Range` for Pods in cluster.");
-  flags.add(&allocateNodeCidrs, "allocate-node-cidrs", "Should CIDRs for Pods be allocated and set on the nodes.");
+  controllers::addFlags(flags, options);
   flags.add(&controllers, "controllers", "A list of `controllers` to enable. '*' enables all on-by-default controllers, 'foo' enables the controller named 'foo', '-foo' disables the controller named 'foo'.");
 }
 
@@ -44,11 +45,9 @@ Status Managers::start() {
   controllerClient_ = plane_.api().localClient(identity("system:kube-controller-manager"), "kube-controller-manager");
   schedulerClient_ = plane_.api().localClient(identity("system:kube-scheduler"), "kube-scheduler");
   informers_ = std::make_unique<client::InformerFactory>(*controllerClient_, pool_, timers_);
-  events_ = std::make_unique<client::EventBroadcaster>(*controllerClient_, pool_, timers_);
+  schedulerEvents_ = std::make_unique<client::SeriesRecorder>(*schedulerClient_, pool_, timers_, "default-scheduler", "default-scheduler-" + hostName());
 
-  controllers::Options o;
-  o.clusterCidr = options_.clusterCidr;
-  o.allocateNodeCidrs = options_.allocateNodeCidrs;
+  controllers::Options o = options_.options;
   o.serviceClusterIpRange = plane_.options().serviceClusterIpRange;
   KM_ASSIGN(o.rootCa, readFile(plane_.pki().certificatePath("ca")));
   o.makeLegacyToken = legacyTokenMaker(plane_.pki().serviceAccountKey());
@@ -56,7 +55,7 @@ Status Managers::start() {
     return plane_.api().localClient(accountIdentity(account), "kube-controller-manager");
   };
   controllers_ = std::make_unique<controllers::ControllerManager>(*controllerClient_, *informers_, pool_, timers_, o);
-  scheduler_ = std::make_unique<scheduler::Scheduler>(*schedulerClient_, *informers_, pool_, timers_, events_->recorder("default-scheduler"));
+  scheduler_ = std::make_unique<scheduler::Scheduler>(*schedulerClient_, *informers_, pool_, timers_, *schedulerEvents_);
   scheduler_->start();
   KM_TRY(controllers_->start(rows));
   informers_->start();
@@ -67,7 +66,7 @@ void Managers::stop() {
   if (std::exchange(stopped_, true)) return;
   if (scheduler_) scheduler_->stop();
   if (controllers_) controllers_->stop();
-  if (events_) events_->stop();
+  if (schedulerEvents_) schedulerEvents_->stop();
   if (informers_) informers_->stop();
   timers_.stop();
   pool_.stop();

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "client/events.h"
+#include "client/event_series.h"
 #include "client/informer.h"
 #include "client/timers.h"
 #include "controllers/controller_manager.h"
@@ -16,9 +16,9 @@
 namespace km {
 
 struct ManagersOptions {
-  std::string clusterCidr = "10.244.0.0/16";
-  bool allocateNodeCidrs = true;
   std::vector<std::string> controllers = {"*"};
+  controllers::Options options;  // what the control plane knows is filled in at the start
+  ManagersOptions() { options.clusterCidr = "10.244.0.0/16"; }
   void addTo(FlagSet& flags);
 };
 
@@ -46,7 +46,7 @@ class Managers {
   client::WorkerPool pool_;  // the server's watches are pumped on a pool of their own: work here may block on them
   std::unique_ptr<client::Client> controllerClient_, schedulerClient_;
   std::unique_ptr<client::InformerFactory> informers_;
-  std::unique_ptr<client::EventBroadcaster> events_;
+  std::unique_ptr<client::SeriesRecorder> schedulerEvents_;
   std::unique_ptr<controllers::ControllerManager> controllers_;
   std::unique_ptr<scheduler::Scheduler> scheduler_;
   bool stopped_ = false;

@@ -54,6 +54,7 @@ Status up(ServerCall& call, ControlPlaneOptions options, ManagersOptions manager
   KM_ASSIGN(UniqueFd lock, lockData(options.dataDir));
   if (node.nodeName.empty()) node.nodeName = hostName();
   node.dataDir = options.dataDir;
+  node.clusterCidr = managers.options.clusterCidr;
   // Without another address the node has the one of its pod bridge: reachable from pods and from this machine only.
   std::string podCidr = node.clusterCidr.substr(0, node.clusterCidr.find('/')) + "/24", bridgeAddress = firstAddress(podCidr);
   if (node.nodeIp.empty()) node.nodeIp = bridgeAddress;
@@ -66,8 +67,6 @@ Status up(ServerCall& call, ControlPlaneOptions options, ManagersOptions manager
   if (options.advertiseAddress.empty()) options.advertiseAddress = bridgeAddress;
   if (options.writeKubeconfig.empty()) options.writeKubeconfig = options.dataDir + "/kubeconfig";
   std::string kubeconfig = options.writeKubeconfig, serviceRange = options.serviceClusterIpRange;
-  managers.allocateNodeCidrs = true;
-  managers.clusterCidr = node.clusterCidr;
 
   progress.begin("network");
   KM_TRY(preparePodNetwork({node.nodeName, node.dataDir, node.bridge}, podCidr));
@@ -103,12 +102,13 @@ Status up(ServerCall& call, ControlPlaneOptions options, ManagersOptions manager
 int runUp(ServerCall& call) {
   ControlPlaneOptions options;
   ManagersOptions managers;
+  managers.options.allocateNodeCidrs = true;
   NodeOptions node;
   FlagSet flags(std::string(call.server->name));
   options.addTo(flags);
+  managers.addTo(flags);
   node.addTo(flags);
   flags.add(&node.clusterDns, "cluster-dns", "The IP `address` of the cluster's DNS service.");
-  flags.add(&node.clusterCidr, "cluster-cidr", "CIDR `Range` for Pods in cluster; the node has the first /24 of it.");
   if (auto done = parseServerFlags(call, flags)) return *done;
   if (!flags.args().empty()) return finish(call, errors::badRequest("up takes no arguments"));
   return finish(call, up(call, std::move(options), std::move(managers), std::move(node)));

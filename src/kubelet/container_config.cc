@@ -2,13 +2,17 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/openat2.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <filesystem>
 
 #include "base/files.h"
 #include "base/rand.h"
 #include "base/strings.h"
+#include "base/unique_fd.h"
 #include "kubelet/dns.h"
 #include "kubelet/pod_runtime.h"
 #include "kubelet/resources.h"
@@ -121,6 +125,27 @@ void addLabels(const ContainerContext& ctx, const v1::Container& c, ContainerCon
   }
 }
 
+// Containers write in volumes: what is read must lie beneath, with no symbolic link on the way.
+Result<std::string> fileOfVolume(const ContainerContext& ctx, std::string_view volume, std::string_view path) {
+  constexpr size_t kMaxFile = 64 << 10;
+  auto it = ctx.volumes->find(volume);
+  if (it == ctx.volumes->end()) return errors::failed(fmt::format("volume \"{}\" is not known", volume));
+  UniqueFd root(::open(it->second.path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!root) return errors::fromErrno("open " + it->second.path, errno);
+  open_how how{};
+  how.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK;
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
+  UniqueFd fd(static_cast<int>(::syscall(SYS_openat2, root.get(), std::string(path).c_str(), &how, sizeof how)));
+  if (!fd && errno == ENOENT) return Status(404, "NotFound", fmt::format("file \"{}\" of volume \"{}\" does not exist", path, volume));
+  if (!fd) return errors::fromErrno(fmt::format("open {} of volume {}", path, volume), errno);
+  std::string out(kMaxFile + 1, '\0');
+  ssize_t n = ::read(fd.get(), out.data(), out.size());
+  if (n < 0) return errors::fromErrno(fmt::format("read {} of volume {}", path, volume), errno);
+  if (static_cast<size_t>(n) > kMaxFile) return errors::failed(fmt::format("file \"{}\" of volume \"{}\" is too long", path, volume));
+  out.resize(static_cast<size_t>(n));
+  return out;
+}
+
 }  // namespace
 
 std::string podDirectory(const Options& options, std::string_view uid) { return fmt::format("{}/pods/{}", options.rootDir, uid); }
@@ -171,7 +196,9 @@ Result<PodSandboxConfig> sandboxConfig(const Options& options, const v1::Pod& po
 
 Result<ContainerConfig> containerConfig(const ContainerContext& ctx, const v1::Container& c) {
   const v1::Pod& pod = *ctx.downward.pod;
-  KM_ASSIGN(Environment env, makeEnvironment(ctx.downward, c, *ctx.services, *ctx.objects));
+  KM_ASSIGN(Environment env, makeEnvironment(ctx.downward, c, *ctx.services, *ctx.objects, [&](std::string_view volume, std::string_view path) {
+                     return fileOfVolume(ctx, volume, path);
+                   }));
   ContainerConfig out;
   out.metadata.ensure().name = c.name;
   out.metadata->attempt = static_cast<uint32_t>(ctx.restartCount);

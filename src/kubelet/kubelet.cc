@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <map>
 #include <mutex>
+#include <set>
 
 #include "base/files.h"
 #include "base/log.h"
@@ -41,6 +42,7 @@ struct Kubelet::Core : std::enable_shared_from_this<Kubelet::Core> {
   void ownership(const std::string& id, const std::string& uid);
   void runtimeEvent(const std::string& id);
   void removeOrphans();
+  std::optional<Rejection> admit(const v1::Pod& pod);
 
   client::Client& client;
   client::WorkerPool& workers;
@@ -66,6 +68,8 @@ struct Kubelet::Core : std::enable_shared_from_this<Kubelet::Core> {
   std::map<std::string, std::shared_ptr<PodWorker>> byUid;
   std::map<std::string, std::string> owners;  // container or sandbox -> uid
   client::Timers::Id relistTimer = 0;
+  std::mutex admitMutex;             // one pod is looked at at a time
+  std::set<std::string> admitted;    // uids; with the admitMutex
 };
 
 Status Kubelet::Core::start() {
@@ -98,6 +102,7 @@ Status Kubelet::Core::start() {
     return out;
   };
   node.own = [this](const std::string& id, const std::string& uid) { ownership(id, uid); };
+  node.admit = [this](const v1::Pod& pod) { return admit(pod); };
   node.ended = [this](const std::string& id) {
     if (server) server->containerEnded(id);
   };
@@ -279,6 +284,30 @@ void Kubelet::Core::removeOrphans() {
     if (known.contains(uid) || worker(uid, false)) continue;
     if (Status s = tearDownPod(node.options, uid); !s.ok()) logError(s, "Cannot remove an orphaned pod's directory", {{"uid", uid}});
   }
+}
+
+std::optional<Rejection> Kubelet::Core::admit(const v1::Pod& pod) {
+  std::lock_guard one(admitMutex);
+  std::vector<PodPtr> others;
+  std::set<std::string> still;
+  for (const auto& w : allWorkers()) {
+    PodPtr other = w->pod();
+    if (!other || other->metadata.uid == pod.metadata.uid) continue;
+    bool taken = admitted.contains(other->metadata.uid.str()) || other->status.startTime;
+    if (admitted.contains(other->metadata.uid.str())) still.insert(other->metadata.uid.str());
+    if (taken && !isEnded(*other) && w->status().phase != "Succeeded" && w->status().phase != "Failed") others.push_back(std::move(other));
+  }
+  admitted.swap(still);
+  AdmittingNode facts;
+  facts.name = node.options.nodeName;
+  facts.allocatable = node.allocatable;
+  if (!pod.spec.nodeSelector.empty() || pod.spec.affinity) {
+    auto own = client.get(client::target(v1::Node::kType, "", facts.name));
+    if (own.ok()) facts.labels = (*own)->as<v1::Node>().metadata.labels;
+  }
+  auto no = rejectPod(pod, others, facts);
+  if (!no) admitted.insert(pod.metadata.uid.str());
+  return no;
 }
 
 void Kubelet::Core::relistLater() {

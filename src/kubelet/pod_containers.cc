@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/strings.h"
 #include "kubelet/hooks.h"
+#include "kubelet/image_name.h"
 #include "kubelet/object_cache.h"
 #include "kubelet/pod_worker.h"
 #include "kubelet/probes.h"
@@ -16,6 +17,7 @@
 namespace km::kubelet {
 namespace {
 
+constexpr Duration kRetry = std::chrono::seconds(1);
 constexpr int64_t kMinimumGrace = 2;  // seconds that a container has after its preStop hook
 
 std::string seconds(Duration d) {
@@ -77,11 +79,20 @@ bool PodWorker::startContainer(const ContainerToStart& what) {
 
 Result<cri::Image> PodWorker::ensureImage(const v1::Container& c, WaitingReason* why) {
   std::string policy = c.imagePullPolicy.empty() ? "IfNotPresent" : c.imagePullPolicy.str();
+  if (Status s = checkImageName(c.image); !s.ok()) {
+    why->reason = "InvalidImageName";
+    why->message = fmt::format("Failed to apply default image tag \"{0}\": couldn't parse image name \"{0}\": {1}", c.image.view(), s.message());
+    event(client::kEventWarning, "InspectFailed", why->message, c.name);
+    event(client::kEventWarning, "Failed", "Error: InvalidImageName", c.name);
+    wakeAt(node_.clock().monotonic() + Backoff::kInitial);
+    return errors::failed(why->message);
+  }
   auto image = node_.runtime->imageStatus(c.image.str());
   if (!image.ok()) {
     why->reason = "ImageInspectError";
     why->message = fmt::format("Failed to inspect image \"{}\": {}", c.image.view(), image.status().message());
     event(client::kEventWarning, "InspectFailed", why->message, c.name);
+    event(client::kEventWarning, "Failed", "Error: ImageInspectError", c.name);
     wakeAt(node_.clock().monotonic() + Backoff::kInitial);
     return image;
   }
@@ -90,6 +101,7 @@ Result<cri::Image> PodWorker::ensureImage(const v1::Container& c, WaitingReason*
     why->reason = "ErrImageNeverPull";
     why->message = fmt::format("Container image \"{}\" is not present with pull policy of Never", c.image.view());
     event(client::kEventWarning, "ErrImageNeverPull", why->message, c.name);
+    event(client::kEventWarning, "Failed", "Error: ErrImageNeverPull", c.name);
     wakeAt(node_.clock().monotonic() + Backoff::kInitial);
     return errors::failed(why->message);
   }
@@ -178,14 +190,14 @@ Status PodWorker::create(const v1::Container& c, ContainerKind kind, const cri::
   auto id = node_.runtime->createContainer(sandboxId, *config, *sandbox);
   if (!id.ok()) return fail("CreateContainerError", id.status());
   node_.own(*id, uid_);
-  event(client::kEventNormal, "Created", fmt::format("Created container: {}", c.name.view()), c.name);
+  event(client::kEventNormal, "Created", "Container created", c.name);
   Status started = node_.runtime->startContainer(*id);
   if (auto status = node_.runtime->containerStatus(*id); status.ok()) {
     runtime_.containers.insert(runtime_.containers.begin(), recordOf(std::move(*status), sandboxId));
     makeLogLink(node_.options, *pod_, c.name, runtime_.containers.front());
   }
   if (!started.ok()) return fail("RunContainerError", started);
-  event(client::kEventNormal, "Started", fmt::format("Started container {}", c.name.view()), c.name);
+  event(client::kEventNormal, "Started", "Container started", c.name);
   if (c.lifecycle && c.lifecycle->postStart) {
     HookContext hook{&node_, pod_.get(), &c, *id, downward().podIps};
     if (Status s = runHook(hook, *c.lifecycle->postStart, std::chrono::hours(24)); !s.ok()) {
@@ -283,10 +295,14 @@ void PodWorker::kill(const ContainerRecord& r, const std::string& message, int64
       left = std::max(left, kMinimumGrace);
     }
     Status s = node.runtime->stopContainer(id, left);
-    if (!s.ok() && s.code() != 404) KM_LOG(WARNING, "cannot stop container {}: {}", id, s.message());
+    bool failed = !s.ok() && s.code() != 404;
     {
       std::lock_guard lock(self->killsMutex_);
       self->kills_.erase(id);
+    }
+    if (failed) {
+      KM_LOG(WARNING, "cannot stop container {}: {}", id, s.message());
+      return self->wakeAt(node.clock().monotonic() + kRetry);
     }
     self->runtimeEvent(id);
   });

@@ -8,6 +8,7 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "kubelet/cgroups.h"
+#include "kubelet/disk_usage.h"
 #include "kubelet/object_cache.h"
 #include "kubelet/probes.h"
 #include "kubelet/termination_message.h"
@@ -16,6 +17,7 @@ namespace km::kubelet {
 namespace {
 constexpr auto kRetry = std::chrono::seconds(1);
 constexpr auto kMaxRetry = std::chrono::seconds(60);
+constexpr Duration kUsagePeriod = std::chrono::seconds(10);  // upstream's eviction monitoring period
 constexpr Duration kFirstLook = std::chrono::milliseconds(10), kLastLook = std::chrono::seconds(2);
 }  // namespace
 
@@ -224,7 +226,33 @@ void PodWorker::step() {
       }
     }
   }
+  if (!ending && overLimit()) ending = true;
   ending ? syncEnding() : syncRunning();
+}
+
+// Whether a folder on disk holds more than its limit: then the pod is evicted. Looked at regularly, as nothing tells.
+bool PodWorker::overLimit() {
+  Duration now = node_.clock().monotonic();
+  if (!pod_->status.startTime || now < nextUsage_) {
+    if (nextUsage_ > now) wakeAt(nextUsage_);
+    return false;
+  }
+  bool limited = false;
+  for (const auto& v : pod_->spec.volumes) {
+    if (!v.emptyDir || !v.emptyDir->sizeLimit || v.emptyDir->medium == "Memory" || v.emptyDir->sizeLimit->isZero()) continue;
+    limited = true;
+    auto path = volumes_.find(v.name.view());
+    if (path == volumes_.end() || diskUsage(path->second.path) <= v.emptyDir->sizeLimit->value()) continue;
+    endReason_ = "Evicted";
+    endMessage_ = fmt::format("Usage of EmptyDir volume \"{}\" exceeds the limit \"{}\". ", v.name.view(), v.emptyDir->sizeLimit->str());
+    event(client::kEventWarning, "Evicted", endMessage_);
+    return true;
+  }
+  if (limited) {
+    nextUsage_ = now + kUsagePeriod;
+    wakeAt(nextUsage_);
+  }
+  return false;
 }
 
 std::optional<Duration> PodWorker::deadline() const {
@@ -287,9 +315,27 @@ void PodWorker::readTerminationMessages() {
 
 // --- a pod that shall run --------------------------------------------------------------------------------
 
+// A pod that the node does not take has failed, and nothing of it is begun.
+bool PodWorker::admitted() {
+  if (pod_->status.startTime || !runtime_.sandboxes.empty() || isStatic(*pod_) || !node_.admit) return true;
+  auto no = node_.admit(*pod_);
+  if (!no) return true;
+  event(client::kEventWarning, no->reason, no->message);
+  v1::PodStatus status;
+  status.observedGeneration = pod_->metadata.generation;
+  status.phase = "Failed";
+  status.reason = no->reason;
+  status.message = "Pod was rejected: " + no->message;
+  status.qosClass = qosClass(*pod_);
+  status.startTime = codec::Time(startTime_.seconds);
+  write([&] { return status; });
+  return false;
+}
+
 void PodWorker::syncRunning() {
-  node_.objects->use(*pod_);
   bool firstTime = !pod_->status.startTime;
+  if (firstTime && !admitted()) return;
+  node_.objects->use(*pod_);
   PodActions actions = computeActions(*pod_, runtime_, probeView());
   if (firstTime) writeStatus(false, false);
   bool ok = applyActions(actions);
@@ -396,7 +442,7 @@ void PodWorker::syncEnding() {
     if (gone_ || pod_->metadata.deletionTimestamp) finish();
     return;
   }
-  killPod(std::nullopt);
+  killPod(endReason_ == "Evicted" ? std::optional<int64_t>(1) : std::nullopt);
   if (!settled()) {
     if (!gone_) writeStatus(false, false);
     return;
@@ -482,9 +528,16 @@ void PodWorker::writeStatus(bool terminal, bool gone) {
     in.endReason = endReason_;
     in.endMessage = endMessage_;
   }
-  for (int attempt = 0; attempt < 5; attempt++) {
+  write([&] {
     in.pod = pod_.get();
-    v1::PodStatus status = makeStatus(in);
+    return makeStatus(in);
+  });
+}
+
+// Writes what `make` gives for the pod as it is then, if it differs from what is there.
+void PodWorker::write(const std::function<v1::PodStatus()>& make) {
+  for (int attempt = 0; attempt < 5; attempt++) {
+    v1::PodStatus status = make();
     {
       std::lock_guard lock(mutex_);
       shown_ = status;

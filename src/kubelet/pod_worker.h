@@ -2,6 +2,7 @@
 // own timers; each step looks at what there is, does what is due, and writes the status if it changed.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -53,6 +54,8 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   bool refresh(const std::string& id);
   void lookAgain(const std::string& id);
   void readTerminationMessages();
+  bool admitted();
+  bool overLimit();
   void syncRunning();
   void syncEnding();
   bool applyActions(const PodActions& actions);
@@ -69,6 +72,7 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   bool stopSandboxes();
   bool settled() const;  // nothing runs and nothing is being killed
   void writeStatus(bool terminal, bool gone);
+  void write(const std::function<v1::PodStatus()>& make);
   void finish();
   void removeFromRuntime();
   void wakeAt(Duration monotonic);
@@ -105,6 +109,7 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   std::map<std::string, Duration> pullFailed_;
   WallTime startTime_;
   std::optional<Duration> endingSince_;
+  Duration nextUsage_{0};  // when volumes with a limit are measured again
   std::string endReason_, endMessage_;
   bool ended_ = false;      // reached Succeeded or Failed, cleaned up
   bool deleted_ = false;    // the API was told that nothing is left

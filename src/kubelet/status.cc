@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "codec/ops.h"
+#include "kubelet/resources.h"
 #include "kubelet/status_phase.h"
 
 namespace km::kubelet {
@@ -153,6 +154,20 @@ void addAddresses(const StatusInput& in, v1::PodStatus& out) {
   if (!ips.empty()) out.podIP = ips[0];
 }
 
+// What the pod as a whole was given.
+void addResources(const v1::Pod& pod, v1::PodStatus& out) {
+  PodResources r = podResources(pod);
+  auto add = [](codec::Map<codec::Quantity>& m, int64_t milliCpu, int64_t memory) {
+    if (milliCpu > 0) m["cpu"] = codec::Quantity::milli(milliCpu);
+    if (memory > 0) m["memory"] = codec::Quantity(memory, codec::Quantity::Format::kBinarySI);
+  };
+  add(out.allocatedResources, r.cpuRequestMilli, r.memoryRequest);
+  if (out.allocatedResources.empty() && r.cpuLimitMilli == 0 && r.memoryLimit == 0) return;
+  auto& resources = out.resources.ensure();
+  add(resources.requests, r.cpuRequestMilli, r.memoryRequest);
+  add(resources.limits, r.cpuLimitMilli, r.memoryLimit);
+}
+
 void setCondition(const StatusInput& in, v1::PodStatus& out, v1::PodCondition c) {
   c.observedGeneration = in.pod->metadata.generation;
   c.lastTransitionTime = codec::Time(in.now.seconds);
@@ -179,6 +194,7 @@ v1::PodStatus makeStatus(const StatusInput& in) {
   out.nodeAllocatableResourceClaimStatuses = old.nodeAllocatableResourceClaimStatuses;
   out.startTime = old.startTime ? *old.startTime : codec::Time(in.startTime.seconds);
   addAddresses(in, out);
+  addResources(pod, out);
   eachContainer(pod, [&](const v1::Container& c, ContainerKind kind) {
     switch (kind) {
       case ContainerKind::kInit:

@@ -53,7 +53,7 @@ std::string terminationMessage(const Options& options, const ContainerRecord& r,
   std::string path = r.status.annotations.get(kTerminationPathAnnotation).str(), out;
   if (!path.empty()) {
     for (const auto& m : r.status.mounts) {
-      if (m.containerPath == path) out = readPart(m.hostPath.str(), kMaxMessage, false);
+      if (m.containerPath == path) out = readPart(m.hostPath.str(), kMaxMessage, true);
     }
   }
   bool fallback = r.status.annotations.get(kTerminationPolicyAnnotation) == "FallbackToLogsOnError";

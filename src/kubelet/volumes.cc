@@ -35,7 +35,7 @@ Result<std::string> directoryOf(const VolumeContext& ctx, std::string_view plugi
   return path;
 }
 
-Status mountTmpfs(const std::string& path, int64_t sizeLimit, mode_t mode = 0777) {
+Status mountTmpfs(const std::string& path, int64_t sizeLimit, mode_t mode = 01777) {
   struct statfs sf{};
   if (::statfs(path.c_str(), &sf) == 0 && sf.f_type == kTmpfs) {
     struct stat self{}, parent{};
@@ -114,7 +114,8 @@ Result<std::string> fromPayload(const VolumeContext& ctx, std::string_view plugi
   auto group = fsGroup(*ctx.downward.pod);
   if (group) {
     if (::chown(path.c_str(), -1, *group) != 0) return errors::fromErrno("chown " + path, errno);
-    ::chmod(path.c_str(), 02777);
+    struct stat st{};
+    if (::stat(path.c_str(), &st) == 0) ::chmod(path.c_str(), (st.st_mode & 07777) | 02770);
   }
   KM_TRY(writePayload(path, payload, group).status());
   return path;

@@ -13,9 +13,10 @@ namespace km::object {
 namespace {
 
 std::string hashText(std::string_view bytes) {
-  // Two halves with different starts, so that the text is as long as upstream's.
-  uint64_t a = fnv1a64(bytes), b = fnv1a64(bytes, ~kFnv64Offset);
-  return fmt::format("{:016X}{:016X}", a, b);
+  // Parts with different starts, so that the text is as long as upstream's.
+  std::string out;
+  for (uint64_t part = 0; part < 8; part++) out += fmt::format("{:016X}", fnv1a64(bytes, kFnv64Offset ^ part * 0x9E3779B97F4A7C15u));
+  return out;
 }
 
 OpenApiDocument finish(std::string bytes) {

@@ -88,9 +88,16 @@ std::vector<std::string_view> Schema::keys() const {
 
 Value Schema::keyDefault(std::string_view key) const {
   const codec::Field* f = type_ != nullptr ? type_->find(key) : nullptr;
-  if (f == nullptr || f->marks == nullptr || f->marks->defaultJson == nullptr) return {};
-  auto v = Value::parse(f->marks->defaultJson);
-  return v.ok() ? std::move(v).value() : Value();
+  if (f == nullptr) return {};
+  if (f->marks != nullptr && f->marks->defaultJson != nullptr) {
+    auto v = Value::parse(f->marks->defaultJson);
+    return v.ok() ? std::move(v).value() : Value();
+  }
+  // A field that is always there is empty by default.
+  if ((f->flags & codec::kOmitEmpty) != 0 || f->shape != codec::Shape::kPlain) return {};
+  if (f->kind == codec::Kind::kString) return Value::string("");
+  if (f->kind == codec::Kind::kInt32 || f->kind == codec::Kind::kInt64) return Value::integer(0);
+  return {};
 }
 
 bool Schema::field(std::string_view name, Schema* out) const {

@@ -79,7 +79,7 @@ Result<UniqueFd> ClusterPki::lock() const {
   return fd;
 }
 
-Result<Key> ClusterPki::ensureKey(const std::string& name) {
+Result<Key> ClusterPki::ensureKey(const std::string& name, KeyKind kind) {
   std::string path = keyPath(name);
   if (fileExists(path)) {
     KM_ASSIGN(std::string pem, readFile(path));
@@ -87,7 +87,7 @@ Result<Key> ClusterPki::ensureKey(const std::string& name) {
     if (!key.ok() || !key->isPrivate()) return errors::failed(path + " holds no private key");
     return key;
   }
-  KM_ASSIGN(Key key, Key::generate(options_.keyKind));
+  KM_ASSIGN(Key key, Key::generate(kind));
   KM_TRY(writeFileAtomic(path, key.privatePem(), 0600));
   return key;
 }
@@ -106,7 +106,7 @@ Result<KeyPair> ClusterPki::ensureAuthority(const std::string& name, const std::
                           " is not: put the key back, or remove the "
                           "certificate to make a new authority");
   }
-  KM_ASSIGN(Key key, ensureKey(name));
+  KM_ASSIGN(Key key, ensureKey(name, options_.keyKind));
   if (exists) {
     KM_ASSIGN(std::string pem, readFile(path));
     Result<Certificate> have = Certificate::fromPem(pem);
@@ -131,7 +131,7 @@ Result<KeyPair> ClusterPki::ensureSigned(const std::string& name, CertificateSpe
   std::string path = certificatePath(name);
   spec.notBefore = addTo(now_, -kSkew);
   spec.notAfter = std::min(addTo(now_, kYear), authority.certificate.notAfter());
-  KM_ASSIGN(Key key, ensureKey(name));
+  KM_ASSIGN(Key key, ensureKey(name, options_.keyKind));
   if (fileExists(path)) {
     KM_ASSIGN(std::string pem, readFile(path));
     Result<Certificate> have = Certificate::fromPem(pem);
@@ -206,7 +206,8 @@ Status ClusterPki::ensureClients() {
 }
 
 Status ClusterPki::ensureServiceAccountKey() {
-  KM_ASSIGN(serviceAccountKey_, ensureKey("sa"));
+  // Tokens are signed as a real cluster signs them: every verifier knows RS256.
+  KM_ASSIGN(serviceAccountKey_, ensureKey("sa", KeyKind::kRsa2048));
   std::string path = options_.directory + "/sa.pub", pem = serviceAccountKey_.publicPem();
   if (Result<std::string> have = readFile(path); have.ok() && *have == pem) return {};
   return writeFileAtomic(path, pem, 0644);

@@ -58,7 +58,7 @@ class ClusterPki {
  private:
   ClusterPki(ClusterPkiOptions options, WallTime now) : options_(std::move(options)), now_(now) {}
   Result<UniqueFd> lock() const;
-  Result<Key> ensureKey(const std::string& name);
+  Result<Key> ensureKey(const std::string& name, KeyKind kind);
   Result<KeyPair> ensureAuthority(const std::string& name, const std::string& commonName);
   Result<KeyPair> ensureSigned(const std::string& name, CertificateSpec spec, const KeyPair& authority);
   Status ensureClient(const std::string& name, const std::string& user, std::vector<std::string> groups);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "registry/flowcontrol/flowcontrol.h"
 #include "registry/kinds.h"
 #include "registry/other_columns.h"
 
@@ -43,6 +44,8 @@ constexpr Row kRows[] = {
     {"certificates.k8s.io", "certificatesigningrequests", makeSigningRequest},
     {"coordination.k8s.io", "leases", makeLease},
     {"discovery.k8s.io", "endpointslices", makeEndpointSlice},
+    {"flowcontrol.apiserver.k8s.io", "flowschemas", makeFlowSchema},
+    {"flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations", makePriorityLevel},
     {"networking.k8s.io", "ingressclasses", makeIngressClass},
     {"networking.k8s.io", "ingresses", makeIngress},
     {"networking.k8s.io", "ipaddresses", makeIpAddress},
@@ -102,6 +105,13 @@ std::unique_ptr<Strategy> makeStrategy(const api::Resource& r) {
   if (!s) s = std::make_unique<Strategy>();
   s->describe(r);
   return s;
+}
+
+std::map<std::string, std::unique_ptr<Strategy>> makeSubresourceStrategies(const api::Resource& r) {
+  std::map<std::string, std::unique_ptr<Strategy>> out;
+  if (r.group.empty() && r.name == "namespaces") out["finalize"] = makeNamespaceFinalize();
+  for (auto& [name, strategy] : out) strategy->describe(r);
+  return out;
 }
 
 std::string storePrefix(std::string_view group, std::string_view resource) {

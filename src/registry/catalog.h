@@ -1,7 +1,9 @@
 // The strategies of all resources: one table, one row a resource that has rules of its own.
 #pragma once
 
+#include <map>
 #include <memory>
+#include <string>
 
 #include "api/resource.h"
 #include "registry/strategy.h"
@@ -10,6 +12,9 @@ namespace km::registry {
 
 // The strategy of a resource (of its storage version); the base Strategy where there is no row.
 std::unique_ptr<Strategy> makeStrategy(const api::Resource& r);
+
+// Those of its subresources that have rules of their own, by name.
+std::map<std::string, std::unique_ptr<Strategy>> makeSubresourceStrategies(const api::Resource& r);
 
 // Where the resource's objects are stored, with the slash at the end: "/registry/pods/", "/registry/services/specs/",
 // "/registry/minions/" for nodes.

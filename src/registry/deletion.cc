@@ -125,7 +125,7 @@ static Graceful markGraceful(const Strategy& strategy, const Context& c, api::Ob
 
 void Registry::attemptDelete(std::shared_ptr<DeleteCall> call, api::ObjectPtr existing) {
   const Context& c = call->context;
-  if (!existing) return call->done(errors::notFound(groupResource(), call->name));
+  if (!existing) return call->done(errors::notFound(groupResource(c), call->name));
   if (strategy_.holdsDeletions() && !(existing->meta().deletionTimestamp && strategy_.mayEnd(*existing))) return hold(call, existing);
   if (Status s = checkPreconditions(call->options, *existing); !s.ok()) return call->done(std::move(s));
   if (call->admit) {
@@ -181,7 +181,7 @@ void Registry::hold(std::shared_ptr<DeleteCall> call, api::ObjectPtr existing) {
   const Context& c = call->context;
   const auto& was = existing->meta();
   auto failed = [&](std::string_view what, std::string_view wanted, std::string_view is) {
-    call->done(errors::conflict(groupResource(), call->name, fmt::format("Precondition failed: {} in precondition: {}, {} in object meta: {}", what, wanted, what, is)));
+    call->done(errors::conflict(groupResource(c), call->name, fmt::format("Precondition failed: {} in precondition: {}, {} in object meta: {}", what, wanted, what, is)));
   };
   if (call->options.uid && was.uid != *call->options.uid) return failed("UID", *call->options.uid, was.uid);
   if (call->options.resourceVersion && was.resourceVersion != *call->options.resourceVersion) {

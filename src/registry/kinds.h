@@ -16,12 +16,15 @@ MakeStrategy makeReplicationController, makeLimitRange, makeResourceQuota, makeP
 // apps
 MakeStrategy makeDeployment, makeReplicaSet, makeStatefulSet, makeDaemonSet, makeControllerRevision;
 MakeStrategy makeJob, makeCronJob, makeDisruptionBudget;
-// coordination, discovery, rbac, scheduling
+// certificates, coordination, discovery, rbac, scheduling
 MakeStrategy makeSigningRequest;
 MakeStrategy makeLease, makeEndpointSlice, makePriorityClass;
 MakeStrategy makeStorageClass, makeAttributesClass, makeCsiDriver, makeCsiNode, makeCsiCapacity, makeVolumeAttachment;
 MakeStrategy makeAutoscaler, makeRuntimeClass;
 MakeStrategy makeIngress, makeIngressClass, makeNetworkPolicy, makeServiceCidr, makeIpAddress;
 MakeStrategy makeRole, makeClusterRole, makeRoleBinding, makeClusterRoleBinding;
+
+// The finalize subresource of namespaces: only finalizers of the spec change.
+MakeStrategy makeNamespaceFinalize;
 
 }  // namespace km::registry

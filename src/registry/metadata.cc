@@ -62,9 +62,12 @@ void validateFinalizers(const codec::List<codec::String>& finalizers, const Path
     foreground = foreground || f == "foregroundDeletion";
   }
   if (orphan && foreground) {
-    std::vector<std::string> all;
-    for (const auto& f : finalizers) all.push_back(f.str());
-    errors.invalid(path, BadValue::raw(goStrings(all)), "finalizer orphan and foregroundDeletion cannot be both set");
+    std::string all = "[";
+    for (const auto& f : finalizers) {
+      if (all.size() > 1) all += ',';
+      codec::appendJsonString(all, f);
+    }
+    errors.invalid(path, BadValue::raw(all + "]"), "finalizer orphan and foregroundDeletion cannot be both set");
   }
 }
 

@@ -35,6 +35,12 @@ Status checkVersion(std::string_view version) {
 
 api::Messages anySegment(std::string_view name, bool) { return api::isValidPathSegmentName(name); }
 
+// The kind's rule for names. An APIService is named for its version and group, and that of the core group ends with the dot.
+NameCheck nameRule(const api::Resource& r, const Strategy& strategy) {
+  if (r.group == "apiregistration.k8s.io") return anySegment;
+  return [&strategy](std::string_view name, bool prefix) { return strategy.validateName(name, prefix); };
+}
+
 Status checkNamespace(const Context& c, bool namespaced, api::meta_v1::ObjectMeta& meta) {
   std::string_view wanted = namespaced ? std::string_view(c.ns) : std::string_view();
   if (meta.namespace_.empty()) {
@@ -50,6 +56,11 @@ Status checkNamespace(const Context& c, bool namespaced, api::meta_v1::ObjectMet
 Registry::Registry(store::Store& store, cache::ResourceCache& cache, const Strategy& strategy, Clock& clock,
                    std::function<void(std::function<void()>)> offload)
     : store_(store), cache_(cache), strategy_(strategy), clock_(clock), offload_(std::move(offload)) {}
+
+const Strategy& Registry::strategyOf(std::string_view subresource) const {
+  auto it = subresources_.find(subresource);
+  return it == subresources_.end() ? strategy_ : *it->second;
+}
 
 class Registry::Taken {
  public:
@@ -133,7 +144,7 @@ Status Registry::prepareCreate(const Context& c, api::Object& o) const {
   api::Path path("metadata");
   api::FieldErrors bad;
   if (looks.onCreate) {
-    validateMeta(meta, r.namespaced, [this](auto name, bool prefix) { return strategy_.validateName(name, prefix); }, path, bad);
+    validateMeta(meta, r.namespaced, nameRule(r, strategy_), path, bad);
     if (looks.finalizerNames) validateFinalizerNames(meta, path, bad);
   }
   strategy_.validateCreate(c, o, bad);
@@ -175,7 +186,7 @@ void Registry::create(const Context& c, api::MutableObject o, Admit admit, Objec
 // Why a create failed on what is there under its name.
 Status Registry::createConflict(const CreateCall& call, const std::optional<store::KeyValue>& kv) const {
   const auto& meta = call.object->meta();
-  Status s = errors::alreadyExists(groupResource(), meta.name);
+  Status s = errors::alreadyExists(groupResource(call.context), meta.name);
   if (!meta.generateName.empty()) {
     StatusDetails d = *s.details();
     d.retryAfterSeconds = 1;
@@ -239,7 +250,7 @@ void Registry::checkMetaUpdate(const Context& c, const api::Object& o, const api
   validateMetaUpdate(meta, old.meta(), path, bad);
   // Nothing found once is nothing found twice, but for what only the kind looks at.
   bool clean = bad.empty();
-  auto name = [this](auto n, bool prefix) { return strategy_.validateName(n, prefix); };
+  NameCheck name = nameRule(r, strategy_);
   for (char check : strategy_.repeatedMetaChecks(c.subresource)) {
     if (check == 'U') {
       if (!clean) validateMetaUpdate(meta, old.meta(), path, bad);
@@ -256,11 +267,12 @@ void Registry::checkMetaUpdate(const Context& c, const api::Object& o, const api
 Status Registry::prepareUpdate(const Context& c, api::Object& o, const api::Object& old) const {
   if (c.raw) return {};
   const api::Resource& r = resource();
+  const Strategy& strategy = strategyOf(c.subresource);
   auto& meta = o.meta();
   const auto& oldMeta = old.meta();
   KM_TRY(checkNamespace(c, r.namespaced, meta));
   meta.generation = oldMeta.generation;
-  strategy_.prepareForUpdate(c, o, old);
+  strategy.prepareForUpdate(c, o, old);
   if (meta.uid.empty()) meta.uid = oldMeta.uid;
   if (!oldMeta.creationTimestamp.isZero()) meta.creationTimestamp = oldMeta.creationTimestamp;
   if (oldMeta.deletionTimestamp) meta.deletionTimestamp = oldMeta.deletionTimestamp;
@@ -270,13 +282,13 @@ Status Registry::prepareUpdate(const Context& c, api::Object& o, const api::Obje
   api::FieldErrors bad;
   checkMetaUpdate(c, o, old, bad);
   if (c.subresource == "status") {
-    strategy_.validateStatusUpdate(c, o, old, bad);
+    strategy.validateStatusUpdate(c, o, old, bad);
   } else {
-    strategy_.validateUpdate(c, o, old, bad);
+    strategy.validateUpdate(c, o, old, bad);
   }
   KM_TRY(bad.toStatus(r.group, r.kind, meta.name));
-  strategy_.warnings(c, o, &old);
-  strategy_.canonicalize(o);
+  strategy.warnings(c, o, &old);
+  strategy.canonicalize(o);
   return {};
 }
 
@@ -289,7 +301,7 @@ void Registry::update(const Context& c, std::string name, MakeObject make, Admit
 
 Status Registry::wrongUid(const Context& c, std::string_view name, std::string_view stored) const {
   std::string key = cache_.storeKey(resource().namespaced ? c.ns : "", name);
-  return errors::conflict(groupResource(), name,
+  return errors::conflict(groupResource(c), name,
                           fmt::format("StorageError: invalid object, Code: 4, Key: {}, ResourceVersion: 0, AdditionalErrorMsg: Precondition "
                                       "failed: UID in precondition: {}, UID in object meta: {}",
                                       key, c.uid, stored));
@@ -326,6 +338,7 @@ void Registry::attemptUpdate(std::shared_ptr<UpdateCall> call, api::ObjectPtr ex
   if (!made.ok()) return call->done(made.status());
   api::MutableObject o = std::move(*made);
   auto& meta = o->meta();
+  meta.selfLink.clear();
   if (Status s = checkVersion(meta.resourceVersion); !s.ok()) return call->done(std::move(s));
   if (!existing) return createAbsent(call, std::move(o));
   const auto& oldMeta = existing->meta();
@@ -337,7 +350,7 @@ void Registry::attemptUpdate(std::shared_ptr<UpdateCall> call, api::ObjectPtr ex
   }
   if (!unconditional && meta.resourceVersion != oldMeta.resourceVersion) {
     // The cache may be the one that is behind.
-    auto conflict = [this, call] { call->done(errors::conflict(groupResource(), call->name, kModified)); };
+    auto conflict = [this, call] { call->done(errors::conflict(groupResource(call->context), call->name, kModified)); };
     return get(c.ns, call->name, [this, call, existing, conflict](Result<api::ObjectPtr> r) {
       if (!r.ok()) return call->done(r.status());
       if ((*r)->resourceVersion() == existing->resourceVersion()) return conflict();

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -67,6 +68,10 @@ class Registry {
   const api::Resource& resource() const { return *cache_.config().resource; }
   cache::ResourceCache& cache() { return cache_; }
   const Strategy& strategy() const { return strategy_; }
+  // The rules of writes through a subresource: its own if it has some, else the resource's.
+  const Strategy& strategyOf(std::string_view subresource) const;
+  // Before the first call.
+  void addSubresource(std::string name, std::unique_ptr<Strategy> strategy) { subresources_[std::move(name)] = std::move(strategy); }
 
   // The newest version, seeing every acknowledged write; 404 if there is none.
   void get(std::string_view ns, std::string_view name, ObjectCallback done);
@@ -84,6 +89,8 @@ class Registry {
   void setHooks(Hooks hooks) { hooks_ = std::move(hooks); }
 
   GroupResource groupResource() const { return {resource().group, resource().name}; }
+  // As the request names it: events are served in two groups.
+  GroupResource groupResource(const Context& c) const { return {c.group.empty() ? resource().group : c.group, resource().name}; }
 
  private:
   struct UpdateCall;
@@ -119,6 +126,7 @@ class Registry {
   const Strategy& strategy_;
   Clock& clock_;
   std::function<void(std::function<void()>)> offload_;
+  std::map<std::string, std::unique_ptr<Strategy>, std::less<>> subresources_;
   int64_t ttlSeconds_ = 0;
   Hooks hooks_;
 };

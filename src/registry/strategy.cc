@@ -103,12 +103,6 @@ constexpr MetaChecks kMetaChecks[] = {
 
 }  // namespace
 
-// Sorted. Kinds whose status endpoint takes no metadata.
-constexpr std::string_view kStatusAlone[] = {
-    "devicetaintrules", "flowschemas",     "podgroups",          "prioritylevelconfigurations",  "resourceclaims",
-    "servicecidrs",     "storageversionmigrations", "storageversions", "validatingadmissionpolicies", "volumeattachments",
-};
-
 std::string_view Strategy::repeatedMetaChecks(std::string_view subresource) const {
   // Statuses are compared with the old object, whatever the kind.
   return subresource == "status" ? "U" : metaChecks_;
@@ -120,7 +114,6 @@ void Strategy::describe(const api::Resource& r) {
                              [](const MetaChecks& m, std::string_view name) { return m.resource < name; });
   if (it != std::end(kMetaChecks) && it->resource == r.name) metaChecks_ = it->checks;
   for (const api::Subresource& s : r.subresources) hasStatus_ = hasStatus_ || s.name == "status";
-  statusKeepsMetadata_ = std::binary_search(std::begin(kStatusAlone), std::end(kStatusAlone), r.name);
   hasGeneration_ = std::binary_search(std::begin(kGenerations), std::end(kGenerations), r.name);
 }
 
@@ -129,7 +122,10 @@ void Strategy::setDefaults(api::Object& o) const {
 }
 
 void Strategy::prepareForCreate(const Context& c, api::Object& o) const {
-  if (hasStatus()) clearPart(o, "status");
+  if (hasStatus()) {
+    clearPart(o, "status");
+    setDefaults(o);  // of the status, which is new
+  }
   if (hasGeneration()) o.meta().generation = 1;
 }
 
@@ -142,7 +138,7 @@ void Strategy::prepareForUpdate(const Context& c, api::Object& o, const api::Obj
     auto& given = o.meta();
     meta.resourceVersion = given.resourceVersion;
     meta.managedFields = given.managedFields;
-    if (!statusKeepsMetadata_) {
+    if (!traits_.statusKeepsMetadata) {
       meta.labels = given.labels;
       meta.annotations = given.annotations;
       meta.finalizers = given.finalizers;
@@ -163,9 +159,9 @@ api::Messages Strategy::validateName(std::string_view name, bool prefix) const {
 
 std::vector<std::string_view> Strategy::resetFields(std::string_view subresource) const {
   if (!hasStatus()) return {};
-  if (subresource != "status") return {"status"};
-  if (statusKeepsMetadata_) return {"metadata", "spec"};
-  return {"spec"};
+  if (subresource == "status" && traits_.statusKeepsMetadata) return {"spec", "metadata"};
+  if (subresource == "status") return {"spec"};
+  return {"status"};
 }
 
 std::vector<std::string> Strategy::cells(const api::Resource& r, const api::Object& o, WallTime now) const {

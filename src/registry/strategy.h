@@ -108,7 +108,6 @@ class Strategy {
   std::string_view metaChecks_ = "U";
   bool hasStatus_ = false;
   bool hasGeneration_ = false;
-  bool statusKeepsMetadata_ = false;  // a status update changes nothing but the status
 };
 
 // As kubectl shows an age: "5s", "2m10s", "3h", "5d"; "<unknown>" for no time.

@@ -14,6 +14,7 @@ enum Trait : unsigned {
   kReturns = 4,           // returnsDeleted
   kNoLook = 8,            // no look at metadata of its own
   kAnyFinalizer = 16,     // finalizers are not looked at closer
+  kStatus = 32,           // statusKeepsMetadata
 };
 
 struct Row {
@@ -37,16 +38,19 @@ constexpr Row kRows[] = {
     {"admissionregistration.k8s.io", "mutatingadmissionpolicies", kVersion | kAnyFinalizer},
     {"admissionregistration.k8s.io", "mutatingadmissionpolicybindings", kVersion | kAnyFinalizer},
     {"admissionregistration.k8s.io", "mutatingwebhookconfigurations", kVersion | kAnyFinalizer},
-    {"admissionregistration.k8s.io", "validatingadmissionpolicies", kVersion | kAnyFinalizer},
+    {"admissionregistration.k8s.io", "validatingadmissionpolicies", kVersion | kAnyFinalizer | kStatus},
     {"admissionregistration.k8s.io", "validatingadmissionpolicybindings", kVersion | kAnyFinalizer},
     {"admissionregistration.k8s.io", "validatingwebhookconfigurations", kVersion | kAnyFinalizer},
     {"apiextensions.k8s.io", "customresourcedefinitions", kVersion | kAnyFinalizer},
-    {"apiregistration.k8s.io", "apiservices", kVersion | kAnyFinalizer},
+    {"apiregistration.k8s.io", "apiservices", kVersion | kAnyFinalizer | kStatus},
     {"certificates.k8s.io", "clustertrustbundles", kVersion},
     {"certificates.k8s.io", "podcertificaterequests", kVersion},
     {"coordination.k8s.io", "leasecandidates", kCreates | kVersion | kAnyFinalizer},
     {"coordination.k8s.io", "leases", kCreates | kVersion | kAnyFinalizer},
-    {"internal.apiserver.k8s.io", "storageversions", kVersion | kNoLook},
+    {"flowcontrol.apiserver.k8s.io", "flowschemas", kStatus},
+    {"flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations", kStatus},
+    {"internal.apiserver.k8s.io", "storageversions", kVersion | kNoLook | kStatus},
+    {"networking.k8s.io", "servicecidrs", kStatus},
     {"node.k8s.io", "runtimeclasses", kCreates | kVersion | kAnyFinalizer},
     {"policy", "poddisruptionbudgets", kVersion | kNoLook},
     {"rbac.authorization.k8s.io", "clusterrolebindings", kCreates},
@@ -54,17 +58,18 @@ constexpr Row kRows[] = {
     {"rbac.authorization.k8s.io", "rolebindings", kCreates},
     {"rbac.authorization.k8s.io", "roles", kCreates},
     {"resource.k8s.io", "deviceclasses", kReturns},
-    {"resource.k8s.io", "devicetaintrules", kReturns},
-    {"resource.k8s.io", "resourceclaims", kReturns},
+    {"resource.k8s.io", "devicetaintrules", kReturns | kStatus},
+    {"resource.k8s.io", "resourceclaims", kReturns | kStatus},
     {"resource.k8s.io", "resourceclaimtemplates", kReturns},
     {"resource.k8s.io", "resourceslices", kReturns},
+    {"scheduling.k8s.io", "podgroups", kStatus},
     {"storage.k8s.io", "csidrivers", kVersion | kReturns},
     {"storage.k8s.io", "csinodes", kVersion | kReturns},
     {"storage.k8s.io", "csistoragecapacities", kVersion},
     {"storage.k8s.io", "storageclasses", kReturns},
-    {"storage.k8s.io", "volumeattachments", kVersion | kReturns},
+    {"storage.k8s.io", "volumeattachments", kVersion | kReturns | kStatus},
     {"storage.k8s.io", "volumeattributesclasses", kReturns},
-    {"storagemigration.k8s.io", "storageversionmigrations", kVersion},
+    {"storagemigration.k8s.io", "storageversionmigrations", kVersion | kStatus},
 };
 
 Traits made(unsigned bits) {
@@ -72,6 +77,7 @@ Traits made(unsigned bits) {
   t.createOnUpdate = bits & kCreates;
   t.needsVersion = bits & kVersion;
   t.returnsDeleted = bits & kReturns;
+  t.statusKeepsMetadata = bits & kStatus;
   t.looks.onCreate = !(bits & kNoLook);
   t.looks.finalizerNames = !(bits & (kAnyFinalizer | kNoLook));
   return t;

@@ -16,6 +16,7 @@ struct Traits {
   bool createOnUpdate = false;   // a replace of what is not there creates it
   bool needsVersion = false;     // a replace must name the resourceVersion
   bool returnsDeleted = false;   // a deletion answers with the object instead of a Status
+  bool statusKeepsMetadata = false;  // an update of the status changes no metadata
   MetaLooks looks;
 };
 

@@ -19,8 +19,8 @@ bool finished(const Pod& p) { return p.status.phase == "Succeeded" || p.status.p
 }  // namespace
 
 Scheduler::Scheduler(client::Client& client, client::InformerFactory& informers, client::WorkerPool& pool, client::Timers& timers,
-                     client::EventRecorder recorder, Options options)
-    : client_(client), timers_(timers), recorder_(std::move(recorder)), options_(std::move(options)),
+                     const client::SeriesRecorder& recorder, Options options)
+    : client_(client), timers_(timers), recorder_(recorder), options_(std::move(options)),
       pods_(informers.of<Pod>()), nodes_(informers.of<Node>()), plugins_(defaultPlugins()), lane_(pool) {}
 
 Scheduler::~Scheduler() { stop(); }
@@ -246,7 +246,7 @@ void Scheduler::bind(QueuedPod q, const std::string& node) {
     const Pod& pod = *q.pod;
     std::string uid = pod.metadata.uid.str();
     if (r.ok()) {
-      recorder_.event(client::referenceTo(pod), client::kEventNormal, "Scheduled",
+      recorder_.event(client::referenceTo(pod), client::kEventNormal, "Scheduled", "Binding",
                       fmt::format("Successfully assigned {}/{} to {}", pod.metadata.namespace_, pod.metadata.name, node));
     } else {
       {
@@ -266,7 +266,7 @@ void Scheduler::bind(QueuedPod q, const std::string& node) {
 // The event, and the condition of the pod.
 void Scheduler::reportFailure(const QueuedPod& q, const std::string& message, std::string_view reason) {
   const Pod& pod = *q.pod;
-  recorder_.event(client::referenceTo(pod), client::kEventWarning, "FailedScheduling", message);
+  recorder_.event(client::referenceTo(pod), client::kEventWarning, "FailedScheduling", "Scheduling", message);
   for (const auto& c : pod.status.conditions) {
     if (c.type == "PodScheduled" && c.status == "False" && c.reason == reason && c.message == message) return;
   }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "client/client.h"
+#include "client/event_series.h"
 #include "client/events.h"
 #include "client/informer.h"
 #include "client/timers.h"
@@ -26,7 +27,7 @@ class Scheduler {
  public:
   // All must outlive the scheduler.
   Scheduler(client::Client& client, client::InformerFactory& informers, client::WorkerPool& pool, client::Timers& timers,
-            client::EventRecorder recorder, Options options = {});
+            const client::SeriesRecorder& recorder, Options options = {});
   ~Scheduler();  // stop()
 
   // Adds its handlers; begins once the informers, which the caller starts, have synced.
@@ -54,7 +55,7 @@ class Scheduler {
 
   client::Client& client_;
   client::Timers& timers_;
-  client::EventRecorder recorder_;
+  const client::SeriesRecorder& recorder_;
   const Options options_;
   client::SharedInformer& pods_;
   client::SharedInformer& nodes_;

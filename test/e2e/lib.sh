@@ -2,31 +2,51 @@
 set -euo pipefail
 
 KM=${KM:-$PWD/_output/local/bin/km}
+KUBECTL=${KUBECTL:-kubectl}
 NS=km-e2e-$$
+BRIDGE=kme$(($$ % 10000))
 DATA=$(mktemp -d /tmp/km-e2e.XXXXXX)
 export KUBECONFIG=$DATA/kubeconfig
+export KUBECACHEDIR=$DATA/kubectl-cache
 KM_PID=
+STARTED=
 
 inside() { nsenter --net="/run/netns/$NS" "$@"; }
-k() { inside kubectl "$@"; }
+k() { inside "$KUBECTL" "$@"; }
+say() { echo "$(date +%T) $*"; }
 fail() {
   echo "FAILED: $*"
   exit 1
 }
+# A moment's pause without a process, for loops that look again.
+moment() { read -rt "${1:-0.1}" <> <(:) || true; }
 # Retries until the command's output has the text; the state is what is waited for, the limit only ends a broken run.
 eventually() {
-  local text=$1 out=
+  local text=$1 out= end=$((SECONDS + 40))
   shift
-  for _ in $(seq 150); do
+  while [ $SECONDS -lt $end ]; do
     out=$("$@" 2>&1) && [[ $out == *"$text"* ]] && return 0
-    read -rt 0.2 <> <(:) || true
+    moment
   done
   fail "no \"$text\" from: $*; last: $out"
 }
+expect() {
+  local text=$1 out=
+  shift
+  out=$("$@" 2>&1) || fail "$* ended with $?: $out"
+  [[ $out == *"$text"* ]] || fail "no \"$text\" from: $*; it said: $out"
+}
+# The command must fail and say the text.
+refuses() {
+  local text=$1 out=
+  shift
+  out=$("$@" 2>&1) && fail "$* did not fail: $out"
+  [[ $out == *"$text"* ]] || fail "no \"$text\" from: $*; it said: $out"
+}
 
 start_km() {
-  nsenter --net="/run/netns/$NS" "$KM" up --data-dir "$DATA/d" --secure-port 6443 --write-kubeconfig "$KUBECONFIG" --node-name n1 --bridge "kme$(($$ % 10000))" \
-    >"$DATA/out" 2>"$DATA/err" &
+  nsenter --net="/run/netns/$NS" "$KM" up --data-dir "$DATA/d" --secure-port 6443 --write-kubeconfig "$KUBECONFIG" --node-name n1 --bridge "$BRIDGE" \
+    >"$DATA/out" 2>>"$DATA/err" &
   KM_PID=$!
   eventually "The cluster is ready" cat "$DATA/out"
 }
@@ -36,17 +56,63 @@ stop_km() {
   wait "$KM_PID" 2>/dev/null || true
   KM_PID=
 }
+reset_cluster() { inside "$KM" reset --data-dir "$DATA/d" --bridge "$BRIDGE" --yes; }
 start_cluster() {
   ip netns add "$NS"
   ip -n "$NS" link set lo up
+  STARTED=1
   start_km
+  IMAGE=$(k get node n1 -o jsonpath='{.status.images[*].names[*]}' | tr ' ' '\n' | grep busybox | grep -v sha256 | head -n 1)
+  [ -n "$IMAGE" ] || fail "no busybox among the node's images"
+}
+# A Deployment of web servers whose pods leave the Service before they end, as an operator would write it: `web NAME REPLICAS`.
+web() {
+  k apply -f - <<END
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: $1}
+spec:
+  replicas: $2
+  selector: {matchLabels: {app: $1}}
+  strategy: {rollingUpdate: {maxUnavailable: 0, maxSurge: 25%}}
+  template:
+    metadata: {labels: {app: $1}}
+    spec:
+      terminationGracePeriodSeconds: 10
+      containers:
+      - name: web
+        image: $IMAGE
+        command: [sh, -c, "trap 'exit 0' TERM; httpd -f -p 8080 -h /www & wait"]
+        ports: [{name: http, containerPort: 8080}]
+        readinessProbe: {httpGet: {path: /, port: http}, periodSeconds: 1}
+        lifecycle: {preStop: {sleep: {seconds: 2}}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: $1}
+spec:
+  type: NodePort
+  selector: {app: $1}
+  ports: [{port: 80, targetPort: http}]
+END
+  k rollout status deployment "$1" --timeout=${WEBWAIT:-60}s
 }
 end_cluster() {
   local code=$?
-  [ "$code" = 0 ] || tail -n 30 "$DATA/err" 2>/dev/null || true
-  stop_km
-  inside "$KM" reset --data-dir "$DATA/d" --bridge "kme$(($$ % 10000))" --yes || true
-  ip netns del "$NS" 2>/dev/null || true
+  if [ "$code" != 0 ]; then
+    say "state at the failure"
+    timeout 5 nsenter --net="/run/netns/$NS" "$KUBECTL" get pods,deployments,endpointslices -A -o wide || true
+    timeout 5 nsenter --net="/run/netns/$NS" "$KUBECTL" get events -A --sort-by=.metadata.creationTimestamp 2>/dev/null | tail -n 40 || true
+    tail -n 30 "$DATA/err" 2>/dev/null || true
+  fi
+  for job in $(jobs -p); do
+    [ "$job" = "$KM_PID" ] || kill "$job" 2>/dev/null || true
+  done
+  if [ -n "$STARTED" ]; then
+    stop_km
+    reset_cluster >/dev/null || true
+    ip netns del "$NS" 2>/dev/null || true
+  fi
   rm -rf "$DATA"
 }
 trap end_cluster EXIT

@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 
+#include "base/fnv.h"
 #include "codec/json.h"
 #include "codec/ops.h"
 #include "controllers/pod_control.h"
@@ -45,6 +46,15 @@ std::string endpointKey(const Endpoint& e) {
   return out;
 }
 
+// Ports of a slice stand in the order of these hashes, which upstream takes of the port as its debug printer writes it.
+unsigned __int128 orderOf(const api::discovery_v1::EndpointPort& p) {
+  std::string text = "(v1.EndpointPort){Name:(*string)" + (p.name ? p.name->str() : "<nil>");
+  text += " Protocol:(*v1.Protocol)" + (p.protocol ? p.protocol->str() : "<nil>");
+  text += " Port:(*int32)" + (p.port ? std::to_string(*p.port) : "<nil>");
+  text += " AppProtocol:(*string)" + (p.appProtocol ? p.appProtocol->str() : "<nil>") + "}";
+  return fnv1a128(text);
+}
+
 Ports portsOf(const Service& s, const Pod& pod) {
   Ports out;
   for (const auto& p : s.spec.ports) {
@@ -56,6 +66,7 @@ Ports portsOf(const Service& s, const Pod& pod) {
     port.protocol = p.protocol;
     port.appProtocol = p.appProtocol;
   }
+  std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return orderOf(a) < orderOf(b); });
   return out;
 }
 

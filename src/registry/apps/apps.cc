@@ -82,6 +82,10 @@ class DeploymentStrategy : public WorkloadStrategy<apps::Deployment> {
     if (value.empty()) return {};
     return checkNumber(o, kRollback, fmt::format("failed to parse annotation[{}]={} as int64: ", kRollback, value));
   }
+  std::vector<std::string_view> resetFields(std::string_view subresource) const override {
+    if (subresource == "status") return {"spec", "metadata.labels"};
+    return {"status"};
+  }
   void prepareForUpdate(const Context& c, api::Object& o, const api::Object& old) const override {
     WorkloadStrategy::prepareForUpdate(c, o, old);
     if (c.subresource == "status") {
@@ -90,10 +94,6 @@ class DeploymentStrategy : public WorkloadStrategy<apps::Deployment> {
       // Annotations count too: they are copied to the ReplicaSets.
       o.meta().generation = old.meta().generation + 1;
     }
-  }
-  std::vector<std::string_view> resetFields(std::string_view subresource) const override {
-    if (subresource == "status") return {"spec", "metadata.labels"};
-    return WorkloadStrategy::resetFields(subresource);
   }
   void validateCreate(const Context&, const api::Object& o, FieldErrors& errors) const override {
     const auto& s = o.as<apps::Deployment>().spec;

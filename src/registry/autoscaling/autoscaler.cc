@@ -1,6 +1,5 @@
 #include <fmt/format.h>
 
-#include "api/types/autoscaling_v1.h"
 #include "api/types/autoscaling_v2.h"
 #include "api/types/meta_v1.h"
 #include "registry/kinds.h"
@@ -14,7 +13,7 @@ namespace autoscaling = api::autoscaling_v2;
 
 namespace {
 
-constexpr int32_t kMaxPeriod = 1800, kMaxWindow = 3600, kDefaultUtilization = 80;
+constexpr int32_t kMaxPeriod = 1800, kMaxWindow = 3600;
 
 // Which API versions a reference may have.
 struct Reference {
@@ -210,15 +209,6 @@ void validateSpec(const autoscaling::HorizontalPodAutoscalerSpec& s, const Optio
 
 class AutoscalerStrategy : public OtherStrategy {
  public:
-  void setDefaults(api::Object& o) const override {
-    Strategy::setDefaults(o);
-    if (!o.is(api::autoscaling_v1::HorizontalPodAutoscaler::kType)) return;
-    // v1 has its own: they are the client's fields there.
-    auto& s = o.as<api::autoscaling_v1::HorizontalPodAutoscaler>().spec;
-    if (!s.minReplicas) s.minReplicas = 1;
-    bool metrics = o.meta().annotations.contains("autoscaling.alpha.kubernetes.io/metrics");
-    if (!s.targetCPUUtilizationPercentage && !metrics) s.targetCPUUtilizationPercentage = kDefaultUtilization;
-  }
   void validateCreate(const Context&, const api::Object& o, FieldErrors& errors) const override {
     const auto& s = o.as<autoscaling::HorizontalPodAutoscaler>().spec;
     Options options;

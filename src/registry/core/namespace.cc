@@ -35,8 +35,6 @@ class NamespaceStrategy : public Strategy {
       return;
     }
     copyPart(o, old, "status");
-    // Only by way of `finalize` the finalizers change.
-    if (c.subresource == "finalize") return;
     o.as<Namespace>().spec.finalizers = old.as<Namespace>().spec.finalizers;
   }
 
@@ -45,12 +43,7 @@ class NamespaceStrategy : public Strategy {
   }
 
   void validateUpdate(const Context& c, const api::Object& o, const api::Object&, FieldErrors& errors) const override {
-    if (c.subresource != "finalize") return validateCreate(c, o, errors);
-    const auto& list = o.as<Namespace>().spec.finalizers;
-    for (size_t i = 0; i < list.size(); i++) validateFinalizer(list[i], Path("spec.finalizers").index(i), errors);
-  }
-  std::vector<std::string_view> resetFields(std::string_view subresource) const override {
-    return subresource == "finalize" ? std::vector<std::string_view>{"status"} : Strategy::resetFields(subresource);
+    validateCreate(c, o, errors);
   }
 
   void validateStatusUpdate(const Context&, const api::Object& o, const api::Object&, FieldErrors& errors) const override {
@@ -81,8 +74,21 @@ class NamespaceStrategy : public Strategy {
   }
 };
 
+class NamespaceFinalizeStrategy : public NamespaceStrategy {
+ public:
+  void prepareForUpdate(const Context&, api::Object& o, const api::Object& old) const override { copyPart(o, old, "status"); }
+
+  void validateUpdate(const Context&, const api::Object& o, const api::Object&, FieldErrors& errors) const override {
+    const auto& list = o.as<Namespace>().spec.finalizers;
+    for (size_t i = 0; i < list.size(); i++) validateFinalizer(list[i], Path("spec.finalizers").index(i), errors);
+  }
+
+  std::vector<std::string_view> resetFields(std::string_view) const override { return {"status"}; }
+};
+
 }  // namespace
 
 std::unique_ptr<Strategy> makeNamespace() { return std::make_unique<NamespaceStrategy>(); }
+std::unique_ptr<Strategy> makeNamespaceFinalize() { return std::make_unique<NamespaceFinalizeStrategy>(); }
 
 }  // namespace km::registry

@@ -7,7 +7,7 @@ namespace {
 TEST(NetworkingTest, IngressesNeedABackendOrRules) {
   Kind ingresses("networking.k8s.io", "v1", "ingresses");
   EXPECT_EQ(ingresses.createErrors(R"({"metadata":{"name":"a"},"spec":{}})"),
-            "spec: Invalid value: \"\": either `defaultBackend` or `rules` must be specified");
+            "spec: Invalid value: null: either `defaultBackend` or `rules` must be specified");
 }
 
 TEST(NetworkingTest, AddressesAreNamedByTheirIp) {

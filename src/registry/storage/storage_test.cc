@@ -35,7 +35,7 @@ TEST(StorageTest, ClassesDoNotChange) {
   Kind classes("storage.k8s.io", "v1", "storageclasses");
   auto o = classes.created(R"({"metadata":{"name":"fast"},"provisioner":"x.example.com"})");
   EXPECT_EQ(classes.updateErrors(*o, [](api::Object& c) { c.as<api::storage_v1::StorageClass>().provisioner = "y.example.com"; }),
-            "provisioner: Forbidden: updates to provisioner are forbidden.");
+            "provisioner: Invalid value: \"y.example.com\": field is immutable");
 }
 
 }  // namespace
