@@ -188,11 +188,13 @@ Status NodeProxy::start() {
   tls.insecure = options_.certificateAuthorityFile.empty();
   tls.alpn = {"http/1.1"};
   KM_ASSIGN(tls_, async::TlsContext::client(tls));
-  return {};
+  http_ = std::make_unique<ResourceProxy>(resources_, tls_, [this](async::Loop& loop) -> http::Client& { return clientOn(loop); });
+  return http_->start();
 }
 
 void NodeProxy::registerWith(ResourceHandlers& handlers) {
   LongRunning& longRunning = handlers.longRunning();
+  http_->registerWith(handlers);
   handlers.handleSpecially("", "pods", "log", [this, &longRunning](HttpCallPtr http, CallPtr call) {
     cutAtStop(longRunning, http);
     logs(http, call);

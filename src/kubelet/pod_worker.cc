@@ -106,7 +106,7 @@ Result<PodWorker::Log> PodWorker::logOf(std::string_view name, bool previous) co
   const auto& m = latest_->metadata;
   bool exists = false;
   eachContainer(*latest_, [&](const v1::Container& c, ContainerKind) { exists |= c.name == name; });
-  if (!exists) return errors::badRequest(fmt::format("container \"{}\" in pod \"{}\" is not available", name, m.name.view()));
+  if (!exists) return Status(404, "NotFound", fmt::format("container \"{}\" not found in pod \"{}\"", name, m.name.view()));
   const ContainerRecord* r = previous ? view_.previous(name) : view_.latest(name);
   if (!r && previous) return errors::badRequest(fmt::format("previous terminated container \"{}\" in pod \"{}\" not found", name, m.name.view()));
   if (!r || r->created()) {
@@ -440,6 +440,11 @@ void PodWorker::syncEnding() {
   node_.probes->removePod(uid_, pod_->metadata.deletionTimestamp.has_value());
   if (ended_) {
     if (gone_ || pod_->metadata.deletionTimestamp) finish();
+    return;
+  }
+  if (isEnded(*pod_) && runtime_.sandboxes.empty() && runtime_.containers.empty()) {
+    // Its status says all there is: nothing of it is here, or ever was.
+    finish();
     return;
   }
   killPod(endReason_ == "Evicted" ? std::optional<int64_t>(1) : std::nullopt);
