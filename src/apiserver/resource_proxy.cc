@@ -182,7 +182,7 @@ Result<http::Endpoint> ResourceProxy::serviceEndpoint(const Call& call, const Pr
       }
     }
   }
-  if (found.empty()) return noEndpoints(call.name);
+  if (found.empty()) return noEndpoints(port.empty() ? name.name : name.name + ":" + port);
   http::Endpoint e = found[randomUint64() % found.size()];
   if (!mayBeProxied(e.host)) return errors::badRequest("address not allowed");
   if (name.scheme == "https") e.tls = anyTls_;

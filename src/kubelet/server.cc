@@ -218,7 +218,8 @@ void KubeletServer::logs(const RequestPtr& r) {
   auto worker = host_.worker(ns, name);
   if (!worker) return r->plain(404, fmt::format("pod \"{}\" does not exist", name));
   auto log = worker->logOf(container, o.previous);
-  if (!log.ok()) return r->plain(log.status().code() == 404 ? 404 : 400, log.status().message());
+  if (!log.ok() && log.status().code() == 404) return r->plain(404, log.status().message());
+  if (!log.ok()) return r->exchange->respond(400, {}, http::Body(log.status().message()));  // upstream names no type here
   auto running = [weak = std::weak_ptr(worker), id = log->id] {
     auto w = weak.lock();
     return w && w->isRunning(id);
