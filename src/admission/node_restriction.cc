@@ -7,6 +7,7 @@
 #include <set>
 
 #include "admission/plugins.h"
+#include "admission/pod_references.h"
 #include "api/types/authentication_v1.h"
 #include "api/types/certificates_v1.h"
 #include "api/types/core_v1.h"
@@ -79,48 +80,6 @@ bool sameClaims(const Pod& a, const Pod& b) {
   });
 }
 
-template <typename F>
-bool anyContainer(const PodSpec& spec, F f) {
-  return std::any_of(spec.initContainers.begin(), spec.initContainers.end(), f) ||
-         std::any_of(spec.containers.begin(), spec.containers.end(), f) ||
-         std::any_of(spec.ephemeralContainers.begin(), spec.ephemeralContainers.end(), f);
-}
-
-template <typename C>
-bool readsSecret(const C& c) {
-  return std::any_of(c.envFrom.begin(), c.envFrom.end(), [](const auto& e) { return bool(e.secretRef); }) ||
-         std::any_of(c.env.begin(), c.env.end(),
-                     [](const auto& e) { return e.valueFrom && e.valueFrom->secretKeyRef; });
-}
-
-template <typename C>
-bool readsConfigMap(const C& c) {
-  return std::any_of(c.envFrom.begin(), c.envFrom.end(),
-                     [](const auto& e) { return bool(e.configMapRef); }) ||
-         std::any_of(c.env.begin(), c.env.end(),
-                     [](const auto& e) { return e.valueFrom && e.valueFrom->configMapKeyRef; });
-}
-
-bool volumeOfSecret(const Volume& v) {
-  auto projected = [&] {
-    return std::any_of(v.projected->sources.begin(), v.projected->sources.end(),
-                       [](const auto& s) { return bool(s.secret); });
-  };
-  return v.secret || v.azureFile || (v.projected && projected()) || (v.csi && v.csi->nodePublishSecretRef) ||
-         (v.cephfs && v.cephfs->secretRef) || (v.cinder && v.cinder->secretRef) ||
-         (v.flexVolume && v.flexVolume->secretRef) || (v.rbd && v.rbd->secretRef) ||
-         (v.iscsi && v.iscsi->secretRef) || (v.scaleIO && v.scaleIO->secretRef) ||
-         (v.storageos && v.storageos->secretRef);
-}
-
-bool volumeOfConfigMap(const Volume& v) {
-  auto projected = [&] {
-    return std::any_of(v.projected->sources.begin(), v.projected->sources.end(),
-                       [](const auto& s) { return bool(s.configMap); });
-  };
-  return v.configMap || (v.projected && projected());
-}
-
 // Which objects a pod's volume needs of the API, "" if none.
 std::string_view neededBy(const Volume& v) {
   if (v.csi) return "csidrivers (via CSI volumes)";
@@ -138,18 +97,11 @@ std::string_view neededBy(const Volume& v) {
 
 // Which objects a pod needs of the API, "" if none: a static pod needs none.
 std::string_view neededBy(const PodSpec& spec) {
-  const auto& volumes = spec.volumes;
   if (!spec.serviceAccountName.empty()) return "serviceaccounts";
-  if (!spec.imagePullSecrets.empty() || anyContainer(spec, [](const auto& c) { return readsSecret(c); }) ||
-      std::any_of(volumes.begin(), volumes.end(), volumeOfSecret)) {
-    return "secrets";
-  }
-  if (anyContainer(spec, [](const auto& c) { return readsConfigMap(c); }) ||
-      std::any_of(volumes.begin(), volumes.end(), volumeOfConfigMap)) {
-    return "configmaps";
-  }
+  if (refersToSecrets(spec)) return "secrets";
+  if (refersToConfigMaps(spec)) return "configmaps";
   if (!spec.resourceClaims.empty()) return "resourceclaims";
-  for (const Volume& v : volumes) {
+  for (const Volume& v : spec.volumes) {
     if (std::string_view what = neededBy(v); !what.empty()) return what;
   }
   return "";

@@ -159,11 +159,12 @@ Result<http::Endpoint> kubeletEndpoint(const Node& node) {
 Result<std::string> chooseContainer(const Pod& pod, std::string_view asked) {
   if (asked.empty()) {
     if (pod.spec.containers.size() == 1) return pod.spec.containers[0].name.str();
-    std::string message = fmt::format("a container name must be specified for pod {}, choose one of: [{}]",
-                                      pod.metadata.name.view(), names(pod.spec.containers));
-    if (!pod.spec.initContainers.empty())
-      message += fmt::format(" or one of the init containers: [{}]", names(pod.spec.initContainers));
-    return errors::badRequest(message);
+    std::string all = names(pod.spec.initContainers);
+    for (const std::string& more : {names(pod.spec.containers), names(pod.spec.ephemeralContainers)}) {
+      if (!more.empty()) all += (all.empty() ? "" : " ") + more;
+    }
+    return errors::badRequest(fmt::format(
+        "a container name must be specified for pod {}, choose one of: [{}]", pod.metadata.name.view(), all));
   }
   auto has = [&](const auto& list) {
     for (const auto& c : list) {
@@ -272,6 +273,16 @@ void NodeProxy::logs(const HttpCallPtr& http, const CallPtr& call) {
     return http->fail(Status(422, "Invalid",
                              "PodLogOptions is invalid: sinceSeconds: Forbidden: at most one of `sinceTime` "
                              "or `sinceSeconds` may be specified"));
+  }
+  // The choice of one stream is behind a gate that is off.
+  if (http->query.has("stream")) {
+    Status no(
+        422, "Invalid",
+        fmt::format("PodLogOptions \"{}\" is invalid: stream: Forbidden: may not be specified", call->name));
+    no.mutableDetails() = {.name = call->name,
+                           .kind = "PodLogOptions",
+                           .causes = {{"FieldValueForbidden", "Forbidden: may not be specified", "stream"}}};
+    return http->fail(no);
   }
   auto way = wayTo(*http, *call);
   if (!way.ok()) return http->fail(way.status());

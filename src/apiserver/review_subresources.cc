@@ -38,8 +38,9 @@ Result<pki::ObjectRef> boundTo(ApiServer& server, const std::string& ns, const B
   return pki::ObjectRef{ref.name.str(), o->meta().uid.str()};
 }
 
-Result<api::ObjectPtr> makeToken(ApiServer& server, const Call& call, api::MutableObject o) {
+Result<api::ObjectPtr> makeToken(ApiServer& server, Call& call, api::MutableObject o) {
   auto& request = o->as<TokenRequest>();
+  KM_TRY(server.operations().admitSubresource(call, *o));
   if (server.options().serviceAccountKeys.empty())
     return errors::notFound({"", "serviceaccounts/token"}, call.name);
   api::ObjectPtr account =
@@ -53,7 +54,7 @@ Result<api::ObjectPtr> makeToken(ApiServer& server, const Call& call, api::Mutab
   if (seconds > kMaxTokenSeconds)
     bad.invalid(api::Path("spec.expirationSeconds"), seconds,
                 "may not specify a duration larger than 2^32 seconds");
-  KM_TRY(bad.toStatus("authentication.k8s.io", "TokenRequest", call.name));
+  KM_TRY(bad.toStatus("authentication.k8s.io", "TokenRequest", ""));
   if (request.spec.audiences.empty()) {
     for (const std::string& a : server.options().apiAudiences) request.spec.audiences.push_back(a);
   }
@@ -209,6 +210,7 @@ Result<api::ObjectPtr> reviewRules(ApiServer& server, const Call& call, api::Mut
 
 Result<api::ObjectPtr> reviewSelf(const Call& call, api::MutableObject o) {
   auto& review = o->as<SelfSubjectReview>();
+  review = SelfSubjectReview();  // nothing of what was sent comes back
   review.status.userInfo.username = call.user.name;
   review.status.userInfo.uid = call.user.uid;
   for (const std::string& g : call.user.groups) review.status.userInfo.groups.push_back(g);

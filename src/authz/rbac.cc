@@ -136,7 +136,11 @@ std::shared_ptr<const Rbac::Index> Rbac::index() const {
       } else {
         continue;
       }
-      fresh->bySubject[subject].push_back({std::string(ns), rules, why});
+      bool account = s.kind == "ServiceAccount";
+      std::string to = account ? fmt::format("{}/{}", s.name, s.namespace_.empty() ? ns : s.namespace_.view())
+                               : s.name.str();
+      fresh->bySubject[subject].push_back(
+          {std::string(ns), rules, rules == nullptr ? why : fmt::format("{} to {} \"{}\"", why, s.kind, to)});
     }
   };
   auto findIn = [](const auto& map, const std::string& key) -> const Rules* {

@@ -1,4 +1,5 @@
 #include <condition_variable>
+#include <map>
 #include <mutex>
 #include <set>
 
@@ -6,6 +7,7 @@
 #include "async/loop.h"
 #include "base/log.h"
 #include "codec/proto.h"
+#include "codec/value.h"
 #include "cri/runtime.h"
 #include "http/grpc.h"
 
@@ -14,9 +16,10 @@ namespace {
 
 using Rt = RuntimeServiceMethods;
 using Im = ImageServiceMethods;
-constexpr auto kTimeout = std::chrono::minutes(2);      // upstream's --runtime-request-timeout
+constexpr auto kTimeout = std::chrono::minutes(2);  // upstream's --runtime-request-timeout
 constexpr auto kPullTimeout = std::chrono::minutes(10);
-constexpr auto kReconnect = std::chrono::seconds(1);
+constexpr Duration kFirstReconnect = std::chrono::milliseconds(50), kLastReconnect = std::chrono::seconds(1);
+constexpr auto kSettle = std::chrono::milliseconds(500);  // in which a subscription surely stands
 
 http::Endpoint endpointOf(std::string socket) {
   if (socket.starts_with("unix://")) socket.erase(0, 7);
@@ -37,7 +40,8 @@ std::vector<T> toVector(codec::List<T>& list) {
 // A stream of container events that reconnects. Tries CRI's own, then containerd's.
 class EventStream : public Runtime::Subscription, public std::enable_shared_from_this<EventStream> {
  public:
-  EventStream(async::Loop& loop, http::GrpcChannel& channel, std::function<void(std::string)> onEvent, std::function<void()> onGap)
+  EventStream(async::Loop& loop, http::GrpcChannel& channel, std::function<void(std::string)> onEvent,
+              std::function<void()> onGap)
       : loop_(loop), channel_(channel), onEvent_(std::move(onEvent)), onGap_(std::move(onGap)) {}
 
   void begin() {
@@ -73,7 +77,9 @@ class EventStream : public Runtime::Subscription, public std::enable_shared_from
       }
       self->again(s);
     };
-    stream_ = channel_.open(native ? Rt::GetContainerEvents : api::containerd_events_v1::EventsMethods::Subscribe, {}, std::move(handler));
+    stream_ =
+        channel_.open(native ? Rt::GetContainerEvents : api::containerd_events_v1::EventsMethods::Subscribe,
+                      {}, std::move(handler));
     std::string request;
     if (!native) {
       api::containerd_events_v1::SubscribeRequest r;
@@ -83,19 +89,28 @@ class EventStream : public Runtime::Subscription, public std::enable_shared_from
     stream_->send(request);
     stream_->closeSend();
     onGap_();
+    // Nothing tells when the subscription stands: what happens before that is found by a second look.
+    timer_ = std::make_unique<async::Timer>(loop_);
+    timer_->start(kSettle, [self] {
+      if (self->stopped() || !self->stream_) return;
+      self->wait_ = kFirstReconnect;
+      self->onGap_();
+    });
   }
   void again(const http::GrpcStatus& s) {
     if (stopped()) return;
     KM_VLOG(2, "the runtime's event stream ended: {}", s.str());
     stream_.reset();
     timer_ = std::make_unique<async::Timer>(loop_);
-    timer_->start(kReconnect, [self = shared_from_this()] { self->connect(); });
+    timer_->start(wait_, [self = shared_from_this()] { self->connect(); });
+    wait_ = std::min(wait_ * 2, kLastReconnect);
   }
   void received(const std::string& bytes, bool native) {
     if (stopped()) return;
     if (native) {
       auto e = codec::fromProto<ContainerEventResponse>(bytes);
-      bool over = e.ok() && (e->containerEventType == ContainerEventType::kCONTAINER_STOPPED_EVENT || e->containerEventType == ContainerEventType::kCONTAINER_DELETED_EVENT);
+      bool over = e.ok() && (e->containerEventType == ContainerEventType::kCONTAINER_STOPPED_EVENT ||
+                             e->containerEventType == ContainerEventType::kCONTAINER_DELETED_EVENT);
       if (over) onEvent_(e->containerId.str());
       return;
     }
@@ -113,7 +128,8 @@ class EventStream : public Runtime::Subscription, public std::enable_shared_from
   std::function<void()> onGap_;
   std::mutex mutex_;
   bool stopped_ = false;
-  bool native_ = true;  // on the loop
+  bool native_ = true;  // on the loop, as what follows
+  Duration wait_ = kFirstReconnect;
   std::shared_ptr<http::GrpcStream> stream_;
   std::unique_ptr<async::Timer> timer_;
 };
@@ -165,7 +181,9 @@ class Calls {
     wake_.wait_for(lock, grace, [&] { return open_.empty(); });
     give([](const One&) { return true; });
   }
-  static http::GrpcResult closed() { return {{http::GrpcCode::kUnavailable, "the kubelet is stopping"}, {}, {}}; }
+  static http::GrpcResult closed() {
+    return {{http::GrpcCode::kUnavailable, "the kubelet is stopping"}, {}, {}};
+  }
 
  private:
   void give(const std::function<bool(const One&)>& which) {
@@ -189,7 +207,8 @@ class Calls {
 
 class GrpcRuntime : public Runtime {
  public:
-  GrpcRuntime(async::Loop& loop, const std::string& socket) : loop_(loop), client_(loop), channel_(client_, endpointOf(socket)) {}
+  GrpcRuntime(async::Loop& loop, const std::string& socket)
+      : loop_(loop), client_(loop), channel_(client_, endpointOf(socket)) {}
 
   Result<VersionResponse> version() override { return call<VersionResponse>(Rt::Version, VersionRequest()); }
   Result<StatusResponse> status() override { return call<StatusResponse>(Rt::Status, StatusRequest()); }
@@ -222,7 +241,8 @@ class GrpcRuntime : public Runtime {
     return toVector(answer.items);
   }
 
-  Result<std::string> createContainer(const std::string& sandbox, const ContainerConfig& config, const PodSandboxConfig& sandboxConfig) override {
+  Result<std::string> createContainer(const std::string& sandbox, const ContainerConfig& config,
+                                      const PodSandboxConfig& sandboxConfig) override {
     CreateContainerRequest r;
     r.podSandboxId = sandbox;
     r.config = config;
@@ -239,29 +259,39 @@ class GrpcRuntime : public Runtime {
     StopContainerRequest r;
     r.containerId = id;
     r.timeout = graceSeconds;
-    return call<StopContainerResponse>(Rt::StopContainer, r, kTimeout + std::chrono::seconds(graceSeconds), true).status();
+    return call<StopContainerResponse>(Rt::StopContainer, r, kTimeout + std::chrono::seconds(graceSeconds),
+                                       true)
+        .status();
   }
   Status removeContainer(const std::string& id) override {
     RemoveContainerRequest r;
     r.containerId = id;
+    {
+      std::lock_guard lock(usersMutex_);
+      users_.erase(id);
+    }
     return call<RemoveContainerResponse>(Rt::RemoveContainer, r).status();
   }
   Result<ContainerStatus> containerStatus(const std::string& id) override {
     ContainerStatusRequest r;
     r.containerId = id;
     KM_ASSIGN(auto answer, call<ContainerStatusResponse>(Rt::ContainerStatus, r));
-    return answer.status ? std::move(*answer.status) : ContainerStatus();
+    if (!answer.status) return ContainerStatus();
+    if (!answer.status->user) answer.status->user = userOf(id);
+    return std::move(*answer.status);
   }
   Result<std::vector<Container>> listContainers() override {
     KM_ASSIGN(auto answer, call<ListContainersResponse>(Rt::ListContainers, ListContainersRequest()));
     return toVector(answer.containers);
   }
-  Result<ExecSyncResponse> execSync(const std::string& id, const std::vector<std::string>& command, int64_t timeoutSeconds) override {
+  Result<ExecSyncResponse> execSync(const std::string& id, const std::vector<std::string>& command,
+                                    int64_t timeoutSeconds) override {
     ExecSyncRequest r;
     r.containerId = id;
     for (const std::string& c : command) r.cmd.push_back(c);
     r.timeout = timeoutSeconds;
-    Duration limit = timeoutSeconds > 0 ? std::chrono::seconds(timeoutSeconds) + std::chrono::seconds(10) : Duration(kTimeout);
+    Duration limit = timeoutSeconds > 0 ? std::chrono::seconds(timeoutSeconds) + std::chrono::seconds(10)
+                                        : Duration(kTimeout);
     return call<ExecSyncResponse>(Rt::ExecSync, r, limit, true);
   }
   Result<std::string> exec(const ExecRequest& request) override {
@@ -292,7 +322,8 @@ class GrpcRuntime : public Runtime {
     KM_ASSIGN(auto answer, call<ImageStatusResponse>(Im::ImageStatus, r));
     return answer.image ? std::move(*answer.image) : Image();
   }
-  Result<std::string> pullImage(const std::string& image, const AuthConfig* auth, const PodSandboxConfig& sandbox) override {
+  Result<std::string> pullImage(const std::string& image, const AuthConfig* auth,
+                                const PodSandboxConfig& sandbox) override {
     PullImageRequest r;
     r.image.emplace().image = image;
     if (auth != nullptr) r.auth = *auth;
@@ -306,7 +337,8 @@ class GrpcRuntime : public Runtime {
     return call<RemoveImageResponse>(Im::RemoveImage, r).status();
   }
 
-  std::unique_ptr<Subscription> subscribe(std::function<void(std::string)> onEvent, std::function<void()> onGap) override {
+  std::unique_ptr<Subscription> subscribe(std::function<void(std::string)> onEvent,
+                                          std::function<void()> onGap) override {
     auto stream = std::make_shared<EventStream>(loop_, channel_, std::move(onEvent), std::move(onGap));
     stream->begin();
     return std::make_unique<Handle>(std::move(stream));
@@ -315,14 +347,44 @@ class GrpcRuntime : public Runtime {
   void close(Duration grace) override { calls_->close(grace); }
 
  private:
+  // Of a runtime that does not tell the user by itself (containerd before 2.0): from the verbose answer,
+  // asked once a container.
+  ContainerUser userOf(const std::string& id) {
+    {
+      std::lock_guard lock(usersMutex_);
+      if (auto it = users_.find(id); it != users_.end()) return it->second;
+    }
+    ContainerUser user;
+    ContainerStatusRequest r;
+    r.containerId = id;
+    r.verbose = true;
+    auto answer = call<ContainerStatusResponse>(Rt::ContainerStatus, r);
+    if (!answer.ok()) return user;
+    auto info = codec::Value::parse(answer->info.get("info").view());
+    const codec::Value* at = info.ok() ? &*info : nullptr;
+    for (std::string_view key : {"runtimeSpec", "process", "user"}) at = at ? at->find(key) : nullptr;
+    if (at == nullptr) return user;
+    auto& u = user.linux.ensure();
+    if (const codec::Value* v = at->find("uid")) u.uid = v->asInt();
+    if (const codec::Value* v = at->find("gid")) u.gid = v->asInt();
+    if (const codec::Value* v = at->find("additionalGids")) {
+      for (const codec::Value& g : v->items()) u.supplementalGroups.push_back(g.asInt());
+    }
+    std::lock_guard lock(usersMutex_);
+    users_[id] = user;
+    return user;
+  }
+
   // `lasts`: as long as a container, a command or a registry likes.
   template <typename Answer, typename Request>
-  Result<Answer> call(const char* method, const Request& request, Duration timeout = kTimeout, bool lasts = false) {
+  Result<Answer> call(const char* method, const Request& request, Duration timeout = kTimeout,
+                      bool lasts = false) {
     http::GrpcOptions options;
     options.timeout = timeout;
     Calls::Ptr one = calls_->begin(lasts);
     if (!one) return Calls::closed().status.toStatus();
-    channel_.unary(method, codec::toProto(request), options, [calls = calls_, one](http::GrpcResult r) { calls->end(one, std::move(r)); });
+    channel_.unary(method, codec::toProto(request), options,
+                   [calls = calls_, one](http::GrpcResult r) { calls->end(one, std::move(r)); });
     http::GrpcResult r = calls_->wait(one);
     if (!r.status.ok()) return r.status.toStatus();
     return codec::fromProto<Answer>(r.message);
@@ -332,6 +394,8 @@ class GrpcRuntime : public Runtime {
   http::Client client_;
   http::GrpcChannel channel_;
   const std::shared_ptr<Calls> calls_ = std::make_shared<Calls>();
+  std::mutex usersMutex_;
+  std::map<std::string, ContainerUser> users_;
 };
 
 }  // namespace

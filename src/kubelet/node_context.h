@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "client/events.h"
 #include "client/timers.h"
 #include "cri/runtime.h"
+#include "kubelet/admission.h"
 #include "kubelet/compute_actions.h"
 #include "kubelet/container_config.h"
 #include "kubelet/elastic_pool.h"
@@ -38,6 +40,8 @@ struct NodeContext {
   int64_t memoryCapacity = 0;
   // Which pod a container or sandbox belongs to, for events; "" forgets it.
   std::function<void(const std::string& id, const std::string& uid)> own;
+  // Takes the pod, or says why not. Asked once for a pod that has not begun.
+  std::function<std::optional<Rejection>(const v1::Pod& pod)> admit;
   // A container that ran does not any more.
   std::function<void(const std::string& id)> ended;
   // The pod is gone from the API and the node: the worker may be dropped.

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/strings.h"
 #include "kubelet/hooks.h"
+#include "kubelet/image_name.h"
 #include "kubelet/object_cache.h"
 #include "kubelet/pod_worker.h"
 #include "kubelet/probes.h"
@@ -16,6 +17,7 @@
 namespace km::kubelet {
 namespace {
 
+constexpr Duration kRetry = std::chrono::seconds(1);
 constexpr int64_t kMinimumGrace = 2;  // seconds that a container has after its preStop hook
 
 std::string seconds(Duration d) {
@@ -32,17 +34,21 @@ bool PodWorker::inBackoff(const v1::Container& c) {
   if (!r || !r->exited()) return false;
   std::string key = c.name.str() + "/" + containerHash(c);
   Duration now = node_.clock().monotonic();
-  Duration since = now - std::chrono::nanoseconds(std::max<int64_t>(toNanos(node_.clock().now()) - r->status.finishedAt, 0));
+  Duration since = now - std::chrono::nanoseconds(
+                             std::max<int64_t>(toNanos(node_.clock().now()) - r->status.finishedAt, 0));
   Duration left = backoff_.left(key, since, now);
   if (left == Duration(0)) {
     backoff_.next(key, now);
     return false;
   }
   wakeAt(now + left);
-  std::string message = fmt::format("back-off {} restarting failed container={} pod={}", seconds(backoff_.delay(key)), c.name.view(), describe(*pod_));
+  std::string message = fmt::format("back-off {} restarting failed container={} pod={}",
+                                    seconds(backoff_.delay(key)), c.name.view(), describe(*pod_));
   auto before = waiting_.find(c.name.str());
   if (before == waiting_.end() || before->second.message != message) {
-    event(client::kEventWarning, "BackOff", fmt::format("Back-off restarting failed container {} in pod {}", c.name.view(), describe(*pod_)), c.name);
+    event(client::kEventWarning, "BackOff",
+          fmt::format("Back-off restarting failed container {} in pod {}", c.name.view(), describe(*pod_)),
+          c.name);
   }
   waiting_[c.name.str()] = {"CrashLoopBackOff", std::move(message)};
   return true;
@@ -77,25 +83,41 @@ bool PodWorker::startContainer(const ContainerToStart& what) {
 
 Result<cri::Image> PodWorker::ensureImage(const v1::Container& c, WaitingReason* why) {
   std::string policy = c.imagePullPolicy.empty() ? "IfNotPresent" : c.imagePullPolicy.str();
+  if (Status s = checkImageName(c.image); !s.ok()) {
+    why->reason = "InvalidImageName";
+    why->message =
+        fmt::format("Failed to apply default image tag \"{0}\": couldn't parse image name \"{0}\": {1}",
+                    c.image.view(), s.message());
+    event(client::kEventWarning, "InspectFailed", why->message, c.name);
+    event(client::kEventWarning, "Failed", "Error: InvalidImageName", c.name);
+    wakeAt(node_.clock().monotonic() + Backoff::kInitial);
+    return errors::failed(why->message);
+  }
   auto image = node_.runtime->imageStatus(c.image.str());
   if (!image.ok()) {
     why->reason = "ImageInspectError";
-    why->message = fmt::format("Failed to inspect image \"{}\": {}", c.image.view(), image.status().message());
+    why->message =
+        fmt::format("Failed to inspect image \"{}\": {}", c.image.view(), image.status().message());
     event(client::kEventWarning, "InspectFailed", why->message, c.name);
+    event(client::kEventWarning, "Failed", "Error: ImageInspectError", c.name);
     wakeAt(node_.clock().monotonic() + Backoff::kInitial);
     return image;
   }
   bool present = !image->id.empty();
   if (policy == "Never" && !present) {
     why->reason = "ErrImageNeverPull";
-    why->message = fmt::format("Container image \"{}\" is not present with pull policy of Never", c.image.view());
+    why->message =
+        fmt::format("Container image \"{}\" is not present with pull policy of Never", c.image.view());
     event(client::kEventWarning, "ErrImageNeverPull", why->message, c.name);
+    event(client::kEventWarning, "Failed", "Error: ErrImageNeverPull", c.name);
     wakeAt(node_.clock().monotonic() + Backoff::kInitial);
     return errors::failed(why->message);
   }
   if (present && policy != "Always") {
     event(client::kEventNormal, "Pulled",
-          fmt::format("Container image \"{}\" already present on machine{}", c.image.view(), policy == "Never" ? "" : " and can be accessed by the pod"), c.name);
+          fmt::format("Container image \"{}\" already present on machine{}", c.image.view(),
+                      policy == "Never" ? "" : " and can be accessed by the pod"),
+          c.name);
     return image;
   }
   return pull(c, why);
@@ -108,7 +130,8 @@ Result<cri::Image> PodWorker::pull(const v1::Container& c, WaitingReason* why) {
     if (Duration left = pullBackoff_.left(name, failed->second, now); left > Duration(0)) {
       std::string message = fmt::format("Back-off pulling image \"{}\"", name);
       auto before = waiting_.find(c.name.str());
-      if (before == waiting_.end() || before->second.reason != "ImagePullBackOff") event(client::kEventNormal, "BackOff", message, c.name);
+      if (before == waiting_.end() || before->second.reason != "ImagePullBackOff")
+        event(client::kEventNormal, "BackOff", message, c.name);
       why->reason = "ImagePullBackOff";
       why->message = message + ": " + pullErrors_[name].reason + ": " + pullErrors_[name].message;
       wakeAt(now + left);
@@ -117,7 +140,9 @@ Result<cri::Image> PodWorker::pull(const v1::Container& c, WaitingReason* why) {
   }
   event(client::kEventNormal, "Pulling", fmt::format("Pulling image \"{}\"", name), c.name);
   cri::PodSandboxConfig sandbox;
-  if (auto config = sandboxConfig(node_.options, *pod_, runtime_.sandbox() ? runtime_.sandbox()->attempt : 0); config.ok()) sandbox = std::move(*config);
+  if (auto config = sandboxConfig(node_.options, *pod_, runtime_.sandbox() ? runtime_.sandbox()->attempt : 0);
+      config.ok())
+    sandbox = std::move(*config);
   Status failure = errors::failed("no credentials were tried");
   for (const auto& auth : pullCredentials(*pod_, name, *node_.objects)) {
     auto ref = node_.runtime->pullImage(name, auth ? &*auth : nullptr, sandbox);
@@ -125,15 +150,20 @@ Result<cri::Image> PodWorker::pull(const v1::Container& c, WaitingReason* why) {
       Duration took = node_.clock().monotonic() - now;
       auto image = node_.runtime->imageStatus(name);
       int64_t ms = std::chrono::duration_cast<std::chrono::milliseconds>(took).count();
-      std::string t = ms < 1000 ? fmt::format("{}ms", ms) : fmt::format("{}s", formatGoFloat(static_cast<double>(ms) / 1000));
-      event(client::kEventNormal, "Pulled",
-            fmt::format("Successfully pulled image \"{}\" in {} ({} including waiting). Image size: {} bytes.", name, t, t, image.ok() ? image->size : 0), c.name);
+      std::string t = ms < 1000 ? fmt::format("{}ms", ms)
+                                : fmt::format("{}s", formatGoFloat(static_cast<double>(ms) / 1000));
+      event(
+          client::kEventNormal, "Pulled",
+          fmt::format("Successfully pulled image \"{}\" in {} ({} including waiting). Image size: {} bytes.",
+                      name, t, t, image.ok() ? image->size : 0),
+          c.name);
       pullFailed_.erase(name);
       return image;
     }
     failure = ref.status();
   }
-  event(client::kEventWarning, "Failed", fmt::format("Failed to pull image \"{}\": {}", name, failure.message()), c.name);
+  event(client::kEventWarning, "Failed",
+        fmt::format("Failed to pull image \"{}\": {}", name, failure.message()), c.name);
   event(client::kEventWarning, "Failed", "Error: ErrImagePull", c.name);
   pullBackoff_.next(name, now);
   pullFailed_[name] = node_.clock().monotonic();
@@ -144,7 +174,8 @@ Result<cri::Image> PodWorker::pull(const v1::Container& c, WaitingReason* why) {
   return failure;
 }
 
-Status PodWorker::create(const v1::Container& c, ContainerKind kind, const cri::Image& image, WaitingReason* why) {
+Status PodWorker::create(const v1::Container& c, ContainerKind kind, const cri::Image& image,
+                         WaitingReason* why) {
   Services services = node_.services();
   const ContainerRecord* last = runtime_.latest(c.name);
   ContainerContext ctx;
@@ -161,7 +192,8 @@ Status PodWorker::create(const v1::Container& c, ContainerKind kind, const cri::
   for (const auto& e : pod_->spec.ephemeralContainers) {
     if (kind != ContainerKind::kEphemeral || e.name != c.name || e.targetContainerName.empty()) continue;
     const ContainerRecord* target = runtime_.latest(e.targetContainerName);
-    if (!target) return errors::failed(fmt::format("unable to find target container {}", e.targetContainerName.view()));
+    if (!target)
+      return errors::failed(fmt::format("unable to find target container {}", e.targetContainerName.view()));
     ctx.targetId = target->id;
   }
   auto fail = [&](std::string_view reason, const Status& s) {
@@ -178,14 +210,14 @@ Status PodWorker::create(const v1::Container& c, ContainerKind kind, const cri::
   auto id = node_.runtime->createContainer(sandboxId, *config, *sandbox);
   if (!id.ok()) return fail("CreateContainerError", id.status());
   node_.own(*id, uid_);
-  event(client::kEventNormal, "Created", fmt::format("Created container: {}", c.name.view()), c.name);
+  event(client::kEventNormal, "Created", "Container created", c.name);
   Status started = node_.runtime->startContainer(*id);
   if (auto status = node_.runtime->containerStatus(*id); status.ok()) {
     runtime_.containers.insert(runtime_.containers.begin(), recordOf(std::move(*status), sandboxId));
     makeLogLink(node_.options, *pod_, c.name, runtime_.containers.front());
   }
   if (!started.ok()) return fail("RunContainerError", started);
-  event(client::kEventNormal, "Started", fmt::format("Started container {}", c.name.view()), c.name);
+  event(client::kEventNormal, "Started", "Container started", c.name);
   if (c.lifecycle && c.lifecycle->postStart) {
     HookContext hook{&node_, pod_.get(), &c, *id, downward().podIps};
     if (Status s = runHook(hook, *c.lifecycle->postStart, std::chrono::hours(24)); !s.ok()) {
@@ -231,7 +263,9 @@ void PodWorker::killPod(std::optional<int64_t> grace) {
       if (isRestartableInit(c)) sidecars.push_back(c.name.str());
     }
   }
-  auto isSidecar = [&](const std::string& name) { return std::find(sidecars.begin(), sidecars.end(), name) != sidecars.end(); };
+  auto isSidecar = [&](const std::string& name) {
+    return std::find(sidecars.begin(), sidecars.end(), name) != sidecars.end();
+  };
   for (const auto& r : std::vector<ContainerRecord>(runtime_.containers)) {
     if (isSidecar(r.name) || !(r.running() || r.unknown())) continue;
     mainRunning = true;
@@ -239,7 +273,9 @@ void PodWorker::killPod(std::optional<int64_t> grace) {
   }
   if (mainRunning) return;
   int64_t left = seconds;
-  if (endingSince_) left -= std::chrono::duration_cast<std::chrono::seconds>(node_.clock().monotonic() - *endingSince_).count();
+  if (endingSince_)
+    left -=
+        std::chrono::duration_cast<std::chrono::seconds>(node_.clock().monotonic() - *endingSince_).count();
   for (auto name = sidecars.rbegin(); name != sidecars.rend(); ++name) {
     const ContainerRecord* r = runtime_.latest(*name);
     if (!r || !(r->running() || r->unknown())) continue;
@@ -265,9 +301,12 @@ void PodWorker::kill(const ContainerRecord& r, const std::string& message, int64
     }
   }
   const v1::Container* found = pod_ ? findContainer(*pod_, r.name) : nullptr;
-  if (first) event(client::kEventNormal, "Killing", message.empty() ? fmt::format("Stopping container {}", r.name) : message, r.name);
+  if (first)
+    event(client::kEventNormal, "Killing",
+          message.empty() ? fmt::format("Stopping container {}", r.name) : message, r.name);
   bool hooked = first && found && found->lifecycle && found->lifecycle->preStop;
-  node_.pool->post([self = shared_from_this(), id = r.id, pod = pod_, found, hooked, grace, ips = pod_ ? downward().podIps : std::vector<std::string>()] {
+  node_.pool->post([self = shared_from_this(), id = r.id, pod = pod_, found, hooked, grace,
+                    ips = pod_ ? downward().podIps : std::vector<std::string>()] {
     NodeContext& node = self->node_;
     int64_t left = grace;
     if (hooked) {
@@ -283,10 +322,14 @@ void PodWorker::kill(const ContainerRecord& r, const std::string& message, int64
       left = std::max(left, kMinimumGrace);
     }
     Status s = node.runtime->stopContainer(id, left);
-    if (!s.ok() && s.code() != 404) KM_LOG(WARNING, "cannot stop container {}: {}", id, s.message());
+    bool failed = !s.ok() && s.code() != 404;
     {
       std::lock_guard lock(self->killsMutex_);
       self->kills_.erase(id);
+    }
+    if (failed) {
+      KM_LOG(WARNING, "cannot stop container {}: {}", id, s.message());
+      return self->wakeAt(node.clock().monotonic() + kRetry);
     }
     self->runtimeEvent(id);
   });
@@ -305,7 +348,8 @@ bool PodWorker::stopSandboxes() {
     if (!s.ready()) continue;
     Status stopped = node_.runtime->stopPodSandbox(s.id);
     if (!stopped.ok() && stopped.code() != 404) {
-      event(client::kEventWarning, "FailedKillPod", "error killing pod: failed to \"KillPodSandbox\" for \"" + uid_ + "\": " + stopped.message());
+      event(client::kEventWarning, "FailedKillPod",
+            "error killing pod: failed to \"KillPodSandbox\" for \"" + uid_ + "\": " + stopped.message());
       ok = false;
       continue;
     }
