@@ -8,11 +8,12 @@ using api::certificates_v1::CertificateSigningRequest;
 
 class SigningRequestStrategy : public Strategy {
  public:
-  // Who asks is what the request's user says, not what is written in it; nobody makes a request that is approved already.
+  // Who asks is what the request's user says, not what is written in it; nobody makes a request that is
+  // approved already.
   void prepareForCreate(const Context& c, api::Object& o) const override {
     auto& r = o.as<CertificateSigningRequest>();
-    r.spec.username = {};
-    r.spec.uid = {};
+    r.spec.username = codec::String();
+    r.spec.uid = codec::String();
     r.spec.groups = {};
     r.spec.extra = {};
     if (c.user != nullptr) {
@@ -39,6 +40,8 @@ class SigningRequestStrategy : public Strategy {
 
 }  // namespace
 
-std::unique_ptr<Strategy> makeSigningRequest() { return std::make_unique<SigningRequestStrategy>(); }
+std::unique_ptr<Strategy> makeSigningRequest() {
+  return std::make_unique<SigningRequestStrategy>();
+}
 
 }  // namespace km::registry
