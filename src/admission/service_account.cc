@@ -1,7 +1,9 @@
-// ServiceAccount: gives every pod an account that exists, its pull secrets, and a volume with a token for the API.
+// ServiceAccount: gives every pod an account that exists, its pull secrets, and a volume with a token for the
+// API.
 #include <fmt/format.h>
 
 #include "admission/plugins.h"
+#include "admission/pod_references.h"
 #include "api/types/core_v1.h"
 #include "base/rand.h"
 
@@ -26,12 +28,14 @@ class ServiceAccount : public Plugin {
     pod.spec.serviceAccount = pod.spec.serviceAccountName;
     api::ObjectPtr account = context_.get("", "serviceaccounts", a.ns, pod.spec.serviceAccountName);
     if (!account) {
-      return errors::forbidden({"", "pods"}, a.name,
-                               fmt::format("error looking up service account {}/{}: serviceaccount \"{}\" not found", a.ns,
-                                           pod.spec.serviceAccountName, pod.spec.serviceAccountName));
+      return errors::forbidden(
+          {"", "pods"}, a.name,
+          fmt::format("error looking up service account {}/{}: serviceaccount \"{}\" not found", a.ns,
+                      pod.spec.serviceAccountName, pod.spec.serviceAccountName));
     }
     const auto& sa = account->as<api::core_v1::ServiceAccount>();
-    bool automount = pod.spec.automountServiceAccountToken.value_or(sa.automountServiceAccountToken.value_or(true));
+    bool automount =
+        pod.spec.automountServiceAccountToken.value_or(sa.automountServiceAccountToken.value_or(true));
     if (automount) mountToken(pod);
     if (pod.spec.imagePullSecrets.empty()) pod.spec.imagePullSecrets = sa.imagePullSecrets;
     return {};
@@ -43,6 +47,17 @@ class ServiceAccount : public Plugin {
     if (!pod.metadata.annotations.contains("kubernetes.io/config.mirror")) return {};
     if (!pod.spec.serviceAccountName.empty()) {
       return errors::forbidden({"", "pods"}, a.name, "a mirror pod may not reference service accounts");
+    }
+    if (refersToSecrets(pod.spec))
+      return errors::forbidden({"", "pods"}, a.name, "a mirror pod may not reference secrets");
+    for (const auto& v : pod.spec.volumes) {
+      if (!v.projected) continue;
+      for (const auto& s : v.projected->sources) {
+        if (s.serviceAccountToken) {
+          return errors::forbidden({"", "pods"}, a.name,
+                                   "a mirror pod may not use ServiceAccountToken volume projections");
+        }
+      }
     }
     return {};
   }
@@ -97,6 +112,8 @@ class ServiceAccount : public Plugin {
 
 }  // namespace
 
-std::unique_ptr<Plugin> makeServiceAccount(const PluginContext& c) { return std::make_unique<ServiceAccount>(c); }
+std::unique_ptr<Plugin> makeServiceAccount(const PluginContext& c) {
+  return std::make_unique<ServiceAccount>(c);
+}
 
 }  // namespace km::admission

@@ -14,6 +14,7 @@ using authn::UserInfo;
 
 constexpr std::string_view kExtraPrefix = "impersonate-extra-";
 constexpr std::string_view kAuthentication = "authentication.k8s.io";
+constexpr size_t kRemembered = 10000;
 constexpr size_t kManyChecks = 4;  // from so many on, one that covers them all is tried first
 
 // As the headers ask.
@@ -29,7 +30,8 @@ Result<std::optional<UserInfo>> wanted(const http::Headers& headers) {
     } else if (name.starts_with(kExtraPrefix)) {
       extra = true;
       std::string key;
-      if (!percentDecode(name.substr(kExtraPrefix.size()), false, key)) key = name.substr(kExtraPrefix.size());
+      if (!percentDecode(name.substr(kExtraPrefix.size()), false, key))
+        key = name.substr(kExtraPrefix.size());
       u.extra[key].emplace_back(value);
     }
   }
@@ -48,7 +50,8 @@ std::optional<ServiceAccountName> serviceAccountOf(std::string_view user) {
   if (!user.starts_with(authn::kServiceAccountPrefix)) return std::nullopt;
   user.remove_prefix(authn::kServiceAccountPrefix.size());
   size_t colon = user.find(':');
-  if (colon == std::string_view::npos || user.find(':', colon + 1) != std::string_view::npos) return std::nullopt;
+  if (colon == std::string_view::npos || user.find(':', colon + 1) != std::string_view::npos)
+    return std::nullopt;
   ServiceAccountName n{std::string(user.substr(0, colon)), std::string(user.substr(colon + 1))};
   if (!api::isDns1123Label(n.ns).empty() || !api::isDns1123Subdomain(n.name).empty()) return std::nullopt;
   return n;
@@ -61,7 +64,9 @@ std::optional<std::string> nodeOf(std::string_view user) {
   return name;
 }
 
-bool onlyNamed(const UserInfo& u) { return u.uid.empty() && u.groups.empty() && u.extra.empty(); }
+bool onlyNamed(const UserInfo& u) {
+  return u.uid.empty() && u.groups.empty() && u.extra.empty();
+}
 
 void ensureGroup(UserInfo& u, std::string_view group) {
   if (!u.in(group)) u.groups.emplace_back(group);
@@ -71,7 +76,10 @@ void ensureGroup(UserInfo& u, std::string_view group) {
 class Mode {
  public:
   Mode(std::string_view name, const UserInfo& requestor, const authz::Authorizer& authorizer)
-      : name_(name), verb_(name.empty() ? "impersonate" : fmt::format("impersonate:{}", name)), requestor_(requestor), authorizer_(authorizer) {
+      : name_(name),
+        verb_(name.empty() ? "impersonate" : fmt::format("impersonate:{}", name)),
+        requestor_(requestor),
+        authorizer_(authorizer) {
     if (name == "associated-node") {
       // The check stands for every node that an account's pods run on, so it does not tell them apart.
       requestor_.extra.clear();
@@ -102,7 +110,8 @@ class Mode {
   bool constrained() const { return !name_.empty(); }
   std::string_view group() const { return constrained() ? kAuthentication : std::string_view(); }
 
-  authz::Attributes attributes(std::string_view group, std::string_view resource, std::string_view name) const {
+  authz::Attributes attributes(std::string_view group, std::string_view resource,
+                               std::string_view name) const {
     authz::Attributes a;
     a.user = &requestor_;
     a.verb = verb_;
@@ -133,7 +142,8 @@ class Mode {
       a.resource = "serviceaccounts";
       a.ns = account->ns;
       a.name = account->name;
-      if (want.groups.empty()) actual.groups = {"system:serviceaccounts", "system:serviceaccounts:" + account->ns};
+      if (want.groups.empty())
+        actual.groups = {"system:serviceaccounts", "system:serviceaccounts:" + account->ns};
     }
     return ask(a);
   }
@@ -182,12 +192,18 @@ class Mode {
   static std::string wrongExtra(const std::string& key, const std::vector<std::string>& values) {
     if (key.empty()) return "impersonating the empty string key in extra is not allowed";
     size_t slash = key.find('/');
-    bool path = slash != std::string::npos && slash + 1 < key.size() && api::isDns1123Subdomain(key.substr(0, slash)).empty();
+    bool path = slash != std::string::npos && slash + 1 < key.size() &&
+                api::isDns1123Subdomain(key.substr(0, slash)).empty();
     if (!path) {
-      std::string why = slash == std::string::npos || slash == 0 ? "must be a domain-prefixed path (such as \"acme.io/foo\")" : "Required value";
-      return fmt::format("impersonating an invalid key in extra is not allowed: extra.key: Invalid value: \"{}\": {}", key, why);
+      std::string why = slash == std::string::npos || slash == 0
+                            ? "must be a domain-prefixed path (such as \"acme.io/foo\")"
+                            : "Required value";
+      return fmt::format(
+          "impersonating an invalid key in extra is not allowed: extra.key: Invalid value: \"{}\": {}", key,
+          why);
     }
-    if (std::find(values.begin(), values.end(), "") != values.end()) return "impersonating the empty string value in extra is not allowed";
+    if (std::find(values.begin(), values.end(), "") != values.end())
+      return "impersonating the empty string value in extra is not allowed";
     return "";
   }
 
@@ -203,7 +219,8 @@ std::vector<std::string_view> modesFor(const UserInfo& want, const UserInfo& req
   auto account = serviceAccountOf(want.name);
   if (onlyNamed(want) && node) {
     auto of = requestor.extra.find("authentication.kubernetes.io/node-name");
-    bool same = serviceAccountOf(requestor.name) && of != requestor.extra.end() && of->second == std::vector<std::string>{*node};
+    bool same = serviceAccountOf(requestor.name) && of != requestor.extra.end() &&
+                of->second == std::vector<std::string>{*node};
     if (same) out.push_back("associated-node");
     out.push_back("arbitrary-node");
   }
@@ -227,20 +244,44 @@ authz::Attributes attributesOf(const UserInfo& user, const RequestInfo& i) {
     a.subresource = i.subresource;
     a.ns = i.ns;
     a.name = i.name;
+    a.fieldSelector = i.fieldSelector;
   } else {
     a.path = i.path;
   }
   return a;
 }
 
-Result<std::optional<UserInfo>> impersonate(const http::Request& request, const RequestInfo& info, const UserInfo& user,
-                                            const authz::Authorizer& authorizer) {
+std::optional<std::string> ImpersonationModes::last(const std::string& user) const {
+  std::lock_guard l(lock_);
+  auto i = last_.find(user);
+  if (i == last_.end()) return std::nullopt;
+  return i->second;
+}
+
+void ImpersonationModes::remember(const std::string& user, std::string_view mode) {
+  std::lock_guard l(lock_);
+  if (last_.size() >= kRemembered) last_.clear();
+  last_[user] = mode;
+}
+
+Result<std::optional<UserInfo>> impersonate(const http::Request& request, const RequestInfo& info,
+                                            const UserInfo& user, const authz::Authorizer& authorizer,
+                                            ImpersonationModes& modes) {
   KM_ASSIGN(auto want, wanted(request.headers));
   if (!want) return want;
+  std::vector<std::string_view> order = modesFor(*want, user);
+  auto last = modes.last(user.name);
+  if (last) {
+    auto i = std::find(order.begin(), order.end(), *last);
+    if (i != order.end()) std::rotate(order.begin(), i, i + 1);
+  }
   Status first;
-  for (std::string_view mode : modesFor(*want, user)) {
+  for (std::string_view mode : order) {
     auto actual = Mode(mode, user, authorizer).check(*want, info);
-    if (actual.ok()) return std::optional<UserInfo>(std::move(*actual));
+    if (actual.ok()) {
+      if (!last || *last != mode) modes.remember(user.name, mode);
+      return std::optional<UserInfo>(std::move(*actual));
+    }
     if (first.ok()) first = actual.status();
   }
   return first;

@@ -2,8 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
+#include "api/selector.h"
 #include "api/types/core_v1.h"
 #include "api/types/rbac_v1.h"
+#include "api/types/resource_v1.h"
+#include "api/types/storage_v1.h"
 
 namespace km::apiserver {
 namespace {
@@ -15,6 +20,7 @@ template <typename F>
 void eachContainer(const PodSpec& spec, F f) {
   for (const auto& c : spec.initContainers) f(c);
   for (const auto& c : spec.containers) f(c);
+  for (const auto& c : spec.ephemeralContainers) f(c);
 }
 
 bool refersToSecret(const Pod& pod, std::string_view name) {
@@ -24,7 +30,8 @@ bool refersToSecret(const Pod& pod, std::string_view name) {
   bool found = false;
   eachContainer(pod.spec, [&](const auto& c) {
     for (const auto& e : c.envFrom) found = found || (e.secretRef && e.secretRef->name == name);
-    for (const auto& e : c.env) found = found || (e.valueFrom && e.valueFrom->secretKeyRef && e.valueFrom->secretKeyRef->name == name);
+    for (const auto& e : c.env)
+      found = found || (e.valueFrom && e.valueFrom->secretKeyRef && e.valueFrom->secretKeyRef->name == name);
   });
   for (const auto& v : pod.spec.volumes) {
     if (v.secret && v.secret->secretName == name) return true;
@@ -39,7 +46,9 @@ bool refersToConfigMap(const Pod& pod, std::string_view name) {
   bool found = false;
   eachContainer(pod.spec, [&](const auto& c) {
     for (const auto& e : c.envFrom) found = found || (e.configMapRef && e.configMapRef->name == name);
-    for (const auto& e : c.env) found = found || (e.valueFrom && e.valueFrom->configMapKeyRef && e.valueFrom->configMapKeyRef->name == name);
+    for (const auto& e : c.env)
+      found = found ||
+              (e.valueFrom && e.valueFrom->configMapKeyRef && e.valueFrom->configMapKeyRef->name == name);
   });
   for (const auto& v : pod.spec.volumes) {
     if (v.configMap && v.configMap->name == name) return true;
@@ -57,7 +66,34 @@ bool refersToClaim(const Pod& pod, std::string_view name) {
   return false;
 }
 
-bool reads(std::string_view verb) { return verb == "get" || verb == "list" || verb == "watch"; }
+bool refersToResourceClaim(const Pod& pod, std::string_view name) {
+  for (const auto& c : pod.spec.resourceClaims) {
+    if (c.resourceClaimName && *c.resourceClaimName == name) return true;
+  }
+  for (const auto& c : pod.status.resourceClaimStatuses) {
+    if (c.resourceClaimName && *c.resourceClaimName == name) return true;
+  }
+  return pod.status.extendedResourceClaimStatus &&
+         pod.status.extendedResourceClaimStatus->resourceClaimName == name;
+}
+
+bool in(std::string_view verb, std::initializer_list<std::string_view> verbs) {
+  return std::find(verbs.begin(), verbs.end(), verb) != verbs.end();
+}
+
+const authz::Answer kAllowed{authz::Decision::kAllow, ""};
+
+authz::Answer no(std::string reason = "") {
+  return {authz::Decision::kNoOpinion, std::move(reason)};
+}
+
+// Does the selector demand that the field has this value?
+bool selects(std::string_view selector, std::string_view field, std::string_view value) {
+  if (selector.empty()) return false;
+  auto parsed = api::FieldSelector::parse(selector);
+  const std::string* exact = parsed.ok() ? parsed->exact(field) : nullptr;
+  return exact != nullptr && *exact == value;
+}
 
 }  // namespace
 
@@ -76,55 +112,161 @@ bool NodeAuthorizer::byRules(const authz::Attributes& a) const {
   return false;
 }
 
-bool NodeAuthorizer::podOnNodeRefers(const authz::Attributes& a, const std::string& node) const {
+// Is the object the node's own, or does a pod that is bound to the node refer to it?
+bool NodeAuthorizer::isRelated(const authz::Attributes& a, const std::string& node) const {
+  if (a.resource == "resourceslices") {
+    api::ObjectPtr o = resources_.cache(a.group, a.resource).get("", a.name);
+    if (!o) return false;
+    const auto& of = o->as<api::resource_v1::ResourceSlice>().spec.nodeName;
+    return of && *of == node;
+  }
+  if (a.resource == "volumeattachments") {
+    api::ObjectPtr o = resources_.cache(a.group, a.resource).get("", a.name);
+    return o && o->as<api::storage_v1::VolumeAttachment>().spec.nodeName == node;
+  }
   cache::Snapshot pods = resources_.cache("", "pods").listIndexed(node);
   return std::any_of(pods.objects->begin(), pods.objects->end(), [&](const api::ObjectPtr& o) {
-    const Pod& pod = o->as<Pod>();
-    if (a.resource != "persistentvolumes" && o->ns() != a.ns) return false;
-    if (a.resource == "secrets") return refersToSecret(pod, a.name);
-    if (a.resource == "configmaps") return refersToConfigMap(pod, a.name);
-    if (a.resource == "persistentvolumeclaims") return refersToClaim(pod, a.name);
-    if (a.resource == "serviceaccounts") return pod.spec.serviceAccountName == a.name;
-    if (a.resource == "persistentvolumes") {
-      for (const auto& v : pod.spec.volumes) {
-        if (!v.persistentVolumeClaim) continue;
-        api::ObjectPtr claim = resources_.cache("", "persistentvolumeclaims").get(o->ns(), v.persistentVolumeClaim->claimName);
-        if (claim && claim->as<api::core_v1::PersistentVolumeClaim>().spec.volumeName == a.name) return true;
-      }
-    }
-    return false;
+    return (a.resource == "persistentvolumes" || o->ns() == a.ns) && podRefers(o->as<Pod>(), a);
   });
 }
 
+bool NodeAuthorizer::podRefers(const Pod& pod, const authz::Attributes& a) const {
+  if (a.resource == "pods") return pod.metadata.name == a.name;
+  // A mirror pod was made by its node: what it refers to gives the node no rights.
+  if (pod.metadata.annotations.contains("kubernetes.io/config.mirror")) return false;
+  if (a.resource == "secrets") return refersToSecret(pod, a.name);
+  if (a.resource == "configmaps") return refersToConfigMap(pod, a.name);
+  if (a.resource == "persistentvolumeclaims") return refersToClaim(pod, a.name);
+  if (a.resource == "serviceaccounts") return pod.spec.serviceAccountName == a.name;
+  if (a.resource == "resourceclaims") return refersToResourceClaim(pod, a.name);
+  if (a.resource != "persistentvolumes") return false;
+  for (const auto& v : pod.spec.volumes) {
+    std::string claimName = v.persistentVolumeClaim ? v.persistentVolumeClaim->claimName.str()
+                            : v.ephemeral           ? fmt::format("{}-{}", pod.metadata.name, v.name)
+                                                    : std::string();
+    if (claimName.empty()) continue;
+    api::ObjectPtr claim =
+        resources_.cache("", "persistentvolumeclaims").get(pod.metadata.namespace_, claimName);
+    if (claim && claim->as<api::core_v1::PersistentVolumeClaim>().spec.volumeName == a.name) return true;
+  }
+  return false;
+}
+
+authz::Answer NodeAuthorizer::related(const authz::Attributes& a, const std::string& node) const {
+  if (a.name.empty()) return no("No Object name found");
+  return isRelated(a, node)
+             ? kAllowed
+             : no(fmt::format("no relationship found between node '{}' and this object", node));
+}
+
+authz::Answer NodeAuthorizer::onlyGet(const authz::Attributes& a, const std::string& node) const {
+  if (a.verb != "get") return no("can only get individual resources of this type");
+  if (!a.subresource.empty()) return no("cannot get subresource");
+  return related(a, node);
+}
+
+authz::Answer NodeAuthorizer::onlyRead(const authz::Attributes& a, const std::string& node) const {
+  if (!in(a.verb, {"get", "list", "watch"})) return no("can only read resources of this type");
+  if (!a.subresource.empty()) return no("cannot read subresource");
+  if (a.ns.empty()) return no("can only read namespaced object of this type");
+  return related(a, node);
+}
+
+authz::Answer NodeAuthorizer::claims(const authz::Attributes& a, const std::string& node) const {
+  if (a.subresource != "status") return onlyGet(a, node);
+  return in(a.verb, {"update", "patch"}) ? related(a, node) : no("can only get/update/patch this type");
+}
+
+authz::Answer NodeAuthorizer::accounts(const authz::Attributes& a, const std::string& node) const {
+  if (a.verb == "get" && a.subresource.empty()) return onlyRead(a, node);
+  if (a.verb != "create" || a.name.empty())
+    return no("can only create tokens for individual service accounts");
+  if (a.subresource != "token") return no("can only create token subresource of serviceaccount");
+  return related(a, node);
+}
+
+// The name is not known at a create: admission looks at it.
+authz::Answer NodeAuthorizer::leases(const authz::Attributes& a, const std::string& node) const {
+  if (!in(a.verb, {"get", "create", "update", "patch", "delete"}))
+    return no("can only get, create, update, patch, or delete a node lease");
+  if (a.ns != "kube-node-lease")
+    return no("can only access leases in the \"kube-node-lease\" system namespace");
+  bool own = a.verb == "create" || a.name == node;
+  return own ? kAllowed : no("can only access node lease with the same name as the requesting node");
+}
+
+authz::Answer NodeAuthorizer::csiNodes(const authz::Attributes& a, const std::string& node) const {
+  if (!in(a.verb, {"get", "create", "update", "patch", "delete"}))
+    return no("can only get, create, update, patch, or delete a CSINode");
+  if (!a.subresource.empty()) return no("cannot authorize CSINode subresources");
+  bool own = a.verb == "create" || a.name == node;
+  return own ? kAllowed : no("can only access CSINode with the same name as the requesting node");
+}
+
+authz::Answer NodeAuthorizer::slices(const authz::Attributes& a, const std::string& node) const {
+  if (!a.subresource.empty()) return no("cannot authorize ResourceSlice subresources");
+  if (a.verb == "create") return kAllowed;
+  if (in(a.verb, {"get", "update", "patch", "delete"})) return related(a, node);
+  if (in(a.verb, {"watch", "list", "deletecollection"})) {
+    return selects(a.fieldSelector, "spec.nodeName", node)
+               ? kAllowed
+               : no("can only list/watch/deletecollection resourceslices with nodeName field selector");
+  }
+  return no(
+      "only the following verbs are allowed for a ResourceSlice: get, watch, list, create, update, patch, "
+      "delete, deletecollection");
+}
+
+authz::Answer NodeAuthorizer::nodes(const authz::Attributes& a, const std::string& node) const {
+  if (a.subresource == "status") return in(a.verb, {"update", "patch"}) ? kAllowed : no();
+  if (!a.subresource.empty()) return no();
+  if (in(a.verb, {"create", "update", "patch"})) return kAllowed;  // admission holds it to its own
+  if (!in(a.verb, {"get", "list", "watch"})) return no();
+  if (a.name == node) return kAllowed;
+  if (a.name.empty())
+    return no(fmt::format("node '{}' cannot read all nodes, only its own Node object", node));
+  return no(fmt::format("node '{}' cannot read '{}', only its own Node object", node, a.name));
+}
+
+authz::Answer NodeAuthorizer::pods(const authz::Attributes& a, const std::string& node) const {
+  if (a.subresource == "status") return in(a.verb, {"update", "patch"}) ? kAllowed : no();
+  if (a.subresource == "eviction") return a.verb == "create" ? kAllowed : no();
+  if (!a.subresource.empty()) return no();
+  if (a.verb == "get") return onlyGet(a, node);
+  if (in(a.verb, {"create", "delete"})) return kAllowed;  // admission holds it to mirror pods and its own
+  if (!in(a.verb, {"list", "watch"})) return no();
+  if (selects(a.fieldSelector, "spec.nodeName", node)) return kAllowed;
+  return a.name.empty() ? no("can only list/watch pods with spec.nodeName field selector") : related(a, node);
+}
+
 authz::Answer NodeAuthorizer::authorize(const authz::Attributes& a) const {
-  authz::Answer no;
-  if (!a.user->in(authn::kNodes) || !a.user->name.starts_with(authn::kNodePrefix)) return no;
+  if (!a.user->in(authn::kNodes) || !a.user->name.starts_with(authn::kNodePrefix)) return no();
   std::string node = a.user->name.substr(authn::kNodePrefix.size());
-  if (!a.isResource) return no;
-  auto refused = [&] {
-    no.reason = fmt::format("no relationship found between node '{}' and this object", node);
-    return no;
+  if (node.empty()) return no(fmt::format("unknown node for user \"{}\"", a.user->name));
+  struct Row {
+    std::string_view group, resource;
+    authz::Answer (NodeAuthorizer::*rule)(const authz::Attributes&, const std::string&) const;
   };
-  bool core = a.group.empty();
-  if (core && (a.resource == "secrets" || a.resource == "configmaps" || a.resource == "persistentvolumes" ||
-               (a.resource == "persistentvolumeclaims" && a.subresource.empty()))) {
-    if (!reads(a.verb) || a.name.empty()) {
-      no.reason = "can only read resources of this type";
-      return no;
+  static constexpr Row kRows[] = {
+      {"", "secrets", &NodeAuthorizer::onlyRead},
+      {"", "configmaps", &NodeAuthorizer::onlyRead},
+      {"", "persistentvolumeclaims", &NodeAuthorizer::claims},
+      {"", "persistentvolumes", &NodeAuthorizer::onlyGet},
+      {"resource.k8s.io", "resourceclaims", &NodeAuthorizer::onlyGet},
+      {"storage.k8s.io", "volumeattachments", &NodeAuthorizer::onlyGet},
+      {"", "serviceaccounts", &NodeAuthorizer::accounts},
+      {"coordination.k8s.io", "leases", &NodeAuthorizer::leases},
+      {"storage.k8s.io", "csinodes", &NodeAuthorizer::csiNodes},
+      {"resource.k8s.io", "resourceslices", &NodeAuthorizer::slices},
+      {"", "nodes", &NodeAuthorizer::nodes},
+      {"", "pods", &NodeAuthorizer::pods},
+  };
+  if (a.isResource) {
+    for (const Row& row : kRows) {
+      if (row.group == a.group && row.resource == a.resource) return (this->*row.rule)(a, node);
     }
-    return podOnNodeRefers(a, node) ? authz::Answer{authz::Decision::kAllow, ""} : refused();
   }
-  if (core && a.resource == "serviceaccounts" && a.subresource == "token") {
-    return a.verb == "create" && podOnNodeRefers(a, node) ? authz::Answer{authz::Decision::kAllow, ""} : refused();
-  }
-  if (a.group == "coordination.k8s.io" && a.resource == "leases") {
-    bool own = a.ns == "kube-node-lease" && (a.name == node || (a.name.empty() && a.verb == "create"));
-    bool verb = a.verb == "get" || a.verb == "create" || a.verb == "update" || a.verb == "patch" || a.verb == "delete";
-    return own && verb ? authz::Answer{authz::Decision::kAllow, ""} : refused();
-  }
-  // A node reads its own Node and pods, as a watch by name or nodeName; admission limits what it writes.
-  if (byRules(a)) return {authz::Decision::kAllow, ""};
-  return no;
+  return a.isResource && byRules(a) ? kAllowed : no();
 }
 
 }  // namespace km::apiserver

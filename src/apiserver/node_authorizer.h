@@ -1,6 +1,8 @@
-// The Node authorizer: a kubelet reads the secrets, config maps and claims of the pods that are bound to its node, and no others.
+// The Node authorizer: a kubelet reads its own Node, the pods that are bound to it and what they refer to,
+// and nothing else of those kinds. What it may write of them, the NodeRestriction plugin looks at.
 #pragma once
 
+#include "api/types/core_v1.h"
 #include "apiserver/resources.h"
 #include "authz/authorizer.h"
 
@@ -13,7 +15,19 @@ class NodeAuthorizer : public authz::Authorizer {
 
  private:
   bool byRules(const authz::Attributes& a) const;
-  bool podOnNodeRefers(const authz::Attributes& a, const std::string& node) const;
+  bool isRelated(const authz::Attributes& a, const std::string& node) const;
+  bool podRefers(const api::core_v1::Pod& pod, const authz::Attributes& a) const;
+
+  authz::Answer related(const authz::Attributes& a, const std::string& node) const;
+  authz::Answer onlyGet(const authz::Attributes& a, const std::string& node) const;
+  authz::Answer onlyRead(const authz::Attributes& a, const std::string& node) const;
+  authz::Answer claims(const authz::Attributes& a, const std::string& node) const;
+  authz::Answer accounts(const authz::Attributes& a, const std::string& node) const;
+  authz::Answer leases(const authz::Attributes& a, const std::string& node) const;
+  authz::Answer csiNodes(const authz::Attributes& a, const std::string& node) const;
+  authz::Answer slices(const authz::Attributes& a, const std::string& node) const;
+  authz::Answer nodes(const authz::Attributes& a, const std::string& node) const;
+  authz::Answer pods(const authz::Attributes& a, const std::string& node) const;
 
   const Resources& resources_;
 };

@@ -20,6 +20,7 @@ struct Attributes {
   std::string_view ns;
   std::string_view name;
   std::string_view path;  // of a non-resource request
+  std::string_view fieldSelector;
 };
 
 enum class Decision { kAllow, kDeny, kNoOpinion };
@@ -27,7 +28,6 @@ enum class Decision { kAllow, kDeny, kNoOpinion };
 struct Answer {
   Decision decision = Decision::kNoOpinion;
   std::string reason;  // why allowed, or why not
-  std::string error;   // what could not be evaluated
 };
 
 class Authorizer {

@@ -1,8 +1,13 @@
 #include "client/events.h"
+#include "client/event_series.h"
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <thread>
+
 #include "api/types/core_v1.h"
+#include "api/types/events_v1.h"
 #include "client/event_correlator.h"
 #include "client/testing/fake_client.h"
 
@@ -27,7 +32,8 @@ TEST(EventsTest, AreWrittenAndThenPatched) {
   Timers timers;
   EventBroadcaster broadcaster(client, pool, timers);
   EventRecorder recorder = broadcaster.recorder("kubelet", "node-1");
-  for (int i = 0; i < 3; i++) recorder.event(referenceTo(pod()), kEventNormal, "Started", "Container started");
+  for (int i = 0; i < 3; i++)
+    recorder.event(referenceTo(pod()), kEventNormal, "Started", "Container started");
   ASSERT_TRUE(broadcaster.flush(seconds(5)));
   auto events = client.all<Event>("ns");
   ASSERT_EQ(events.size(), 1u);
@@ -39,6 +45,36 @@ TEST(EventsTest, AreWrittenAndThenPatched) {
   EXPECT_EQ(e.involvedObject.kind, "Pod");
   EXPECT_EQ(e.involvedObject.apiVersion, "v1");
   EXPECT_EQ(e.metadata.name.view().substr(0, 4), "web.");
+}
+
+TEST(SeriesTest, TheSecondOfAKindBecomesASeries) {
+  FakeClient client;
+  WorkerPool pool(2);
+  Timers timers;
+  SeriesRecorder recorder(client, pool, timers, "default-scheduler", "default-scheduler-host");
+  for (int i = 0; i < 3; i++) {
+    recorder.event(referenceTo(pod()), kEventWarning, "FailedScheduling", "Scheduling",
+                   "0/" + std::to_string(i) + " nodes are available");
+  }
+  recorder.event(referenceTo(pod()), kEventNormal, "Scheduled", "Binding", "Successfully assigned");
+  using SeriesEvent = api::events_v1::Event;
+  auto settled = [&] {
+    auto events = client.all<SeriesEvent>("ns");
+    return events.size() == 2 &&
+           std::any_of(events.begin(), events.end(), [](const auto& e) { return bool(e->series); });
+  };
+  for (int i = 0; i < 500 && !settled(); i++) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  ASSERT_TRUE(settled());
+  for (const auto& e : client.all<SeriesEvent>("ns")) {
+    EXPECT_EQ(e->reportingController, "default-scheduler");
+    EXPECT_EQ(e->reportingInstance, "default-scheduler-host");
+    EXPECT_TRUE(e->deprecatedSource.component.empty());
+    if (e->reason != "FailedScheduling") continue;
+    EXPECT_EQ(e->action, "Scheduling");
+    EXPECT_EQ(e->note, "0/0 nodes are available");  // of the first
+    ASSERT_TRUE(e->series);
+    EXPECT_EQ(e->series->count, 2);  // the third is counted, and told later
+  }
 }
 
 TEST(EventsTest, ARecorderWithoutBroadcasterIsSilent) {

@@ -1,4 +1,5 @@
-// Managers: the parts of the control plane that react: controllers and scheduler, each as its own identity, over local clients.
+// Managers: the parts of the control plane that react: controllers and scheduler, each as its own identity,
+// over local clients.
 #pragma once
 
 #include <functional>
@@ -6,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "client/events.h"
+#include "client/event_series.h"
 #include "client/informer.h"
 #include "client/timers.h"
 #include "controllers/controller_manager.h"
@@ -23,8 +24,8 @@ struct ManagersOptions {
 };
 
 // Makes the tokens of service accounts' Secrets (controllers::Options::makeLegacyToken), signed with the key.
-std::function<Result<std::string>(std::string_view ns, std::string_view account, std::string_view accountUid, std::string_view secret,
-                                  std::string_view secretUid)>
+std::function<Result<std::string>(std::string_view ns, std::string_view account, std::string_view accountUid,
+                                  std::string_view secret, std::string_view secretUid)>
 legacyTokenMaker(pki::Key key);
 
 class Managers {
@@ -43,10 +44,11 @@ class Managers {
   ControlPlane& plane_;
   ManagersOptions options_;
   client::Timers timers_;
-  client::WorkerPool pool_;  // the server's watches are pumped on a pool of their own: work here may block on them
+  client::WorkerPool
+      pool_;  // the server's watches are pumped on a pool of their own: work here may block on them
   std::unique_ptr<client::Client> controllerClient_, schedulerClient_;
   std::unique_ptr<client::InformerFactory> informers_;
-  std::unique_ptr<client::EventBroadcaster> events_;
+  std::unique_ptr<client::SeriesRecorder> schedulerEvents_;
   std::unique_ptr<controllers::ControllerManager> controllers_;
   std::unique_ptr<scheduler::Scheduler> scheduler_;
   bool stopped_ = false;

@@ -40,6 +40,7 @@ constexpr Row kRows[] = {
     {"autoscaling", "horizontalpodautoscalers", makeAutoscaler},
     {"batch", "cronjobs", makeCronJob},
     {"batch", "jobs", makeJob},
+    {"certificates.k8s.io", "certificatesigningrequests", makeSigningRequest},
     {"coordination.k8s.io", "leases", makeLease},
     {"discovery.k8s.io", "endpointslices", makeEndpointSlice},
     {"networking.k8s.io", "ingressclasses", makeIngressClass},
@@ -93,7 +94,8 @@ std::unique_ptr<Strategy> makeStrategy(const api::Resource& r) {
   for (const Row& row : kRows) {
     // Rules are those of the stored version.
     std::string_view version = r.group == "autoscaling" ? "v2" : "v1";
-    bool onlyStored = r.group == "autoscaling" || r.group == "networking.k8s.io" || r.group == "storage.k8s.io";
+    bool onlyStored =
+        r.group == "autoscaling" || r.group == "networking.k8s.io" || r.group == "storage.k8s.io";
     bool stored = !onlyStored || r.version == version;
     if (stored && row.group == r.group && row.resource == r.name) s = row.make();
   }

@@ -1,6 +1,7 @@
 // Defaults of the smaller groups that depend on other fields.
 #include "api/types/admissionregistration_v1.h"
 #include "api/types/apiregistration_v1.h"
+#include "api/types/authentication_v1.h"
 #include "api/types/discovery_v1.h"
 #include "api/types/flowcontrol_v1.h"
 #include "api/types/meta_v1.h"
@@ -20,6 +21,10 @@ constexpr TypeDefault rule() {
 }
 
 constexpr char kRbac[] = "rbac.authorization.k8s.io";
+
+void tokenRequest(api::authentication_v1::TokenRequestSpec& s) {
+  if (!s.expirationSeconds) s.expirationSeconds = 3600;
+}
 
 void roleRef(api::rbac_v1::RoleRef& r) {
   if (r.apiGroup.empty()) r.apiGroup = kRbac;
@@ -118,6 +123,7 @@ void deviceRequest(Request& r) {
 }
 
 constexpr TypeDefault kRules[] = {
+    rule<api::authentication_v1::TokenRequestSpec, tokenRequest>(),
     rule<api::rbac_v1::RoleRef, roleRef>(),
     rule<api::rbac_v1::Subject, subject>(),
     rule<api::discovery_v1::EndpointPort, slicePort>(),
@@ -146,6 +152,8 @@ constexpr TypeDefault kRules[] = {
 
 }  // namespace
 
-std::span<const TypeDefault> otherDefaults() { return kRules; }
+std::span<const TypeDefault> otherDefaults() {
+  return kRules;
+}
 
 }  // namespace km::registry

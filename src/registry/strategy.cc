@@ -122,7 +122,10 @@ void Strategy::setDefaults(api::Object& o) const {
 }
 
 void Strategy::prepareForCreate(const Context& c, api::Object& o) const {
-  if (hasStatus()) clearPart(o, "status");
+  if (hasStatus()) {
+    clearPart(o, "status");
+    setDefaults(o);  // of the status, which is new
+  }
   if (hasGeneration()) o.meta().generation = 1;
 }
 

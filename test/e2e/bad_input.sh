@@ -52,8 +52,8 @@ refused "10.96" "$KM" apiserver --data-dir "$DATA/x" --secure-port "$PORT" --ser
 start
 refused "ddress already in use" "$KM" apiserver --data-dir "$DATA/other" --bind-address 127.0.0.1 --secure-port "$PORT"
 refused "in use" "$KM" apiserver --data-dir "$DATA/d" --bind-address 127.0.0.1 --secure-port $((PORT + 1))
-kubectl config view --raw -o 'jsonpath={.users[0].user.client-certificate-data}' | base64 -d >"$DATA/admin.crt"
-kubectl config view --raw -o 'jsonpath={.users[0].user.client-key-data}' | base64 -d >"$DATA/admin.key"
+"$KUBECTL" config view --raw -o 'jsonpath={.users[0].user.client-certificate-data}' | base64 -d >"$DATA/admin.crt"
+"$KUBECTL" config view --raw -o 'jsonpath={.users[0].user.client-key-data}' | base64 -d >"$DATA/admin.key"
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /O=system:masters/CN=admin -keyout "$DATA/bad.key" -out "$DATA/bad.crt" 2>/dev/null
 [ "$(curl -sk --cert "$DATA/bad.crt" --key "$DATA/bad.key" -o /dev/null -w '%{http_code}' "$URL/api/v1/nodes")" != 200 ] || fail "a foreign certificate was let in"
 [ "$(curl -sk -H 'Authorization: Bearer nonsense' -o /dev/null -w '%{http_code}' "$URL/api/v1/nodes")" = 401 ] || fail "a made-up token was not refused"
@@ -69,10 +69,10 @@ answered 413 'RequestEntityTooLarge' -X POST -H 'Content-Type: application/json'
 python3 -c "print('{\"metadata\":{\"name\":\"deep\"},\"data\":' + '[' * 20000 + ']' * 20000 + '}')" >"$DATA/deep.json"
 answered 400 '' -X POST -H 'Content-Type: application/json' --data-binary "@$DATA/deep.json" "$URL/api/v1/namespaces/default/configmaps"
 answered 404 '404 page not found' "$URL/no/such/path"
-refused 'strict decoding error: unknown field "dat"' kubectl create -f - <<<'{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"x"},"dat":{}}'
+refused 'strict decoding error: unknown field "dat"' "$KUBECTL" create -f - <<<'{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"x"},"dat":{}}'
 
 # A store that is damaged is refused, and restored from a backup.
-kubectl create configmap kept --from-literal=key=value
+"$KUBECTL" create configmap kept --from-literal=key=value
 stop
 "$KM" backup --data-dir "$DATA/d" "$DATA/backup"
 refused "exists" "$KM" backup --data-dir "$DATA/d" "$DATA/backup"
@@ -84,6 +84,6 @@ cut -b 1-200 <"$DATA/backup" >"$DATA/cut"
 refused "damaged" "$KM" restore --data-dir "$DATA/d" "$DATA/cut"
 "$KM" restore --data-dir "$DATA/d" "$DATA/backup"
 start
-[ "$(kubectl get configmap kept -o jsonpath='{.data.key}')" = value ] || fail "the restored store lacks what was written"
+[ "$("$KUBECTL" get configmap kept -o jsonpath='{.data.key}')" = value ] || fail "the restored store lacks what was written"
 stop
 exit 0
