@@ -123,7 +123,7 @@ struct Allowing : authz::Authorizer {
   authz::Answer authorize(const authz::Attributes& a) const override {
     std::string asked = std::string(a.verb) + " " + std::string(a.resource) + " " + std::string(a.name);
     bool ok = std::find(allowed.begin(), allowed.end(), asked) != allowed.end();
-    return {ok ? authz::Decision::kAllow : authz::Decision::kNoOpinion, "", ""};
+    return {ok ? authz::Decision::kAllow : authz::Decision::kNoOpinion, ""};
   }
 };
 
@@ -132,7 +132,8 @@ std::string impersonated(const Allowing& a, http::Headers headers) {
   r.headers = std::move(headers);
   authn::UserInfo me;
   me.name = "me";
-  auto who = impersonate(r, info("GET", "/api/v1/nodes"), me, a);
+  ImpersonationModes modes;
+  auto who = impersonate(r, info("GET", "/api/v1/nodes"), me, a, modes);
   if (!who.ok()) return who.status().message();
   if (!*who) return "";
   std::string out = (*who)->name;
