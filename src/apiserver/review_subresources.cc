@@ -46,6 +46,12 @@ Result<api::ObjectPtr> makeToken(ApiServer& server, Call& call, api::MutableObje
   api::ObjectPtr account =
       server.operations().resources().cache("", "serviceaccounts").get(call.ns, call.name);
   if (!account) return errors::notFound({"", "serviceaccounts"}, call.name);
+  if (!request.metadata.uid.empty() && request.metadata.uid != account->meta().uid) {
+    return errors::conflict(
+        {"authentication.k8s.io", "TokenRequest"}, call.name,
+        fmt::format("the UID in the token request ({}) does not match the UID of the service account ({})",
+                    request.metadata.uid, account->meta().uid));
+  }
   int64_t seconds = request.spec.expirationSeconds.value_or(kDefaultTokenSeconds);
   api::FieldErrors bad;
   if (seconds < kMinTokenSeconds)
