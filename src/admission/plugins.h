@@ -12,17 +12,24 @@ namespace km::admission {
 
 // How plugins see the cluster: from the caches, in memory.
 struct PluginContext {
-  std::function<api::ObjectPtr(std::string_view group, std::string_view resource, std::string_view ns, std::string_view name)> get;
-  std::function<std::shared_ptr<const std::vector<api::ObjectPtr>>(std::string_view group, std::string_view resource, std::string_view ns)> list;
+  std::function<api::ObjectPtr(std::string_view group, std::string_view resource, std::string_view ns,
+                               std::string_view name)>
+      get;
+  std::function<std::shared_ptr<const std::vector<api::ObjectPtr>>(
+      std::string_view group, std::string_view resource, std::string_view ns)>
+      list;
   // Whether the user may do `verb` to that resource of any version.
   std::function<bool(const authn::UserInfo& user, std::string_view verb, std::string_view group, std::string_view resource,
                      std::string_view name)> authorize;
   // May a node ask for a service account's tokens for an audience that its pods do not name?
-  std::function<bool(const authn::UserInfo& node, std::string_view ns, std::string_view audience, std::string_view account)> mayUseAudience;
+  std::function<bool(const authn::UserInfo& node, std::string_view ns, std::string_view audience,
+                     std::string_view account)>
+      mayUseAudience;
 };
 
 // Adds to the chain, in upstream's order, the plugins that are on by default or enabled, and not disabled.
-void addPlugins(Chain& chain, const PluginContext& context, const std::vector<std::string>& enabled, const std::vector<std::string>& disabled);
+void addPlugins(Chain& chain, const PluginContext& context, const std::vector<std::string>& enabled,
+                const std::vector<std::string>& disabled);
 
 std::unique_ptr<Plugin> makeNamespaceLifecycle(const PluginContext& context);
 std::unique_ptr<Plugin> makeLimitRanger(const PluginContext& context);

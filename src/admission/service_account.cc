@@ -1,7 +1,9 @@
-// ServiceAccount: gives every pod an account that exists, its pull secrets, and a volume with a token for the API.
+// ServiceAccount: gives every pod an account that exists, its pull secrets, and a volume with a token for the
+// API.
 #include <fmt/format.h>
 
 #include "admission/plugins.h"
+#include "admission/pod_references.h"
 #include "api/types/core_v1.h"
 #include "base/rand.h"
 
@@ -12,46 +14,6 @@ using api::core_v1::Pod;
 
 constexpr char kMountPath[] = "/var/run/secrets/kubernetes.io/serviceaccount";
 constexpr int64_t kTokenSeconds = 3607;  // an hour, and what tells these tokens from others
-
-template <typename C>
-bool containerUsesSecrets(const C& c) {
-  for (const auto& e : c.envFrom) {
-    if (e.secretRef) return true;
-  }
-  for (const auto& e : c.env) {
-    if (e.valueFrom && e.valueFrom->secretKeyRef) return true;
-  }
-  return false;
-}
-
-bool volumeUsesSecrets(const api::core_v1::Volume& v) {
-  if (v.projected) {
-    for (const auto& source : v.projected->sources) {
-      if (source.secret) return true;
-    }
-  }
-  return v.secret || (v.azureFile && !v.azureFile->secretName.empty()) || (v.cephfs && v.cephfs->secretRef) ||
-         (v.cinder && v.cinder->secretRef) || (v.flexVolume && v.flexVolume->secretRef) || (v.rbd && v.rbd->secretRef) ||
-         (v.scaleIO && v.scaleIO->secretRef) || (v.iscsi && v.iscsi->secretRef) || (v.storageos && v.storageos->secretRef) ||
-         (v.csi && v.csi->nodePublishSecretRef);
-}
-
-bool usesSecrets(const api::core_v1::PodSpec& s) {
-  if (!s.imagePullSecrets.empty()) return true;
-  for (const auto& c : s.containers) {
-    if (containerUsesSecrets(c)) return true;
-  }
-  for (const auto& c : s.initContainers) {
-    if (containerUsesSecrets(c)) return true;
-  }
-  for (const auto& c : s.ephemeralContainers) {
-    if (containerUsesSecrets(c)) return true;
-  }
-  for (const auto& v : s.volumes) {
-    if (volumeUsesSecrets(v)) return true;
-  }
-  return false;
-}
 
 class ServiceAccount : public Plugin {
  public:
@@ -66,12 +28,14 @@ class ServiceAccount : public Plugin {
     pod.spec.serviceAccount = pod.spec.serviceAccountName;
     api::ObjectPtr account = context_.get("", "serviceaccounts", a.ns, pod.spec.serviceAccountName);
     if (!account) {
-      return errors::forbidden({"", "pods"}, a.name,
-                               fmt::format("error looking up service account {}/{}: serviceaccount \"{}\" not found", a.ns,
-                                           pod.spec.serviceAccountName, pod.spec.serviceAccountName));
+      return errors::forbidden(
+          {"", "pods"}, a.name,
+          fmt::format("error looking up service account {}/{}: serviceaccount \"{}\" not found", a.ns,
+                      pod.spec.serviceAccountName, pod.spec.serviceAccountName));
     }
     const auto& sa = account->as<api::core_v1::ServiceAccount>();
-    bool automount = pod.spec.automountServiceAccountToken.value_or(sa.automountServiceAccountToken.value_or(true));
+    bool automount =
+        pod.spec.automountServiceAccountToken.value_or(sa.automountServiceAccountToken.value_or(true));
     if (automount) mountToken(pod);
     if (pod.spec.imagePullSecrets.empty()) pod.spec.imagePullSecrets = sa.imagePullSecrets;
     return {};
@@ -84,12 +48,14 @@ class ServiceAccount : public Plugin {
     if (!pod.spec.serviceAccountName.empty()) {
       return errors::forbidden({"", "pods"}, a.name, "a mirror pod may not reference service accounts");
     }
-    if (usesSecrets(pod.spec)) return errors::forbidden({"", "pods"}, a.name, "a mirror pod may not reference secrets");
+    if (refersToSecrets(pod.spec))
+      return errors::forbidden({"", "pods"}, a.name, "a mirror pod may not reference secrets");
     for (const auto& v : pod.spec.volumes) {
       if (!v.projected) continue;
-      for (const auto& source : v.projected->sources) {
-        if (source.serviceAccountToken) {
-          return errors::forbidden({"", "pods"}, a.name, "a mirror pod may not use ServiceAccountToken volume projections");
+      for (const auto& s : v.projected->sources) {
+        if (s.serviceAccountToken) {
+          return errors::forbidden({"", "pods"}, a.name,
+                                   "a mirror pod may not use ServiceAccountToken volume projections");
         }
       }
     }
@@ -146,6 +112,8 @@ class ServiceAccount : public Plugin {
 
 }  // namespace
 
-std::unique_ptr<Plugin> makeServiceAccount(const PluginContext& c) { return std::make_unique<ServiceAccount>(c); }
+std::unique_ptr<Plugin> makeServiceAccount(const PluginContext& c) {
+  return std::make_unique<ServiceAccount>(c);
+}
 
 }  // namespace km::admission

@@ -30,7 +30,8 @@ Result<std::optional<UserInfo>> wanted(const http::Headers& headers) {
     } else if (name.starts_with(kExtraPrefix)) {
       extra = true;
       std::string key;
-      if (!percentDecode(name.substr(kExtraPrefix.size()), false, key)) key = name.substr(kExtraPrefix.size());
+      if (!percentDecode(name.substr(kExtraPrefix.size()), false, key))
+        key = name.substr(kExtraPrefix.size());
       u.extra[key].emplace_back(value);
     }
   }
@@ -49,7 +50,8 @@ std::optional<ServiceAccountName> serviceAccountOf(std::string_view user) {
   if (!user.starts_with(authn::kServiceAccountPrefix)) return std::nullopt;
   user.remove_prefix(authn::kServiceAccountPrefix.size());
   size_t colon = user.find(':');
-  if (colon == std::string_view::npos || user.find(':', colon + 1) != std::string_view::npos) return std::nullopt;
+  if (colon == std::string_view::npos || user.find(':', colon + 1) != std::string_view::npos)
+    return std::nullopt;
   ServiceAccountName n{std::string(user.substr(0, colon)), std::string(user.substr(colon + 1))};
   if (!api::isDns1123Label(n.ns).empty() || !api::isDns1123Subdomain(n.name).empty()) return std::nullopt;
   return n;
@@ -62,7 +64,9 @@ std::optional<std::string> nodeOf(std::string_view user) {
   return name;
 }
 
-bool onlyNamed(const UserInfo& u) { return u.uid.empty() && u.groups.empty() && u.extra.empty(); }
+bool onlyNamed(const UserInfo& u) {
+  return u.uid.empty() && u.groups.empty() && u.extra.empty();
+}
 
 void ensureGroup(UserInfo& u, std::string_view group) {
   if (!u.in(group)) u.groups.emplace_back(group);
@@ -72,7 +76,10 @@ void ensureGroup(UserInfo& u, std::string_view group) {
 class Mode {
  public:
   Mode(std::string_view name, const UserInfo& requestor, const authz::Authorizer& authorizer)
-      : name_(name), verb_(name.empty() ? "impersonate" : fmt::format("impersonate:{}", name)), requestor_(requestor), authorizer_(authorizer) {
+      : name_(name),
+        verb_(name.empty() ? "impersonate" : fmt::format("impersonate:{}", name)),
+        requestor_(requestor),
+        authorizer_(authorizer) {
     if (name == "associated-node") {
       // The check stands for every node that an account's pods run on, so it does not tell them apart.
       requestor_.extra.clear();
@@ -103,7 +110,8 @@ class Mode {
   bool constrained() const { return !name_.empty(); }
   std::string_view group() const { return constrained() ? kAuthentication : std::string_view(); }
 
-  authz::Attributes attributes(std::string_view group, std::string_view resource, std::string_view name) const {
+  authz::Attributes attributes(std::string_view group, std::string_view resource,
+                               std::string_view name) const {
     authz::Attributes a;
     a.user = &requestor_;
     a.verb = verb_;
@@ -134,7 +142,8 @@ class Mode {
       a.resource = "serviceaccounts";
       a.ns = account->ns;
       a.name = account->name;
-      if (want.groups.empty()) actual.groups = {"system:serviceaccounts", "system:serviceaccounts:" + account->ns};
+      if (want.groups.empty())
+        actual.groups = {"system:serviceaccounts", "system:serviceaccounts:" + account->ns};
     }
     return ask(a);
   }
@@ -183,12 +192,18 @@ class Mode {
   static std::string wrongExtra(const std::string& key, const std::vector<std::string>& values) {
     if (key.empty()) return "impersonating the empty string key in extra is not allowed";
     size_t slash = key.find('/');
-    bool path = slash != std::string::npos && slash + 1 < key.size() && api::isDns1123Subdomain(key.substr(0, slash)).empty();
+    bool path = slash != std::string::npos && slash + 1 < key.size() &&
+                api::isDns1123Subdomain(key.substr(0, slash)).empty();
     if (!path) {
-      std::string why = slash == std::string::npos || slash == 0 ? "must be a domain-prefixed path (such as \"acme.io/foo\")" : "Required value";
-      return fmt::format("impersonating an invalid key in extra is not allowed: extra.key: Invalid value: \"{}\": {}", key, why);
+      std::string why = slash == std::string::npos || slash == 0
+                            ? "must be a domain-prefixed path (such as \"acme.io/foo\")"
+                            : "Required value";
+      return fmt::format(
+          "impersonating an invalid key in extra is not allowed: extra.key: Invalid value: \"{}\": {}", key,
+          why);
     }
-    if (std::find(values.begin(), values.end(), "") != values.end()) return "impersonating the empty string value in extra is not allowed";
+    if (std::find(values.begin(), values.end(), "") != values.end())
+      return "impersonating the empty string value in extra is not allowed";
     return "";
   }
 
@@ -204,7 +219,8 @@ std::vector<std::string_view> modesFor(const UserInfo& want, const UserInfo& req
   auto account = serviceAccountOf(want.name);
   if (onlyNamed(want) && node) {
     auto of = requestor.extra.find("authentication.kubernetes.io/node-name");
-    bool same = serviceAccountOf(requestor.name) && of != requestor.extra.end() && of->second == std::vector<std::string>{*node};
+    bool same = serviceAccountOf(requestor.name) && of != requestor.extra.end() &&
+                of->second == std::vector<std::string>{*node};
     if (same) out.push_back("associated-node");
     out.push_back("arbitrary-node");
   }
@@ -248,8 +264,9 @@ void ImpersonationModes::remember(const std::string& user, std::string_view mode
   last_[user] = mode;
 }
 
-Result<std::optional<UserInfo>> impersonate(const http::Request& request, const RequestInfo& info, const UserInfo& user,
-                                            const authz::Authorizer& authorizer, ImpersonationModes& modes) {
+Result<std::optional<UserInfo>> impersonate(const http::Request& request, const RequestInfo& info,
+                                            const UserInfo& user, const authz::Authorizer& authorizer,
+                                            ImpersonationModes& modes) {
   KM_ASSIGN(auto want, wanted(request.headers));
   if (!want) return want;
   std::vector<std::string_view> order = modesFor(*want, user);

@@ -1,5 +1,5 @@
-// Impersonation: a request that asks to be another user's. Upstream's constrained modes are tried before the old one: each asks for the
-// right to impersonate that user in the mode, and to do this very request so.
+// Impersonation: a request that asks to be another user's. Upstream's constrained modes are tried before the
+// old one: each asks for the right to impersonate that user in the mode, and to do this very request so.
 #pragma once
 
 #include <map>
@@ -29,8 +29,11 @@ class ImpersonationModes {
   std::map<std::string, std::string, std::less<>> last_;
 };
 
-// Who the request is to be; nothing if its headers do not ask. 400 if they make no sense, 403 if the user may not.
-Result<std::optional<authn::UserInfo>> impersonate(const http::Request& request, const RequestInfo& info, const authn::UserInfo& user,
-                                                   const authz::Authorizer& authorizer, ImpersonationModes& modes);
+// Who the request is to be; nothing if its headers do not ask. 400 if they make no sense, 403 if the user may
+// not.
+Result<std::optional<authn::UserInfo>> impersonate(const http::Request& request, const RequestInfo& info,
+                                                   const authn::UserInfo& user,
+                                                   const authz::Authorizer& authorizer,
+                                                   ImpersonationModes& modes);
 
 }  // namespace km::apiserver

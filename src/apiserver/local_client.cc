@@ -14,9 +14,12 @@ namespace {
 
 client::EventType eventType(cache::EventType t) {
   switch (t) {
-    case cache::EventType::kAdded: return client::EventType::kAdded;
-    case cache::EventType::kModified: return client::EventType::kModified;
-    case cache::EventType::kDeleted: return client::EventType::kDeleted;
+    case cache::EventType::kAdded:
+      return client::EventType::kAdded;
+    case cache::EventType::kModified:
+      return client::EventType::kModified;
+    case cache::EventType::kDeleted:
+      return client::EventType::kDeleted;
   }
   return client::EventType::kError;
 }
@@ -24,7 +27,8 @@ client::EventType eventType(cache::EventType t) {
 // A watch of the cache, pumped on the worker pool.
 class LocalWatch : public std::enable_shared_from_this<LocalWatch> {
  public:
-  LocalWatch(Operations& operations, CallPtr call, client::WorkerPool& pool, std::shared_ptr<client::WatchSink> sink)
+  LocalWatch(Operations& operations, CallPtr call, client::WorkerPool& pool,
+             std::shared_ptr<client::WatchSink> sink)
       : operations_(operations), call_(std::move(call)), pool_(pool), sink_(std::move(sink)) {}
 
   void begin() {
@@ -164,9 +168,14 @@ class WatchHandle : public client::Watch {
 
 class LocalClient : public client::Client {
  public:
-  LocalClient(Operations& operations, const Subresources& subresources, const authz::Authorizer& authorizer, client::WorkerPool& pool,
-              authn::UserInfo user, std::string userAgent)
-      : operations_(operations), subresources_(subresources), authorizer_(authorizer), pool_(pool), user_(std::move(user)), userAgent_(std::move(userAgent)) {}
+  LocalClient(Operations& operations, const Subresources& subresources, const authz::Authorizer& authorizer,
+              client::WorkerPool& pool, authn::UserInfo user, std::string userAgent)
+      : operations_(operations),
+        subresources_(subresources),
+        authorizer_(authorizer),
+        pool_(pool),
+        user_(std::move(user)),
+        userAgent_(std::move(userAgent)) {}
 
   void get(const client::Target& t, client::ObjectCallback done) override {
     auto call = prepare(t, "get");
@@ -215,7 +224,8 @@ class LocalClient : public client::Client {
     return std::make_unique<WatchHandle>(std::move(watch));
   }
 
-  void create(const client::Target& t, client::ObjectPtr object, const client::WriteOptions& options, client::ObjectCallback done) override {
+  void create(const client::Target& t, client::ObjectPtr object, const client::WriteOptions& options,
+              client::ObjectCallback done) override {
     auto call = prepare(t, "create");
     if (!call.ok()) return done(call.status());
     fill(**call, options);
@@ -226,10 +236,11 @@ class LocalClient : public client::Client {
     }
     if ((*call)->served->registry == nullptr) return done(unknown(t));
     (*call)->name.clear();
-      operations_.create(*call, std::move(o), served(*call, std::move(done)));
+    operations_.create(*call, std::move(o), served(*call, std::move(done)));
   }
 
-  void update(const client::Target& t, client::ObjectPtr object, const client::WriteOptions& options, client::ObjectCallback done) override {
+  void update(const client::Target& t, client::ObjectPtr object, const client::WriteOptions& options,
+              client::ObjectCallback done) override {
     auto call = prepare(t, "update");
     if (!call.ok()) return done(call.status());
     fill(**call, options);
@@ -240,11 +251,11 @@ class LocalClient : public client::Client {
       if (ops == nullptr || !ops->update) return done(unknown(t));
       return ops->update(*call, std::move(o), std::move(done));
     }
-      operations_.update(*call, std::move(o), updated(*call, std::move(done)));
+    operations_.update(*call, std::move(o), updated(*call, std::move(done)));
   }
 
-  void patch(const client::Target& t, client::PatchType type, std::string body, const client::WriteOptions& options,
-             client::ObjectCallback done) override {
+  void patch(const client::Target& t, client::PatchType type, std::string body,
+             const client::WriteOptions& options, client::ObjectCallback done) override {
     auto call = prepare(t, "patch");
     if (!call.ok()) return done(call.status());
     fill(**call, options);
@@ -256,20 +267,25 @@ class LocalClient : public client::Client {
     operations_.patch(*call, static_cast<PatchKind>(type), std::move(body), updated(*call, std::move(done)));
   }
 
-  void remove(const client::Target& t, const client::DeleteOptions& options, client::StatusCallback done) override {
+  void remove(const client::Target& t, const client::DeleteOptions& options,
+              client::StatusCallback done) override {
     auto call = prepare(t, "delete");
     if (!call.ok()) return done(call.status());
     (*call)->dryRun = options.dryRun;
-    operations_.remove(*call, deleteOptions(options), [done = std::move(done)](Result<registry::Deleted> r) { done(r.ok() ? Status() : r.status()); });
+    operations_.remove(*call, deleteOptions(options), [done = std::move(done)](Result<registry::Deleted> r) {
+      done(r.ok() ? Status() : r.status());
+    });
   }
 
-  void removeCollection(const client::Target& t, const client::ListOptions& which, const client::DeleteOptions& options,
-                        client::StatusCallback done) override {
+  void removeCollection(const client::Target& t, const client::ListOptions& which,
+                        const client::DeleteOptions& options, client::StatusCallback done) override {
     auto call = prepare(t, "deletecollection");
     if (!call.ok()) return done(call.status());
     fill(**call, which);
     (*call)->dryRun = options.dryRun;
-    operations_.removeCollection(*call, deleteOptions(options), [done = std::move(done)](Result<ListResult> r) { done(r.ok() ? Status() : r.status()); });
+    operations_.removeCollection(
+        *call, deleteOptions(options),
+        [done = std::move(done)](Result<ListResult> r) { done(r.ok() ? Status() : r.status()); });
   }
 
  private:
@@ -282,11 +298,20 @@ class LocalClient : public client::Client {
     return fieldSelector.substr(kName.size());
   }
 
-  Result<CallPtr> prepare(const client::Target& t, std::string_view verb, std::string_view fieldSelector = {}) const {
+  Result<CallPtr> prepare(const client::Target& t, std::string_view verb,
+                          std::string_view fieldSelector = {}) const {
     if (t.resource == nullptr) return errors::badRequest("no resource is named");
     const api::Resource& r = *t.resource;
-    authz::Attributes a{.user = &user_, .verb = verb, .isResource = true, .group = r.group, .version = r.version, .resource = r.name,
-                        .subresource = t.subresource, .ns = t.ns, .name = t.name, .fieldSelector = fieldSelector};
+    authz::Attributes a{.user = &user_,
+                        .verb = verb,
+                        .isResource = true,
+                        .group = r.group,
+                        .version = r.version,
+                        .resource = r.name,
+                        .subresource = t.subresource,
+                        .ns = t.ns,
+                        .name = t.name,
+                        .fieldSelector = fieldSelector};
     if (a.name.empty()) a.name = namedBy(fieldSelector);
     authz::Answer answer = authorizer_.authorize(a);
     if (answer.decision != authz::Decision::kAllow) return forbiddenBy(a, answer.reason);
@@ -306,7 +331,9 @@ class LocalClient : public client::Client {
     return subresources_.find(t.resource->group, t.resource->name, t.subresource);
   }
   static Status unknown(const client::Target& t) {
-    return Status(404, "NotFound", fmt::format("the server could not find the requested resource ({}/{})", t.resource->name, t.subresource));
+    return Status(404, "NotFound",
+                  fmt::format("the server could not find the requested resource ({}/{})", t.resource->name,
+                              t.subresource));
   }
 
   static void fill(Call& call, const client::ListOptions& o) {
@@ -357,18 +384,22 @@ class LocalClient : public client::Client {
 Status forbiddenBy(const authz::Attributes& a, const std::string& reason) {
   std::string tail = reason.empty() ? "" : ": " + reason;
   if (!a.isResource) {
-    return errors::forbidden({"", ""}, "", fmt::format("User \"{}\" cannot {} path \"{}\"{}", a.user->name, a.verb, a.path, tail));
+    return errors::forbidden(
+        {"", ""}, "", fmt::format("User \"{}\" cannot {} path \"{}\"{}", a.user->name, a.verb, a.path, tail));
   }
   std::string resource(a.resource);
   if (!a.subresource.empty()) resource += fmt::format("/{}", a.subresource);
   std::string where = a.ns.empty() ? "at the cluster scope" : fmt::format("in the namespace \"{}\"", a.ns);
   return errors::forbidden({a.group, a.resource}, a.name,
-                           fmt::format("User \"{}\" cannot {} resource \"{}\" in API group \"{}\" {}{}", a.user->name, a.verb, resource, a.group, where, tail));
+                           fmt::format("User \"{}\" cannot {} resource \"{}\" in API group \"{}\" {}{}",
+                                       a.user->name, a.verb, resource, a.group, where, tail));
 }
 
-std::unique_ptr<client::Client> makeLocalClient(Operations& operations, const Subresources& subresources, const authz::Authorizer& authorizer,
-                                                client::WorkerPool& pool, authn::UserInfo user, std::string userAgent) {
-  return std::make_unique<LocalClient>(operations, subresources, authorizer, pool, std::move(user), std::move(userAgent));
+std::unique_ptr<client::Client> makeLocalClient(Operations& operations, const Subresources& subresources,
+                                                const authz::Authorizer& authorizer, client::WorkerPool& pool,
+                                                authn::UserInfo user, std::string userAgent) {
+  return std::make_unique<LocalClient>(operations, subresources, authorizer, pool, std::move(user),
+                                       std::move(userAgent));
 }
 
 }  // namespace km::apiserver

@@ -30,7 +30,8 @@ bool refersToSecret(const Pod& pod, std::string_view name) {
   bool found = false;
   eachContainer(pod.spec, [&](const auto& c) {
     for (const auto& e : c.envFrom) found = found || (e.secretRef && e.secretRef->name == name);
-    for (const auto& e : c.env) found = found || (e.valueFrom && e.valueFrom->secretKeyRef && e.valueFrom->secretKeyRef->name == name);
+    for (const auto& e : c.env)
+      found = found || (e.valueFrom && e.valueFrom->secretKeyRef && e.valueFrom->secretKeyRef->name == name);
   });
   for (const auto& v : pod.spec.volumes) {
     if (v.secret && v.secret->secretName == name) return true;
@@ -45,7 +46,9 @@ bool refersToConfigMap(const Pod& pod, std::string_view name) {
   bool found = false;
   eachContainer(pod.spec, [&](const auto& c) {
     for (const auto& e : c.envFrom) found = found || (e.configMapRef && e.configMapRef->name == name);
-    for (const auto& e : c.env) found = found || (e.valueFrom && e.valueFrom->configMapKeyRef && e.valueFrom->configMapKeyRef->name == name);
+    for (const auto& e : c.env)
+      found = found ||
+              (e.valueFrom && e.valueFrom->configMapKeyRef && e.valueFrom->configMapKeyRef->name == name);
   });
   for (const auto& v : pod.spec.volumes) {
     if (v.configMap && v.configMap->name == name) return true;
@@ -70,14 +73,19 @@ bool refersToResourceClaim(const Pod& pod, std::string_view name) {
   for (const auto& c : pod.status.resourceClaimStatuses) {
     if (c.resourceClaimName && *c.resourceClaimName == name) return true;
   }
-  return pod.status.extendedResourceClaimStatus && pod.status.extendedResourceClaimStatus->resourceClaimName == name;
+  return pod.status.extendedResourceClaimStatus &&
+         pod.status.extendedResourceClaimStatus->resourceClaimName == name;
 }
 
-bool in(std::string_view verb, std::initializer_list<std::string_view> verbs) { return std::find(verbs.begin(), verbs.end(), verb) != verbs.end(); }
+bool in(std::string_view verb, std::initializer_list<std::string_view> verbs) {
+  return std::find(verbs.begin(), verbs.end(), verb) != verbs.end();
+}
 
 const authz::Answer kAllowed{authz::Decision::kAllow, ""};
 
-authz::Answer no(std::string reason = "") { return {authz::Decision::kNoOpinion, std::move(reason)}; }
+authz::Answer no(std::string reason = "") {
+  return {authz::Decision::kNoOpinion, std::move(reason)};
+}
 
 // Does the selector demand that the field has this value?
 bool selects(std::string_view selector, std::string_view field, std::string_view value) {
@@ -137,7 +145,8 @@ bool NodeAuthorizer::podRefers(const Pod& pod, const authz::Attributes& a) const
                             : v.ephemeral           ? fmt::format("{}-{}", pod.metadata.name, v.name)
                                                     : std::string();
     if (claimName.empty()) continue;
-    api::ObjectPtr claim = resources_.cache("", "persistentvolumeclaims").get(pod.metadata.namespace_, claimName);
+    api::ObjectPtr claim =
+        resources_.cache("", "persistentvolumeclaims").get(pod.metadata.namespace_, claimName);
     if (claim && claim->as<api::core_v1::PersistentVolumeClaim>().spec.volumeName == a.name) return true;
   }
   return false;
@@ -145,7 +154,9 @@ bool NodeAuthorizer::podRefers(const Pod& pod, const authz::Attributes& a) const
 
 authz::Answer NodeAuthorizer::related(const authz::Attributes& a, const std::string& node) const {
   if (a.name.empty()) return no("No Object name found");
-  return isRelated(a, node) ? kAllowed : no(fmt::format("no relationship found between node '{}' and this object", node));
+  return isRelated(a, node)
+             ? kAllowed
+             : no(fmt::format("no relationship found between node '{}' and this object", node));
 }
 
 authz::Answer NodeAuthorizer::onlyGet(const authz::Attributes& a, const std::string& node) const {
@@ -168,21 +179,25 @@ authz::Answer NodeAuthorizer::claims(const authz::Attributes& a, const std::stri
 
 authz::Answer NodeAuthorizer::accounts(const authz::Attributes& a, const std::string& node) const {
   if (a.verb == "get" && a.subresource.empty()) return onlyRead(a, node);
-  if (a.verb != "create" || a.name.empty()) return no("can only create tokens for individual service accounts");
+  if (a.verb != "create" || a.name.empty())
+    return no("can only create tokens for individual service accounts");
   if (a.subresource != "token") return no("can only create token subresource of serviceaccount");
   return related(a, node);
 }
 
 // The name is not known at a create: admission looks at it.
 authz::Answer NodeAuthorizer::leases(const authz::Attributes& a, const std::string& node) const {
-  if (!in(a.verb, {"get", "create", "update", "patch", "delete"})) return no("can only get, create, update, patch, or delete a node lease");
-  if (a.ns != "kube-node-lease") return no("can only access leases in the \"kube-node-lease\" system namespace");
+  if (!in(a.verb, {"get", "create", "update", "patch", "delete"}))
+    return no("can only get, create, update, patch, or delete a node lease");
+  if (a.ns != "kube-node-lease")
+    return no("can only access leases in the \"kube-node-lease\" system namespace");
   bool own = a.verb == "create" || a.name == node;
   return own ? kAllowed : no("can only access node lease with the same name as the requesting node");
 }
 
 authz::Answer NodeAuthorizer::csiNodes(const authz::Attributes& a, const std::string& node) const {
-  if (!in(a.verb, {"get", "create", "update", "patch", "delete"})) return no("can only get, create, update, patch, or delete a CSINode");
+  if (!in(a.verb, {"get", "create", "update", "patch", "delete"}))
+    return no("can only get, create, update, patch, or delete a CSINode");
   if (!a.subresource.empty()) return no("cannot authorize CSINode subresources");
   bool own = a.verb == "create" || a.name == node;
   return own ? kAllowed : no("can only access CSINode with the same name as the requesting node");
@@ -193,9 +208,13 @@ authz::Answer NodeAuthorizer::slices(const authz::Attributes& a, const std::stri
   if (a.verb == "create") return kAllowed;
   if (in(a.verb, {"get", "update", "patch", "delete"})) return related(a, node);
   if (in(a.verb, {"watch", "list", "deletecollection"})) {
-    return selects(a.fieldSelector, "spec.nodeName", node) ? kAllowed : no("can only list/watch/deletecollection resourceslices with nodeName field selector");
+    return selects(a.fieldSelector, "spec.nodeName", node)
+               ? kAllowed
+               : no("can only list/watch/deletecollection resourceslices with nodeName field selector");
   }
-  return no("only the following verbs are allowed for a ResourceSlice: get, watch, list, create, update, patch, delete, deletecollection");
+  return no(
+      "only the following verbs are allowed for a ResourceSlice: get, watch, list, create, update, patch, "
+      "delete, deletecollection");
 }
 
 authz::Answer NodeAuthorizer::nodes(const authz::Attributes& a, const std::string& node) const {
@@ -204,7 +223,8 @@ authz::Answer NodeAuthorizer::nodes(const authz::Attributes& a, const std::strin
   if (in(a.verb, {"create", "update", "patch"})) return kAllowed;  // admission holds it to its own
   if (!in(a.verb, {"get", "list", "watch"})) return no();
   if (a.name == node) return kAllowed;
-  if (a.name.empty()) return no(fmt::format("node '{}' cannot read all nodes, only its own Node object", node));
+  if (a.name.empty())
+    return no(fmt::format("node '{}' cannot read all nodes, only its own Node object", node));
   return no(fmt::format("node '{}' cannot read '{}', only its own Node object", node, a.name));
 }
 

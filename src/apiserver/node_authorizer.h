@@ -1,5 +1,5 @@
-// The Node authorizer: a kubelet reads its own Node, the pods that are bound to it and what they refer to, and nothing else of those
-// kinds. What it may write of them, the NodeRestriction plugin looks at.
+// The Node authorizer: a kubelet reads its own Node, the pods that are bound to it and what they refer to,
+// and nothing else of those kinds. What it may write of them, the NodeRestriction plugin looks at.
 #pragma once
 
 #include "api/types/core_v1.h"

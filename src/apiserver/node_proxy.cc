@@ -30,7 +30,9 @@ void add(std::string& query, std::string_view key, std::string_view value) {
   query += escape(key) + "=" + escape(value);
 }
 
-bool truth(std::string_view v) { return v == "1" || v == "true" || v == "t" || v == "T" || v == "TRUE" || v == "True"; }
+bool truth(std::string_view v) {
+  return v == "1" || v == "true" || v == "t" || v == "T" || v == "TRUE" || v == "True";
+}
 
 std::string logQuery(const Query& q) {
   std::string out;
@@ -43,7 +45,9 @@ std::string logQuery(const Query& q) {
   return out;
 }
 
-bool asks(const Query& q, std::string_view stream, bool byDefault) { return q.has(stream) ? truth(q.get(stream)) : byDefault; }
+bool asks(const Query& q, std::string_view stream, bool byDefault) {
+  return q.has(stream) ? truth(q.get(stream)) : byDefault;
+}
 
 std::string streamQuery(const Query& q, bool command, bool tty, bool byDefault) {
   std::string out;
@@ -92,7 +96,8 @@ struct LogSocket : http::WebSocketHandler {
   }
 };
 
-void sendLogBySocket(http::Client& client, const http::Endpoint& endpoint, http::CallOptions options, HttpCallPtr http) {
+void sendLogBySocket(http::Client& client, const http::Endpoint& endpoint, http::CallOptions options,
+                     HttpCallPtr http) {
   auto log = std::make_shared<LogSocket>();
   auto refusal = std::make_shared<std::string>();
   auto status = std::make_shared<int>(0);
@@ -110,9 +115,15 @@ void sendLogBySocket(http::Client& client, const http::Endpoint& endpoint, http:
     log->socket = *socket;
     log->socket->setHandler(log);
   };
-  h.onData = [log, refusal, status](std::string_view bytes) { *status == 200 ? log->send(bytes) : static_cast<void>(refusal->append(bytes.substr(0, 4096))); };
-  h.onEnd = [log, http, refusal, status](const http::Headers&) { *status == 200 ? log->end() : http->fail(refused(*status, *refusal)); };
-  h.onError = [log, http, status](const Status& why) { *status == 200 ? log->end() : http->fail(errors::internal(why.message())); };
+  h.onData = [log, refusal, status](std::string_view bytes) {
+    *status == 200 ? log->send(bytes) : static_cast<void>(refusal->append(bytes.substr(0, 4096)));
+  };
+  h.onEnd = [log, http, refusal, status](const http::Headers&) {
+    *status == 200 ? log->end() : http->fail(refused(*status, *refusal));
+  };
+  h.onError = [log, http, status](const Status& why) {
+    *status == 200 ? log->end() : http->fail(errors::internal(why.message()));
+  };
   log->call = client.send(endpoint, std::move(options), std::move(h));
 }
 
@@ -120,7 +131,8 @@ void sendLogBySocket(http::Client& client, const http::Endpoint& endpoint, http:
 Status refused(int status, std::string body) {
   while (!body.empty() && body.back() == '\n') body.pop_back();
   if (status == 400) return errors::badRequest(body);
-  if (status == 404) return Status(404, "NotFound", body.empty() ? "the server could not find the requested resource" : body);
+  if (status == 404)
+    return Status(404, "NotFound", body.empty() ? "the server could not find the requested resource" : body);
   if (status == 403) return Status(403, "Forbidden", body);
   if (status == 422) return Status(422, "Invalid", body);
   return errors::internal(body.empty() ? fmt::format("the kubelet answered with status {}", status) : body);
@@ -135,7 +147,9 @@ Result<http::Endpoint> kubeletEndpoint(const Node& node) {
       if (a.type == type && e.host.empty()) e.host = a.address.str();
     }
   }
-  if (e.host.empty()) return errors::internal(fmt::format("no preferred addresses found; known addresses: [] of node {}", node.metadata.name.view()));
+  if (e.host.empty())
+    return errors::internal(fmt::format("no preferred addresses found; known addresses: [] of node {}",
+                                        node.metadata.name.view()));
   e.port = node.status.daemonEndpoints.kubeletEndpoint.Port;
   if (e.port == 0) e.port = 10250;
   e.speak = http::Endpoint::Speak::kHttp1;
@@ -149,7 +163,8 @@ Result<std::string> chooseContainer(const Pod& pod, std::string_view asked) {
     for (const std::string& more : {names(pod.spec.containers), names(pod.spec.ephemeralContainers)}) {
       if (!more.empty()) all += (all.empty() ? "" : " ") + more;
     }
-    return errors::badRequest(fmt::format("a container name must be specified for pod {}, choose one of: [{}]", pod.metadata.name.view(), all));
+    return errors::badRequest(fmt::format(
+        "a container name must be specified for pod {}, choose one of: [{}]", pod.metadata.name.view(), all));
   }
   auto has = [&](const auto& list) {
     for (const auto& c : list) {
@@ -157,11 +172,14 @@ Result<std::string> chooseContainer(const Pod& pod, std::string_view asked) {
     }
     return false;
   };
-  if (has(pod.spec.containers) || has(pod.spec.initContainers) || has(pod.spec.ephemeralContainers)) return std::string(asked);
-  return errors::badRequest(fmt::format("container {} is not valid for pod {}", asked, pod.metadata.name.view()));
+  if (has(pod.spec.containers) || has(pod.spec.initContainers) || has(pod.spec.ephemeralContainers))
+    return std::string(asked);
+  return errors::badRequest(
+      fmt::format("container {} is not valid for pod {}", asked, pod.metadata.name.view()));
 }
 
-NodeProxy::NodeProxy(const Resources& resources, NodeProxyOptions options) : resources_(resources), options_(std::move(options)) {}
+NodeProxy::NodeProxy(const Resources& resources, NodeProxyOptions options)
+    : resources_(resources), options_(std::move(options)) {}
 
 // A client goes on its loop.
 NodeProxy::~NodeProxy() {
@@ -188,11 +206,13 @@ Status NodeProxy::start() {
   tls.insecure = options_.certificateAuthorityFile.empty();
   tls.alpn = {"http/1.1"};
   KM_ASSIGN(tls_, async::TlsContext::client(tls));
-  return {};
+  http_ = std::make_unique<ResourceProxy>(resources_, tls_, [this](async::Loop& loop) -> http::Client& { return clientOn(loop); });
+  return http_->start();
 }
 
 void NodeProxy::registerWith(ResourceHandlers& handlers) {
   LongRunning& longRunning = handlers.longRunning();
+  http_->registerWith(handlers);
   handlers.handleSpecially("", "pods", "log", [this, &longRunning](HttpCallPtr http, CallPtr call) {
     cutAtStop(longRunning, http);
     logs(http, call);
@@ -232,8 +252,10 @@ Result<NodeProxy::Way> NodeProxy::wayTo(const HttpCall& http, const Call& call) 
   way.endpoint.tls = tls_;
   std::string at = fmt::format("/{}/{}", escape(call.ns), escape(call.name));
   if (sub == "log") way.target = "/containerLogs" + at + "/" + escape(container) + logQuery(http.query);
-  if (sub == "exec") way.target = "/exec" + at + "/" + escape(container) + streamQuery(http.query, true, true, false);
-  if (sub == "attach") way.target = "/attach" + at + "/" + escape(container) + streamQuery(http.query, false, true, true);
+  if (sub == "exec")
+    way.target = "/exec" + at + "/" + escape(container) + streamQuery(http.query, true, true, false);
+  if (sub == "attach")
+    way.target = "/attach" + at + "/" + escape(container) + streamQuery(http.query, false, true, true);
   if (sub == "portforward") {
     way.target = "/portForward" + at;
     std::string ports;
@@ -246,14 +268,22 @@ Result<NodeProxy::Way> NodeProxy::wayTo(const HttpCall& http, const Call& call) 
 }
 
 void NodeProxy::logs(const HttpCallPtr& http, const CallPtr& call) {
-  if (call->verb != "get") return http->fail(Status(405, "MethodNotAllowed", "the server does not allow this method on the requested resource"));
+  if (call->verb != "get")
+    return http->fail(
+        Status(405, "MethodNotAllowed", "the server does not allow this method on the requested resource"));
   if (http->query.has("sinceSeconds") && http->query.has("sinceTime")) {
-    return http->fail(Status(422, "Invalid", "PodLogOptions is invalid: sinceSeconds: Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified"));
+    return http->fail(Status(422, "Invalid",
+                             "PodLogOptions is invalid: sinceSeconds: Forbidden: at most one of `sinceTime` "
+                             "or `sinceSeconds` may be specified"));
   }
   // The choice of one stream is behind a gate that is off.
   if (http->query.has("stream")) {
-    Status no(422, "Invalid", fmt::format("PodLogOptions \"{}\" is invalid: stream: Forbidden: may not be specified", call->name));
-    no.mutableDetails() = {.name = call->name, .kind = "PodLogOptions", .causes = {{"FieldValueForbidden", "Forbidden: may not be specified", "stream"}}};
+    Status no(
+        422, "Invalid",
+        fmt::format("PodLogOptions \"{}\" is invalid: stream: Forbidden: may not be specified", call->name));
+    no.mutableDetails() = {.name = call->name,
+                           .kind = "PodLogOptions",
+                           .causes = {{"FieldValueForbidden", "Forbidden: may not be specified", "stream"}}};
     return http->fail(no);
   }
   auto way = wayTo(*http, *call);
@@ -261,33 +291,42 @@ void NodeProxy::logs(const HttpCallPtr& http, const CallPtr& call) {
   if (way->target.empty()) return http->answer(204, {}, "");
   http::CallOptions options;
   options.target = way->target;
-  if (http::isWebSocketUpgrade(http->request())) return sendLogBySocket(clientOn(http->exchange->loop()), way->endpoint, std::move(options), http);
-  http::forwardAnswer(clientOn(http->exchange->loop()), way->endpoint, std::move(options), http->exchange, [http](const auto&, int status, std::string body) {
-    // As upstream: kubectl understands the words.
-    http->fail(status == 502 ? errors::internal("dial the kubelet: " + body) : refused(status, std::move(body)));
-  });
+  if (http::isWebSocketUpgrade(http->request()))
+    return sendLogBySocket(clientOn(http->exchange->loop()), way->endpoint, std::move(options), http);
+  http::forwardAnswer(clientOn(http->exchange->loop()), way->endpoint, std::move(options), http->exchange,
+                      [http](const auto&, int status, std::string body) {
+                        // As upstream: kubectl understands the words.
+                        http->fail(status == 502 ? errors::internal("dial the kubelet: " + body)
+                                                 : refused(status, std::move(body)));
+                      });
 }
 
 void NodeProxy::stream(const HttpCallPtr& http, const CallPtr& call) {
-  if (call->verb != "create" && call->verb != "get") return http->fail(Status(405, "MethodNotAllowed", "the server does not allow this method on the requested resource"));
+  if (call->verb != "create" && call->verb != "get")
+    return http->fail(
+        Status(405, "MethodNotAllowed", "the server does not allow this method on the requested resource"));
   auto way = wayTo(*http, *call);
   if (!way.ok()) return http->fail(way.status());
   const http::Request& request = http->request();
   bool webSocket = http::isWebSocketUpgrade(request);
-  if (!webSocket && !http::isSpdyUpgrade(request)) return http->fail(errors::badRequest("Upgrade request required"));
+  if (!webSocket && !http::isSpdyUpgrade(request))
+    return http->fail(errors::badRequest("Upgrade request required"));
   auto refuse = [http](const auto&, int status, std::string body) {
-    http->fail(status == 502 ? errors::internal("error dialing backend: " + body) : refused(status, std::move(body)));
+    http->fail(status == 502 ? errors::internal("error dialing backend: " + body)
+                             : refused(status, std::move(body)));
   };
   http::Client& client = clientOn(http->exchange->loop());
   // The runtime speaks WebSocket up to version 4 of the channels: what came later is translated here.
   if (webSocket && call->subresource != "portforward" && offersStreamClose(request)) {
     bool attach = call->subresource == "attach";
-    StreamsAsked asked{truth(http->query.get("stdin")), asks(http->query, "stdout", attach), asks(http->query, "stderr", attach), truth(http->query.get("tty"))};
+    StreamsAsked asked{truth(http->query.get("stdin")), asks(http->query, "stdout", attach),
+                       asks(http->query, "stderr", attach), truth(http->query.get("tty"))};
     Status s = translateStreams(client, way->endpoint, way->target, asked, http->exchange);
     return s.ok() ? void() : http->fail(s);
   }
   std::string tunnelled = webSocket && call->subresource == "portforward" ? tunnelProtocol(request) : "";
-  if (!tunnelled.empty()) return tunnelStreams(client, way->endpoint, way->target, tunnelled, http->exchange, refuse);
+  if (!tunnelled.empty())
+    return tunnelStreams(client, way->endpoint, way->target, tunnelled, http->exchange, refuse);
   http::CallOptions options;
   options.method = webSocket ? "GET" : "POST";
   options.target = way->target;

@@ -9,6 +9,7 @@
 
 #include "api/types/core_v1.h"
 #include "apiserver/resource_handlers.h"
+#include "apiserver/resource_proxy.h"
 #include "apiserver/resources.h"
 #include "async/tls.h"
 #include "http/client.h"
@@ -47,6 +48,7 @@ class NodeProxy {
   const Resources& resources_;
   const NodeProxyOptions options_;
   std::shared_ptr<async::TlsContext> tls_;
+  std::unique_ptr<ResourceProxy> http_;
   std::mutex mutex_;
   std::map<async::Loop*, std::unique_ptr<http::Client>> clients_;  // one a loop, since a pair of streams shares its loop
 };

@@ -17,7 +17,9 @@
 namespace km::apiserver {
 namespace {
 
-admission::Operation operationOf(bool create) { return create ? admission::Operation::kCreate : admission::Operation::kUpdate; }
+admission::Operation operationOf(bool create) {
+  return create ? admission::Operation::kCreate : admission::Operation::kUpdate;
+}
 
 // Who writes, for managed fields.
 object::FieldWriter fieldWriter(const Call& call, Clock& clock) {
@@ -44,14 +46,15 @@ authz::Attributes attributesOf(const Call& call, std::string_view verb) {
   return a;
 }
 
-// Owner references that are there twice, whole, are dropped; whoever sent them is warned with the uids. `afterAdmission`: that is
-// when upstream looks at what a patch made.
+// Owner references that are there twice, whole, are dropped; whoever sent them is warned with the uids.
+// `afterAdmission`: that is when upstream looks at what a patch made.
 void dropRepeatedOwners(api::Object& o, Call& call, bool afterAdmission) {
   auto& owners = o.meta().ownerReferences;
   std::vector<std::string> uids;
   for (size_t i = 1; i < owners.size();) {
     bool repeated = false;
-    for (size_t j = 0; j < i && !repeated; j++) repeated = codec::equal(&owners[i], &owners[j], api::meta_v1::OwnerReference::kType);
+    for (size_t j = 0; j < i && !repeated; j++)
+      repeated = codec::equal(&owners[i], &owners[j], api::meta_v1::OwnerReference::kType);
     if (!repeated) {
       i++;
       continue;
@@ -61,18 +64,27 @@ void dropRepeatedOwners(api::Object& o, Call& call, bool afterAdmission) {
   }
   if (uids.empty()) return;
   std::sort(uids.begin(), uids.end());
-  call.warnings.push_back(fmt::format(".metadata.ownerReferences contains duplicate entries{}; API server dedups owner references in 1.20+, and may "
-                                      "reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {}",
-                                      afterAdmission ? " after mutating admission happens" : "", fmt::join(uids, ", ")));
+  call.warnings.push_back(fmt::format(
+      ".metadata.ownerReferences contains duplicate entries{}; API server dedups owner references in 1.20+, "
+      "and may "
+      "reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {}",
+      afterAdmission ? " after mutating admission happens" : "", fmt::join(uids, ", ")));
 }
 
 }  // namespace
 
-std::string Call::manager() const { return object::managerOf(fieldManager, userAgent); }
+std::string Call::manager() const {
+  return object::managerOf(fieldManager, userAgent);
+}
 
-Operations::Operations(Resources& resources, store::Store& store, const admission::Chain& admission, Clock& clock,
-                       async::Loop& timers, std::function<void(std::function<void()>)> offload)
-    : resources_(resources), store_(store), admission_(admission), clock_(clock), timers_(timers), offload_(std::move(offload)) {}
+Operations::Operations(Resources& resources, store::Store& store, const admission::Chain& admission,
+                       Clock& clock, async::Loop& timers, std::function<void(std::function<void()>)> offload)
+    : resources_(resources),
+      store_(store),
+      admission_(admission),
+      clock_(clock),
+      timers_(timers),
+      offload_(std::move(offload)) {}
 
 registry::Context Operations::context(const Call& call) const {
   registry::Context c;
@@ -111,7 +123,8 @@ Status Operations::settle(const Call& call, api::MutableObject& o) const {
   return {};
 }
 
-Status Operations::admitMutating(Call& call, admission::Operation op, api::Object* o, const api::Object* old) const {
+Status Operations::admitMutating(Call& call, admission::Operation op, api::Object* o,
+                                 const api::Object* old) const {
   admission::Attributes a;
   a.operation = op;
   a.resource = &call.served->registry->resource();
@@ -131,7 +144,8 @@ Status Operations::checkDecoded(const Call& call, const api::Object& o) const {
   Status s = call.served->registry->strategy().checkDecoded(o);
   if (s.ok()) return s;
   const api::Resource& r = *call.served->resource;
-  return errors::badRequest(fmt::format("{} in version {} cannot be handled as a {}: {}", r.kind, api::goQuote(r.version), r.kind, s.message()));
+  return errors::badRequest(fmt::format("{} in version {} cannot be handled as a {}: {}", r.kind,
+                                        api::goQuote(r.version), r.kind, s.message()));
 }
 
 Status Operations::admitSubresource(Call& call, api::Object& o) const {
@@ -186,15 +200,17 @@ Status Operations::checkBody(const Call& call, api::Object& o) const {
   if (meta.namespace_.empty()) {
     meta.namespace_ = ns;
   } else if (meta.namespace_ != ns) {
-    return errors::badRequest("the namespace of the provided object does not match the namespace sent on the request");
+    return errors::badRequest(
+        "the namespace of the provided object does not match the namespace sent on the request");
   }
   if (call.name.empty()) return {};
   if (meta.name.empty()) {
-    return errors::badRequest(
-        fmt::format("the name of the object ({} based on URL) was undeterminable: name must be provided", call.name));
+    return errors::badRequest(fmt::format(
+        "the name of the object ({} based on URL) was undeterminable: name must be provided", call.name));
   }
   if (meta.name != call.name) {
-    return errors::badRequest(fmt::format("the name of the object ({}) does not match the name on the URL ({})", meta.name, call.name));
+    return errors::badRequest(fmt::format(
+        "the name of the object ({}) does not match the name on the URL ({})", meta.name, call.name));
   }
   return {};
 }
@@ -209,13 +225,16 @@ void Operations::create(CallPtr call, api::MutableObject o, registry::ObjectCall
   meta.selfLink.clear();
   if (Status s = checkBody(*call, *o); !s.ok()) return done(std::move(s));
   // A request that creates a namespace is, for admission, one inside it.
-  if (call->served->resource->kind == "Namespace" && call->served->resource->group.empty() && call->ns.empty()) call->ns = meta.name.str();
+  if (call->served->resource->kind == "Namespace" && call->served->resource->group.empty() &&
+      call->ns.empty())
+    call->ns = meta.name.str();
   dropRepeatedOwners(*o, *call, false);
   if (Status s = settle(*call, o); !s.ok()) return done(std::move(s));
   object::updateManagedFields(nullptr, *o, fieldWriter(*call, clock_));
   auto stored = toStored(*call, std::move(o));
   if (!stored.ok()) return done(stored.status());
-  if (Status s = admitMutating(*call, admission::Operation::kCreate, stored->get(), nullptr); !s.ok()) return done(std::move(s));
+  if (Status s = admitMutating(*call, admission::Operation::kCreate, stored->get(), nullptr); !s.ok())
+    return done(std::move(s));
   if (guard_) {
     if (Status s = guard_(*call, **stored, nullptr); !s.ok()) return done(std::move(s));
   }
@@ -252,7 +271,8 @@ void Operations::update(CallPtr call, api::MutableObject o, registry::UpdateCall
 }
 
 registry::MakeObject Operations::patchMaker(CallPtr call, PatchKind kind, std::string body) {
-  return [this, call, kind, body = std::move(body)](const api::ObjectPtr& existing) -> Result<api::MutableObject> {
+  return [this, call, kind,
+          body = std::move(body)](const api::ObjectPtr& existing) -> Result<api::MutableObject> {
     const registry::Strategy& strategy = call->served->registry->strategy();
     object::FieldWriter writer = fieldWriter(*call, clock_);
     writer.setDefaults = [&strategy](api::Object& o) { strategy.setDefaults(o); };
@@ -264,9 +284,11 @@ registry::MakeObject Operations::patchMaker(CallPtr call, PatchKind kind, std::s
     }
     api::MutableObject o;
     if (kind == PatchKind::kApply) {
-      KM_ASSIGN(o, object::serverSideApply(live.get(), *call->served->resource->type, body, call->force, writer, wanted));
+      KM_ASSIGN(o, object::serverSideApply(live.get(), *call->served->resource->type, body, call->force,
+                                           writer, wanted));
       if (!strict.errors.empty() && call->fieldValidation == FieldValidation::kStrict) {
-        return errors::badRequest(fmt::format("error strict decoding YAML: {}", fmt::join(strict.errors, ", ")));
+        return errors::badRequest(
+            fmt::format("error strict decoding YAML: {}", fmt::join(strict.errors, ", ")));
       }
     } else {
       if (!live) return errors::notFound(call->groupResource(), call->name);
@@ -277,8 +299,10 @@ registry::MakeObject Operations::patchMaker(CallPtr call, PatchKind kind, std::s
     }
     for (std::string& e : strict.errors) call->warnings.push_back(std::move(e));
     if (!existing && !o->meta().uid.empty()) {
-      return errors::conflict(call->groupResource(), call->name,
-                              fmt::format("uid mismatch: the provided object specified uid {}, and no existing object was found", o->meta().uid));
+      return errors::conflict(
+          call->groupResource(), call->name,
+          fmt::format("uid mismatch: the provided object specified uid {}, and no existing object was found",
+                      o->meta().uid));
     }
     KM_TRY(checkBody(*call, *o));
     KM_ASSIGN(api::MutableObject stored, toStored(*call, std::move(o)));
@@ -292,7 +316,8 @@ registry::MakeObject Operations::patchMaker(CallPtr call, PatchKind kind, std::s
 void Operations::patch(CallPtr call, PatchKind kind, std::string body, registry::UpdateCallback done) {
   registry::Registry& r = *call->served->registry;
   bool mayCreate = kind == PatchKind::kApply && call->subresource.empty();
-  r.update(context(*call), call->name, patchMaker(call, kind, std::move(body)), validating(call), mayCreate, std::move(done));
+  r.update(context(*call), call->name, patchMaker(call, kind, std::move(body)), validating(call), mayCreate,
+           std::move(done));
 }
 
 namespace {
@@ -321,14 +346,17 @@ void Operations::remove(CallPtr call, registry::DeleteOptions options, registry:
     a.warnings = &call->warnings;
     return admission_.validate(a);
   };
-  call->served->registry->remove(context(*call), call->name, std::move(options), std::move(admit), std::move(done));
+  call->served->registry->remove(context(*call), call->name, std::move(options), std::move(admit),
+                                 std::move(done));
 }
 
-void Operations::removeCollection(CallPtr call, registry::DeleteOptions options, std::function<void(Result<ListResult>)> done) {
+void Operations::removeCollection(CallPtr call, registry::DeleteOptions options,
+                                  std::function<void(Result<ListResult>)> done) {
   warnOfJobs(*call, options);
   list(call, [this, call, options, done = std::move(done)](Result<ListResult> listed) mutable {
     if (!listed.ok() || listed->items.empty()) return done(std::move(listed));
-    // One after another would be slow, all at once unfair to others; the store commits them in batches anyway.
+    // One after another would be slow, all at once unfair to others; the store commits them in batches
+    // anyway.
     struct State {
       ListResult result;
       size_t left;

@@ -19,7 +19,8 @@ Status tooLarge(int64_t wanted, int64_t current) {
   StatusDetails d;
   d.causes.push_back({"ResourceVersionTooLarge", "Too large resource version", ""});
   d.retryAfterSeconds = 1;
-  return {504, "Timeout", fmt::format("Timeout: Too large resource version: {}, current: {}", wanted, current), std::move(d)};
+  return {504, "Timeout",
+          fmt::format("Timeout: Too large resource version: {}, current: {}", wanted, current), std::move(d)};
 }
 
 Result<int64_t> parseRevision(std::string_view text) {
@@ -27,28 +28,42 @@ Result<int64_t> parseRevision(std::string_view text) {
   int64_t v = 0;
   auto r = std::from_chars(text.data(), text.data() + text.size(), v);
   if (r.ec == std::errc() && r.ptr == text.data() + text.size() && v >= 0) return v;
-  return Status(500, "", fmt::format("resourceVersion: Invalid value: {0}: strconv.ParseUint: parsing {0}: invalid syntax", api::goQuote(text)));
+  return Status(
+      500, "",
+      fmt::format("resourceVersion: Invalid value: {0}: strconv.ParseUint: parsing {0}: invalid syntax",
+                  api::goQuote(text)));
 }
 
-// Whether objects are selected by the field. Kinds that convert field labels themselves have texts of their own.
+// Whether objects are selected by the field. Kinds that convert field labels themselves have texts of their
+// own.
 Status checkFieldLabel(const api::Resource& r, std::string_view field) {
-  bool core = r.group.empty() && (r.name == "pods" || r.name == "nodes" || r.name == "replicationcontrollers" || r.name == "events" ||
-                                  r.name == "namespaces" || r.name == "secrets" || r.name == "services");
-  bool own = core || r.group == "events.k8s.io" || r.group == "certificates.k8s.io" || r.name == "jobs" || r.name == "resourceslices";
+  bool core = r.group.empty() &&
+              (r.name == "pods" || r.name == "nodes" || r.name == "replicationcontrollers" ||
+               r.name == "events" || r.name == "namespaces" || r.name == "secrets" || r.name == "services");
+  bool own = core || r.group == "events.k8s.io" || r.group == "certificates.k8s.io" || r.name == "jobs" ||
+             r.name == "resourceslices";
   bool byNamespace = r.namespaced || !own;
   if (field == "metadata.name" || (field == "metadata.namespace" && byNamespace)) return {};
-  if (own && std::find(r.selectableFields.begin(), r.selectableFields.end(), field) != r.selectableFields.end()) return {};
+  if (own &&
+      std::find(r.selectableFields.begin(), r.selectableFields.end(), field) != r.selectableFields.end())
+    return {};
   if (!own) {
-    return errors::badRequest(fmt::format("{} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"", api::goQuote(field)));
+    return errors::badRequest(
+        fmt::format("{} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"",
+                    api::goQuote(field)));
   }
-  if (r.name == "jobs") return errors::badRequest(fmt::format("field label {} not supported for Job", api::goQuote(field)));
+  if (r.name == "jobs")
+    return errors::badRequest(fmt::format("field label {} not supported for Job", api::goQuote(field)));
   if (r.name == "resourceslices") {
-    return errors::badRequest(fmt::format("field label not supported for {}/{}, Kind=ResourceSlice: {}", r.group, r.version, field));
+    return errors::badRequest(fmt::format("field label not supported for {}/{}, Kind=ResourceSlice: {}",
+                                          r.group, r.version, field));
   }
   return errors::badRequest(fmt::format("field label not supported: {}", field));
 }
 
-std::string keyOf(const api::Object& o) { return o.key(); }
+std::string keyOf(const api::Object& o) {
+  return o.key();
+}
 
 }  // namespace
 
@@ -72,7 +87,8 @@ Result<cache::Selection> Operations::selection(const Call& call) const {
   const registry::Strategy* strategy = &call.served->registry->strategy();
   s.matches = [labels = std::move(*labels), fields = std::move(*fields), strategy](const api::Object& o) {
     if (!labels.empty() && !labels.matches(o.meta().labels)) return false;
-    return fields.empty() || fields.matches([&](std::string_view path) { return strategy->selectableField(o, path); });
+    return fields.empty() ||
+           fields.matches([&](std::string_view path) { return strategy->selectableField(o, path); });
   };
   return s;
 }
@@ -84,7 +100,8 @@ void Operations::get(CallPtr call, registry::ObjectCallback done) {
   if (call->resourceVersion.empty()) {
     return r.get(call->ns, call->name, [call, done = std::move(done)](Result<api::ObjectPtr> o) {
       // Told in the group that was asked: events are served in two.
-      if (!o.ok() && o.status().code() == 404) return done(errors::notFound(call->groupResource(), call->name));
+      if (!o.ok() && o.status().code() == 404)
+        return done(errors::notFound(call->groupResource(), call->name));
       done(std::move(o));
     });
   }
@@ -131,8 +148,8 @@ void Operations::waitFor(cache::ResourceCache& cache, int64_t revision, std::fun
   });
 }
 
-Result<ListResult> Operations::page(const Call& call, const std::vector<api::ObjectPtr>& all, const cache::Selection& selection,
-                                    int64_t revision) const {
+Result<ListResult> Operations::page(const Call& call, const std::vector<api::ObjectPtr>& all,
+                                    const cache::Selection& selection, int64_t revision) const {
   ListResult out;
   out.resourceVersion = revision;
   out.items.reserve(selection.matches || call.limit > 0 ? 0 : all.size());
@@ -171,17 +188,20 @@ void Operations::list(CallPtr call, std::function<void(Result<ListResult>)> done
   cache::ResourceCache& cache = call->served->registry->cache();
   auto read = [this, call, &cache, selection = std::move(*selected), done = std::move(done)](Status s) {
     if (!s.ok()) return done(std::move(s));
-    cache::Snapshot snapshot = selection.byIndex ? cache.listIndexed(selection.indexValue) : cache.list(call->ns);
+    cache::Snapshot snapshot =
+        selection.byIndex ? cache.listIndexed(selection.indexValue) : cache.list(call->ns);
     done(page(*call, *snapshot.objects, selection, snapshot.revision));
   };
   if (call->resourceVersion.empty()) return cache.whenFresh(std::move(read));
   waitFor(cache, *revision, std::move(read));
 }
 
-void Operations::listPast(CallPtr call, int64_t revision, std::string start, std::function<void(Result<ListResult>)> done) {
+void Operations::listPast(CallPtr call, int64_t revision, std::string start,
+                          std::function<void(Result<ListResult>)> done) {
   auto selected = selection(*call);
   if (!selected.ok()) return done(selected.status());
-  offload_([this, call, revision, start = std::move(start), selection = std::move(*selected), done = std::move(done)] {
+  offload_([this, call, revision, start = std::move(start), selection = std::move(*selected),
+            done = std::move(done)] {
     cache::ResourceCache& cache = call->served->registry->cache();
     std::string prefix = cache.config().prefix;
     if (!call->ns.empty() && call->served->resource->namespaced) prefix += call->ns + "/";
@@ -197,12 +217,16 @@ void Operations::listPast(CallPtr call, int64_t revision, std::string start, std
     auto range = store_.range(request);
     if (!range.ok()) {
       if (!range.status().is("Expired")) return done(range.status());
-      if (start.empty()) return done(errors::expired("The resourceVersion for the provided list is too old."));
-      return done(errors::expired(
-          "The provided continue parameter is too old to display a consistent list result. You can start a new list without the "
-          "continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with "
-          "the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the "
-          "first chunk was returned and now may show up in the list."));
+      if (start.empty())
+        return done(errors::expired("The resourceVersion for the provided list is too old."));
+      return done(
+          errors::expired("The provided continue parameter is too old to display a consistent list result. "
+                          "You can start a new list without the "
+                          "continue parameter, or use the continue token in this response to retrieve the "
+                          "remainder of the results. Continuing with "
+                          "the provided token results in an inconsistent list - objects that were created, "
+                          "modified, or deleted between the time the "
+                          "first chunk was returned and now may show up in the list."));
     }
     std::vector<api::ObjectPtr> all;
     for (const store::KeyValue& kv : range->kvs) {
@@ -218,7 +242,8 @@ void Operations::listPast(CallPtr call, int64_t revision, std::string start, std
   });
 }
 
-void Operations::watch(CallPtr call, std::function<void()> wake, std::function<void(Result<WatchResult>)> done) {
+void Operations::watch(CallPtr call, std::function<void()> wake,
+                       std::function<void(Result<WatchResult>)> done) {
   auto selected = selection(*call);
   if (!selected.ok()) return done(selected.status());
   auto revision = parseRevision(call->resourceVersion);
@@ -249,7 +274,8 @@ void Operations::startWatch(CallPtr call, cache::Selection selection, std::funct
     return done(std::move(result));
   }
   // "" or "0" without initial events: from now on.
-  auto watcher = cache.watchFrom(revision == 0 ? cache.revision() : revision, std::move(selection), std::move(wake));
+  auto watcher =
+      cache.watchFrom(revision == 0 ? cache.revision() : revision, std::move(selection), std::move(wake));
   if (!watcher.ok()) return done(watcher.status());
   result.watcher = std::move(*watcher);
   result.initialRevision = revision;

@@ -65,8 +65,9 @@ Query::Query(std::string_view text) {
     if (pair.empty()) continue;
     size_t eq = pair.find('=');
     std::string key, value;
-    bool good = percentDecode(pair.substr(0, eq), true, key) &&
-                percentDecode(eq == std::string_view::npos ? std::string_view() : pair.substr(eq + 1), true, value);
+    bool good =
+        percentDecode(pair.substr(0, eq), true, key) &&
+        percentDecode(eq == std::string_view::npos ? std::string_view() : pair.substr(eq + 1), true, value);
     if (!good || pair.find(';') != std::string_view::npos) {
       ok_ = false;
       continue;
@@ -86,7 +87,9 @@ bool Query::has(std::string_view key) const {
   return std::any_of(pairs_.begin(), pairs_.end(), [&](const auto& p) { return p.first == key; });
 }
 
-bool Query::flag(std::string_view key) const { return has(key) && get(key) != "0" && lower(get(key)) != "false"; }
+bool Query::flag(std::string_view key) const {
+  return has(key) && get(key) != "0" && lower(get(key)) != "false";
+}
 
 std::vector<std::string_view> Query::all(std::string_view key) const {
   std::vector<std::string_view> out;
@@ -147,7 +150,8 @@ RequestInfo readRequestInfo(std::string_view method, std::string_view path, cons
   }
   if (info.name.empty() && info.verb == "delete") info.verb = "deletecollection";
   if (watchPath) info.verb = "watch";
-  if (info.verb == "list" || info.verb == "watch" || info.verb == "deletecollection") info.fieldSelector = query.get("fieldSelector");
+  if (info.verb == "list" || info.verb == "watch" || info.verb == "deletecollection")
+    info.fieldSelector = query.get("fieldSelector");
   return info;
 }
 

@@ -1,4 +1,5 @@
-// What a request asks for, read from its method and path alone (apiserver/pkg/endpoints/request/requestinfo.go).
+// What a request asks for, read from its method and path alone
+// (apiserver/pkg/endpoints/request/requestinfo.go).
 #pragma once
 
 #include <string>
@@ -9,9 +10,10 @@ namespace km::apiserver {
 
 struct RequestInfo {
   bool isResource = false;
-  std::string path;       // decoded
-  std::string verb;       // "get", "list", "watch", "create", ...; a non-resource request: the method in lower case
-  std::string prefix;     // "api" or "apis"
+  std::string path;  // decoded
+  std::string
+      verb;  // "get", "list", "watch", "create", ...; a non-resource request: the method in lower case
+  std::string prefix;  // "api" or "apis"
   std::string group;
   std::string version;
   std::string ns;
@@ -22,7 +24,8 @@ struct RequestInfo {
   std::vector<std::string> parts;  // of the path behind the version and namespace
 };
 
-// The parameters of a query, decoded. Views into `text` where nothing had to be decoded are not attempted: copies.
+// The parameters of a query, decoded. Views into `text` where nothing had to be decoded are not attempted:
+// copies.
 class Query {
  public:
   Query() = default;
@@ -45,7 +48,8 @@ class Query {
 // `path` as sent.
 RequestInfo readRequestInfo(std::string_view method, std::string_view path, const Query& query);
 
-// The parts of a decoded path between slashes; what slashes frame, empty or not, counts, but for the outermost.
+// The parts of a decoded path between slashes; what slashes frame, empty or not, counts, but for the
+// outermost.
 std::vector<std::string> pathSegments(std::string_view path);
 
 // Percent-decoding of a path; false on a malformed escape.

@@ -16,12 +16,14 @@ namespace {
 
 RequestInfo info(std::string_view method, std::string_view target) {
   size_t question = target.find('?');
-  return readRequestInfo(method, target.substr(0, question), Query(question == std::string_view::npos ? "" : target.substr(question + 1)));
+  return readRequestInfo(method, target.substr(0, question),
+                         Query(question == std::string_view::npos ? "" : target.substr(question + 1)));
 }
 
 TEST(RequestInfo, ReadsNamesAndVerbs) {
   RequestInfo i = info("GET", "/apis/apps/v1/namespaces/ns/deployments/web/scale");
-  EXPECT_EQ(i.verb + " " + i.group + " " + i.ns + " " + i.resource + " " + i.name + " " + i.subresource, "get apps ns deployments web scale");
+  EXPECT_EQ(i.verb + " " + i.group + " " + i.ns + " " + i.resource + " " + i.name + " " + i.subresource,
+            "get apps ns deployments web scale");
   EXPECT_EQ(info("GET", "/api/v1/pods?watch=0").verb, "list");
   EXPECT_EQ(info("GET", "/api/v1/pods?watch=maybe").verb, "watch");
   EXPECT_EQ(info("DELETE", "/api/v1/namespaces/ns/pods").verb, "deletecollection");
@@ -44,23 +46,31 @@ std::string negotiated(std::string_view accept, Forms forms) {
 TEST(MediaType, FirstUsableClauseWins) {
   EXPECT_EQ(negotiated("", Forms::kTables), "application/json");
   EXPECT_EQ(negotiated("application/json;q=0.1, application/yaml;q=0.9", Forms::kPlain), "application/yaml");
-  EXPECT_EQ(negotiated("application/json;as=Table;v=v1;g=meta.k8s.io,application/json", Forms::kTables), "application/json table");
+  EXPECT_EQ(negotiated("application/json;as=Table;v=v1;g=meta.k8s.io,application/json", Forms::kTables),
+            "application/json table");
   EXPECT_EQ(negotiated("application/json;as=Table;v=v1;g=meta.k8s.io", Forms::kMetadata), "NotAcceptable");
-  EXPECT_EQ(negotiated("application/json;as=Table;v=v9;g=meta.k8s.io,application/json", Forms::kTables), "application/json");
-  EXPECT_EQ(negotiated("application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io", Forms::kTables), "NotAcceptable");
-  EXPECT_EQ(negotiated("application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io", Forms::kTables), "application/json metadata list");
+  EXPECT_EQ(negotiated("application/json;as=Table;v=v9;g=meta.k8s.io,application/json", Forms::kTables),
+            "application/json");
+  EXPECT_EQ(negotiated("application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io", Forms::kTables),
+            "NotAcceptable");
+  EXPECT_EQ(negotiated("application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io", Forms::kTables),
+            "application/json metadata list");
 }
 
 TEST(Options, AreCheckedInUpstreamsOrder) {
   Call call;
-  Status s = readWriteOptions(Query("dryRun=x&fieldManager=" + std::string(129, 'm') + "&fieldValidation=y"), "CreateOptions", call);
+  Status s = readWriteOptions(Query("dryRun=x&fieldManager=" + std::string(129, 'm') + "&fieldValidation=y"),
+                              "CreateOptions", call);
   EXPECT_EQ(s.message(),
-            "CreateOptions.meta.k8s.io \"\" is invalid: [fieldManager: Too long: may not be more than 128 bytes, dryRun: Unsupported value: "
-            "[\"x\"]: supported values: \"All\", fieldValidation: Unsupported value: \"y\": supported values: \"\", \"Ignore\", \"Strict\", "
+            "CreateOptions.meta.k8s.io \"\" is invalid: [fieldManager: Too long: may not be more than 128 "
+            "bytes, dryRun: Unsupported value: "
+            "[\"x\"]: supported values: \"All\", fieldValidation: Unsupported value: \"y\": supported "
+            "values: \"\", \"Ignore\", \"Strict\", "
             "\"Warn\"]");
   Call apply;
-  EXPECT_EQ(readWriteOptions(Query("force=true"), "PatchOptions", apply, true).message(),
-            "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch");
+  EXPECT_EQ(
+      readWriteOptions(Query("force=true"), "PatchOptions", apply, true).message(),
+      "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch");
   Call list;
   EXPECT_EQ(readListOptions(Query("limit=99999999999999999999"), list).message(),
             "strconv.ParseInt: parsing \"99999999999999999999\": value out of range");
@@ -68,7 +78,9 @@ TEST(Options, AreCheckedInUpstreamsOrder) {
 
 TEST(Options, OfDeletionsAreReadLeniently) {
   Call call;
-  auto o = readDeleteOptions(R"({"kind":"DeleteOptions","apiVersion":"nope.io/v1","nonsense":1,"gracePeriodSeconds":3})", Encoding::kJson, Query(""), call);
+  auto o = readDeleteOptions(
+      R"({"kind":"DeleteOptions","apiVersion":"nope.io/v1","nonsense":1,"gracePeriodSeconds":3})",
+      Encoding::kJson, Query(""), call);
   ASSERT_TRUE(o.ok()) << o.status().message();
   EXPECT_EQ(o->gracePeriodSeconds, 3);
   EXPECT_TRUE(call.warnings.empty());
@@ -76,7 +88,8 @@ TEST(Options, OfDeletionsAreReadLeniently) {
 
 TEST(Body, NamesEmptyLists) {
   Call call;
-  auto o = decodeBody(call, R"({"metadata":{"name":"a","managedFields":[ ]}})", Encoding::kJson, api::core_v1::ConfigMap::kType);
+  auto o = decodeBody(call, R"({"metadata":{"name":"a","managedFields":[ ]}})", Encoding::kJson,
+                      api::core_v1::ConfigMap::kType);
   ASSERT_TRUE(o.ok());
   EXPECT_EQ((*o)->meta().managedFields.size(), 1u) << "one empty entry asks for a reset";
   EXPECT_TRUE(call.body);
@@ -85,9 +98,11 @@ TEST(Body, NamesEmptyLists) {
 TEST(Body, YamlDuplicatesAreStrictErrors) {
   Call call;
   call.fieldValidation = FieldValidation::kStrict;
-  auto o = decodeBody(call, "metadata:\n  name: y\n  name: z\nfoo: 1\n", Encoding::kYaml, api::core_v1::ConfigMap::kType);
+  auto o = decodeBody(call, "metadata:\n  name: y\n  name: z\nfoo: 1\n", Encoding::kYaml,
+                      api::core_v1::ConfigMap::kType);
   EXPECT_EQ(o.status().message(),
-            "ConfigMap in version \"v1\" cannot be handled as a ConfigMap: strict decoding error: yaml: unmarshal errors:\n  line 3: key "
+            "ConfigMap in version \"v1\" cannot be handled as a ConfigMap: strict decoding error: yaml: "
+            "unmarshal errors:\n  line 3: key "
             "\"name\" already set in map, unknown field \"foo\"");
 }
 
@@ -98,11 +113,14 @@ TEST(Body, DeepNestingIsRefused) {
 }
 
 TEST(ContinueToken, SaysWhatIsWrong) {
-  EXPECT_EQ(decodeContinue("!!!").status().message(), "invalid continue token: continue key is not valid: illegal base64 data at input byte 0");
+  EXPECT_EQ(decodeContinue("!!!").status().message(),
+            "invalid continue token: continue key is not valid: illegal base64 data at input byte 0");
   EXPECT_EQ(decodeContinue("garbage").status().message(),
-            "invalid continue token: continue key is not valid: invalid character '\\u0081' looking for beginning of value");
-  EXPECT_EQ(decodeContinue(base64UrlEncode(R"({"v":"meta.k8s.io/v1","rv":5,"start":"../x"})")).status().message(),
-            "invalid continue token: continue key is not valid: ../x");
+            "invalid continue token: continue key is not valid: invalid character '\\u0081' looking for "
+            "beginning of value");
+  EXPECT_EQ(
+      decodeContinue(base64UrlEncode(R"({"v":"meta.k8s.io/v1","rv":5,"start":"../x"})")).status().message(),
+      "invalid continue token: continue key is not valid: ../x");
   auto token = decodeContinue(encodeContinue(7, "ns/a"));
   ASSERT_TRUE(token.ok());
   EXPECT_EQ(token->start, "ns/a");
@@ -123,7 +141,7 @@ struct Allowing : authz::Authorizer {
   authz::Answer authorize(const authz::Attributes& a) const override {
     std::string asked = std::string(a.verb) + " " + std::string(a.resource) + " " + std::string(a.name);
     bool ok = std::find(allowed.begin(), allowed.end(), asked) != allowed.end();
-    return {ok ? authz::Decision::kAllow : authz::Decision::kNoOpinion, "", ""};
+    return {ok ? authz::Decision::kAllow : authz::Decision::kNoOpinion, ""};
   }
 };
 
@@ -132,7 +150,8 @@ std::string impersonated(const Allowing& a, http::Headers headers) {
   r.headers = std::move(headers);
   authn::UserInfo me;
   me.name = "me";
-  auto who = impersonate(r, info("GET", "/api/v1/nodes"), me, a);
+  ImpersonationModes modes;
+  auto who = impersonate(r, info("GET", "/api/v1/nodes"), me, a, modes);
   if (!who.ok()) return who.status().message();
   if (!*who) return "";
   std::string out = (*who)->name;
@@ -144,12 +163,16 @@ TEST(Impersonation, ConstrainedModesComeFirst) {
   Allowing a;
   EXPECT_EQ(impersonated(a, {}), "");
   EXPECT_EQ(impersonated(a, {{"impersonate-user", "bob"}}),
-            "nodes is forbidden: User \"me\" cannot impersonate-on:user-info:list resource \"nodes\" in API group \"\" at the cluster scope");
+            "nodes is forbidden: User \"me\" cannot impersonate-on:user-info:list resource \"nodes\" in API "
+            "group \"\" at the cluster scope");
   a.allowed = {"impersonate-on:user-info:list nodes ", "impersonate:user-info users bob"};
   EXPECT_EQ(impersonated(a, {{"impersonate-user", "bob"}}), "bob system:authenticated");
-  EXPECT_NE(impersonated(a, {{"impersonate-user", "bob"}, {"impersonate-group", "system:masters"}}).find("forbidden"), std::string::npos);
+  EXPECT_NE(impersonated(a, {{"impersonate-user", "bob"}, {"impersonate-group", "system:masters"}})
+                .find("forbidden"),
+            std::string::npos);
   a.allowed = {"impersonate users bob", "impersonate groups devs"};
-  EXPECT_EQ(impersonated(a, {{"impersonate-user", "bob"}, {"impersonate-group", "devs"}}), "bob devs system:authenticated");
+  EXPECT_EQ(impersonated(a, {{"impersonate-user", "bob"}, {"impersonate-group", "devs"}}),
+            "bob devs system:authenticated");
   EXPECT_EQ(impersonated(a, {{"impersonate-group", "devs"}}),
             "requested a uid, groups or extra fields without impersonating a user name");
 }

@@ -23,33 +23,49 @@ constexpr int64_t kMaxTokenSeconds = int64_t{1} << 32;
 constexpr int64_t kDefaultTokenSeconds = 3600;
 
 // The object that a token is to be bound to; its uid, or an error.
-Result<pki::ObjectRef> boundTo(ApiServer& server, const std::string& ns, const BoundObjectReference& ref, std::string_view resource) {
+Result<pki::ObjectRef> boundTo(ApiServer& server, const std::string& ns, const BoundObjectReference& ref,
+                               std::string_view resource) {
   const auto& cache = server.operations().resources().cache("", resource);
   api::ObjectPtr o = cache.get(resource == "nodes" ? "" : ns, ref.name);
   if (!o) return errors::notFound({"", resource}, ref.name);
   if (!ref.uid.empty() && ref.uid != o->meta().uid) {
     return errors::conflict({"", ref.kind}, ref.name,
-                            fmt::format("the UID in the bound object reference ({}) does not match the UID in record. The object might have been "
-                                        "deleted and then recreated", ref.uid));
+                            fmt::format("the UID in the bound object reference ({}) does not match the UID "
+                                        "in record. The object might have been "
+                                        "deleted and then recreated",
+                                        ref.uid));
   }
   return pki::ObjectRef{ref.name.str(), o->meta().uid.str()};
 }
 
-Result<api::ObjectPtr> makeToken(ApiServer& server, const Call& call, api::MutableObject o) {
+Result<api::ObjectPtr> makeToken(ApiServer& server, Call& call, api::MutableObject o) {
   auto& request = o->as<TokenRequest>();
-  if (server.options().serviceAccountKeys.empty()) return errors::notFound({"", "serviceaccounts/token"}, call.name);
+  KM_TRY(server.operations().admitSubresource(call, *o));
+  if (server.options().serviceAccountKeys.empty())
+    return errors::notFound({"", "serviceaccounts/token"}, call.name);
   api::FieldErrors wrong;
   if (!request.metadata.name.empty() && request.metadata.name != call.name) {
     wrong.invalid(api::Path("metadata.name"), request.metadata.name.view(), "must match the service account name if specified");
   }
   KM_TRY(wrong.toStatus("authentication.k8s.io", "TokenRequest", call.name));
-  api::ObjectPtr account = server.operations().resources().cache("", "serviceaccounts").get(call.ns, call.name);
+  api::ObjectPtr account =
+      server.operations().resources().cache("", "serviceaccounts").get(call.ns, call.name);
   if (!account) return errors::notFound({"", "serviceaccounts"}, call.name);
+  if (!request.metadata.uid.empty() && request.metadata.uid != account->meta().uid) {
+    return errors::conflict(
+        {"authentication.k8s.io", "TokenRequest"}, call.name,
+        fmt::format("the UID in the token request ({}) does not match the UID of the service account ({})",
+                    request.metadata.uid, account->meta().uid));
+  }
   int64_t seconds = request.spec.expirationSeconds.value_or(kDefaultTokenSeconds);
   api::FieldErrors bad;
-  if (seconds < kMinTokenSeconds) bad.invalid(api::Path("spec.expirationSeconds"), seconds, "may not specify a duration less than 10 minutes");
-  if (seconds > kMaxTokenSeconds) bad.invalid(api::Path("spec.expirationSeconds"), seconds, "may not specify a duration larger than 2^32 seconds");
-  KM_TRY(bad.toStatus("authentication.k8s.io", "TokenRequest", request.metadata.name));
+  if (seconds < kMinTokenSeconds)
+    bad.invalid(api::Path("spec.expirationSeconds"), seconds,
+                "may not specify a duration less than 10 minutes");
+  if (seconds > kMaxTokenSeconds)
+    bad.invalid(api::Path("spec.expirationSeconds"), seconds,
+                "may not specify a duration larger than 2^32 seconds");
+  KM_TRY(bad.toStatus("authentication.k8s.io", "TokenRequest", ""));
   request.spec.expirationSeconds = seconds;
   if (request.spec.audiences.empty()) {
     for (const std::string& a : server.options().apiAudiences) request.spec.audiences.push_back(a);
@@ -57,24 +73,28 @@ Result<api::ObjectPtr> makeToken(ApiServer& server, const Call& call, api::Mutab
   std::vector<std::string> audiences;
   for (const auto& a : request.spec.audiences) audiences.push_back(a.str());
   WallTime now = server.operations().clock().now();
-  // The kubelet's tokens are renewed in time, so old clients that do not reload get a year of grace with warnings.
+  // The kubelet's tokens are renewed in time, so old clients that do not reload get a year of grace with
+  // warnings.
   bool forApi = audiences == server.options().apiAudiences;
   bool extended = seconds == 3607 && request.spec.boundObjectRef && forApi;
   int64_t valid = extended ? 365 * 24 * 3600 : seconds;
-  pki::TokenClaims claims = pki::boundClaims(server.options().serviceAccountIssuers[0], call.ns, {call.name, account->meta().uid.str()},
-                                             audiences, now, valid);
+  pki::TokenClaims claims = pki::boundClaims(server.options().serviceAccountIssuers[0], call.ns,
+                                             {call.name, account->meta().uid.str()}, audiences, now, valid);
   if (extended) claims.warnAfter = now.seconds + seconds;
   if (request.spec.boundObjectRef) {
     const auto& ref = *request.spec.boundObjectRef;
     size_t slash = ref.apiVersion.view().find('/');
     if (slash != std::string_view::npos) {
-      return errors::badRequest(fmt::format("cannot bind token to object of type {}, Kind={}", ref.apiVersion, ref.kind));
+      return errors::badRequest(
+          fmt::format("cannot bind token to object of type {}, Kind={}", ref.apiVersion, ref.kind));
     }
     if (ref.kind == "Pod") {
       KM_ASSIGN(claims.pod, boundTo(server, call.ns, ref, "pods"));
       api::ObjectPtr pod = server.operations().resources().cache("", "pods").get(call.ns, ref.name);
       if (pod && pod->as<api::core_v1::Pod>().spec.serviceAccountName != call.name) {
-        return errors::badRequest(fmt::format("cannot bind token for serviceaccount {} to pod running with different serviceaccount name.", api::goQuote(call.name)));
+        return errors::badRequest(fmt::format(
+            "cannot bind token for serviceaccount {} to pod running with different serviceaccount name.",
+            api::goQuote(call.name)));
       }
       if (pod && !pod->as<api::core_v1::Pod>().spec.nodeName.empty()) {
         std::string node = pod->as<api::core_v1::Pod>().spec.nodeName.str();
@@ -86,7 +106,8 @@ Result<api::ObjectPtr> makeToken(ApiServer& server, const Call& call, api::Mutab
     } else if (ref.kind == "Node") {
       KM_ASSIGN(claims.node, boundTo(server, call.ns, ref, "nodes"));
     } else {
-      return errors::badRequest(fmt::format("cannot bind token to object of type /{}, Kind={}", ref.apiVersion, ref.kind));
+      return errors::badRequest(
+          fmt::format("cannot bind token to object of type /{}, Kind={}", ref.apiVersion, ref.kind));
     }
   }
   KM_ASSIGN(std::string token, pki::signToken(server.options().serviceAccountKeys[0], claims));
@@ -101,7 +122,8 @@ Result<api::ObjectPtr> makeToken(ApiServer& server, const Call& call, api::Mutab
 
 Result<api::ObjectPtr> reviewToken(ApiServer& server, api::MutableObject o) {
   auto& review = o->as<TokenReview>();
-  if (review.spec.token.empty()) return errors::badRequest("token is required for TokenReview in authentication");
+  if (review.spec.token.empty())
+    return errors::badRequest("token is required for TokenReview in authentication");
   std::vector<std::string> audiences;
   for (const auto& a : review.spec.audiences) audiences.push_back(a.str());
   auto user = server.authenticator().authenticateToken(review.spec.token, audiences);
@@ -120,14 +142,16 @@ Result<api::ObjectPtr> reviewToken(ApiServer& server, api::MutableObject o) {
     for (const auto& [key, values] : u.extra) {
       for (const std::string& v : values) review.status.user.extra[key].items.push_back(v);
     }
-    for (const std::string& a : audiences.empty() ? server.options().apiAudiences : audiences) review.status.audiences.push_back(a);
+    for (const std::string& a : audiences.empty() ? server.options().apiAudiences : audiences)
+      review.status.audiences.push_back(a);
   }
   return api::ObjectPtr(std::move(o));
 }
 
 // Fills the status of an access review for a user.
 template <typename Spec>
-void decide(ApiServer& server, const authn::UserInfo& user, const Spec& spec, SubjectAccessReviewStatus& status) {
+void decide(ApiServer& server, const authn::UserInfo& user, const Spec& spec,
+            SubjectAccessReviewStatus& status) {
   authz::Attributes a;
   a.user = &user;
   if (spec.resourceAttributes) {
@@ -177,7 +201,8 @@ Result<api::ObjectPtr> reviewRules(ApiServer& server, const Call& call, api::Mut
   review.status = {};
   authz::ObjectList keep;
   std::string error;
-  for (const api::rbac_v1::PolicyRule* r : server.rbac().rulesFor(call.user, review.spec.namespace_, keep, &error)) {
+  for (const api::rbac_v1::PolicyRule* r :
+       server.rbac().rulesFor(call.user, review.spec.namespace_, keep, &error)) {
     if (!r->nonResourceURLs.empty()) {
       auto& n = review.status.nonResourceRules.add();
       n.verbs = r->verbs;
@@ -196,6 +221,7 @@ Result<api::ObjectPtr> reviewRules(ApiServer& server, const Call& call, api::Mut
 
 Result<api::ObjectPtr> reviewSelf(const Call& call, api::MutableObject o) {
   auto& review = o->as<SelfSubjectReview>();
+  review = SelfSubjectReview();  // nothing of what was sent comes back
   review.status.userInfo.username = call.user.name;
   review.status.userInfo.uid = call.user.uid;
   for (const std::string& g : call.user.groups) review.status.userInfo.groups.push_back(g);
@@ -210,23 +236,43 @@ Result<api::ObjectPtr> reviewSelf(const Call& call, api::MutableObject o) {
 
 void addTokens(ApiServer& server) {
   server.subresources().add("", "serviceaccounts", "token",
-                            {&TokenRequest::kType, {}, [&server](CallPtr call, api::MutableObject o, ObjectCallback done) {
+                            {&TokenRequest::kType,
+                             {},
+                             [&server](CallPtr call, api::MutableObject o, ObjectCallback done) {
                                done(makeToken(server, *call, std::move(o)));
-                             }, {}});
+                             },
+                             {}});
 }
 
 void addReviews(ApiServer& server) {
-  auto add = [&](std::string_view group, std::string_view resource, const codec::TypeInfo& type, auto review) {
-    server.subresources().add(group, resource, "", {&type, {}, [review](CallPtr call, api::MutableObject o, ObjectCallback done) {
-                                                      done(review(*call, std::move(o)));
-                                                    }, {}});
+  auto add = [&](std::string_view group, std::string_view resource, const codec::TypeInfo& type,
+                 auto review) {
+    server.subresources().add(group, resource, "",
+                              {&type,
+                               {},
+                               [review](CallPtr call, api::MutableObject o, ObjectCallback done) {
+                                 done(review(*call, std::move(o)));
+                               },
+                               {}});
   };
-  add("authentication.k8s.io", "tokenreviews", TokenReview::kType, [&server](const Call&, api::MutableObject o) { return reviewToken(server, std::move(o)); });
-  add("authentication.k8s.io", "selfsubjectreviews", SelfSubjectReview::kType, [](const Call& c, api::MutableObject o) { return reviewSelf(c, std::move(o)); });
-  add("authorization.k8s.io", "subjectaccessreviews", SubjectAccessReview::kType, [&server](const Call& c, api::MutableObject o) { return reviewAccess<SubjectAccessReview>(server, c, std::move(o)); });
-  add("authorization.k8s.io", "localsubjectaccessreviews", LocalSubjectAccessReview::kType, [&server](const Call& c, api::MutableObject o) { return reviewAccess<LocalSubjectAccessReview>(server, c, std::move(o)); });
-  add("authorization.k8s.io", "selfsubjectaccessreviews", SelfSubjectAccessReview::kType, [&server](const Call& c, api::MutableObject o) { return reviewAccess<SelfSubjectAccessReview>(server, c, std::move(o)); });
-  add("authorization.k8s.io", "selfsubjectrulesreviews", SelfSubjectRulesReview::kType, [&server](const Call& c, api::MutableObject o) { return reviewRules(server, c, std::move(o)); });
+  add("authentication.k8s.io", "tokenreviews", TokenReview::kType,
+      [&server](const Call&, api::MutableObject o) { return reviewToken(server, std::move(o)); });
+  add("authentication.k8s.io", "selfsubjectreviews", SelfSubjectReview::kType,
+      [](const Call& c, api::MutableObject o) { return reviewSelf(c, std::move(o)); });
+  add("authorization.k8s.io", "subjectaccessreviews", SubjectAccessReview::kType,
+      [&server](const Call& c, api::MutableObject o) {
+        return reviewAccess<SubjectAccessReview>(server, c, std::move(o));
+      });
+  add("authorization.k8s.io", "localsubjectaccessreviews", LocalSubjectAccessReview::kType,
+      [&server](const Call& c, api::MutableObject o) {
+        return reviewAccess<LocalSubjectAccessReview>(server, c, std::move(o));
+      });
+  add("authorization.k8s.io", "selfsubjectaccessreviews", SelfSubjectAccessReview::kType,
+      [&server](const Call& c, api::MutableObject o) {
+        return reviewAccess<SelfSubjectAccessReview>(server, c, std::move(o));
+      });
+  add("authorization.k8s.io", "selfsubjectrulesreviews", SelfSubjectRulesReview::kType,
+      [&server](const Call& c, api::MutableObject o) { return reviewRules(server, c, std::move(o)); });
 }
 
 // --- wiring: every operation above is reached over HTTP as well -------------------------------------------
@@ -238,7 +284,8 @@ void ApiServer::setUpSubresources() {
   addReviews(*this);
   for (const auto& [key, ops] : subresources_.all()) {
     size_t first = key.find('/'), second = key.find('/', first + 1);
-    std::string group = key.substr(0, first), resource = key.substr(first + 1, second - first - 1), sub = key.substr(second + 1);
+    std::string group = key.substr(0, first), resource = key.substr(first + 1, second - first - 1),
+                sub = key.substr(second + 1);
     handlers_->handleSpecially(group, resource, sub, [this, ops = &ops](HttpCallPtr http, CallPtr call) {
       handlers_->subresource(http, call, *ops);
     });

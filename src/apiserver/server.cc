@@ -14,8 +14,8 @@
 #include "apiserver/local_client.h"
 #include "apiserver/node_authorizer.h"
 #include "apiserver/node_proxy.h"
-#include "apiserver/special_subresources.h"
 #include "apiserver/routing.h"
+#include "apiserver/special_subresources.h"
 #include "base/duration.h"
 #include "base/files.h"
 #include "base/log.h"
@@ -26,13 +26,20 @@ namespace km::apiserver {
 class ApiServer::Lookup : public authn::ServiceAccountLookup {
  public:
   explicit Lookup(const Resources& resources) : resources_(resources) {}
-  std::optional<std::string> serviceAccount(std::string_view ns, std::string_view name) const override { return uid("serviceaccounts", ns, name); }
-  std::optional<std::string> pod(std::string_view ns, std::string_view name) const override { return uid("pods", ns, name); }
-  std::optional<std::string> secret(std::string_view ns, std::string_view name) const override { return uid("secrets", ns, name); }
+  std::optional<std::string> serviceAccount(std::string_view ns, std::string_view name) const override {
+    return uid("serviceaccounts", ns, name);
+  }
+  std::optional<std::string> pod(std::string_view ns, std::string_view name) const override {
+    return uid("pods", ns, name);
+  }
+  std::optional<std::string> secret(std::string_view ns, std::string_view name) const override {
+    return uid("secrets", ns, name);
+  }
   std::optional<std::string> node(std::string_view name) const override { return uid("nodes", "", name); }
 
  private:
-  std::optional<std::string> uid(std::string_view resource, std::string_view ns, std::string_view name) const {
+  std::optional<std::string> uid(std::string_view resource, std::string_view ns,
+                                 std::string_view name) const {
     api::ObjectPtr o = resources_.cache("", resource).get(ns, name);
     if (!o) return std::nullopt;
     return o->meta().uid.str();
@@ -60,9 +67,11 @@ class ApiServer::SystemAuthorizer : public authz::Authorizer {
   const authz::Rbac& rbac_;
 };
 
-ApiServer::ApiServer(ServerOptions options, store::Store& store, async::LoopGroup& loops, client::WorkerPool& pool, Clock& clock)
+ApiServer::ApiServer(ServerOptions options, store::Store& store, async::LoopGroup& loops,
+                     client::WorkerPool& pool, Clock& clock)
     : options_([&] {
-        if (options.apiAudiences.empty() && !options.serviceAccountIssuers.empty()) options.apiAudiences = {options.serviceAccountIssuers[0]};
+        if (options.apiAudiences.empty() && !options.serviceAccountIssuers.empty())
+          options.apiAudiences = {options.serviceAccountIssuers[0]};
         return std::move(options);
       }()),
       store_(store),
@@ -75,17 +84,25 @@ ApiServer::ApiServer(ServerOptions options, store::Store& store, async::LoopGrou
   handlers_ = std::make_unique<ResourceHandlers>(*operations_);
   lookup_ = std::make_unique<Lookup>(resources_);
   rbac_ = std::make_unique<authz::Rbac>([this] {
-    auto all = [this](std::string_view r) { return resources_.cache("rbac.authorization.k8s.io", r).list().objects; };
-    return authz::RbacObjects{all("roles"), all("rolebindings"), all("clusterroles"), all("clusterrolebindings")};
+    auto all = [this](std::string_view r) {
+      return resources_.cache("rbac.authorization.k8s.io", r).list().objects;
+    };
+    return authz::RbacObjects{all("roles"), all("rolebindings"), all("clusterroles"),
+                              all("clusterrolebindings")};
   });
   authorizer_ = std::make_unique<SystemAuthorizer>(resources_, *rbac_);
   operations_->setAuthorizer(authorizer_.get());
   guard_ = std::make_unique<RbacGuard>(resources_, *rbac_, *authorizer_);
-  operations_->setGuard([this](const Call& call, const api::Object& o, const api::Object* old) { return guard_->check(call, o, old); });
-  flowControl_ = std::make_unique<FlowControl>(resources_, loops.at(0), options_.maxRequestsInflight + options_.maxMutatingRequestsInflight);
+  operations_->setGuard([this](const Call& call, const api::Object& o, const api::Object* old) {
+    return guard_->check(call, o, old);
+  });
+  flowControl_ = std::make_unique<FlowControl>(
+      resources_, loops.at(0), options_.maxRequestsInflight + options_.maxMutatingRequestsInflight);
 }
 
-ApiServer::~ApiServer() { http_.reset(); }
+ApiServer::~ApiServer() {
+  http_.reset();
+}
 
 Status ApiServer::setUpAuthentication() {
   authenticator_.allowAnonymous(options_.anonymousAuth);
@@ -98,17 +115,17 @@ Status ApiServer::setUpAuthentication() {
   }
   if (!options_.serviceAccountKeys.empty()) {
     jwks_ = pki::jwks(options_.serviceAccountKeys);
-    authenticator_.add(std::make_unique<authn::ServiceAccountTokens>(pki::TokenVerifier(options_.serviceAccountKeys), options_.serviceAccountIssuers,
-                                                                     options_.apiAudiences, *lookup_, clock_));
+    authenticator_.add(std::make_unique<authn::ServiceAccountTokens>(
+        pki::TokenVerifier(options_.serviceAccountKeys), options_.serviceAccountIssuers,
+        options_.apiAudiences, *lookup_, clock_));
   }
   return {};
 }
 
 void ApiServer::setUpAdmission() {
   admission::PluginContext context;
-  context.get = [this](std::string_view group, std::string_view resource, std::string_view ns, std::string_view name) {
-    return resources_.cache(group, resource).get(ns, name);
-  };
+  context.get = [this](std::string_view group, std::string_view resource, std::string_view ns,
+                       std::string_view name) { return resources_.cache(group, resource).get(ns, name); };
   context.list = [this](std::string_view group, std::string_view resource, std::string_view ns) {
     return resources_.cache(group, resource).list(ns).objects;
   };
@@ -124,12 +141,19 @@ void ApiServer::setUpAdmission() {
     a.name = name;
     return authorizer_->authorize(a).decision == authz::Decision::kAllow;
   };
-  context.mayUseAudience = [this](const authn::UserInfo& node, std::string_view ns, std::string_view audience, std::string_view account) {
-    authz::Attributes a{.user = &node, .verb = "request-serviceaccounts-token-audience", .isResource = true, .version = "v1",
-                        .resource = audience, .ns = ns, .name = account};
+  context.mayUseAudience = [this](const authn::UserInfo& node, std::string_view ns, std::string_view audience,
+                                  std::string_view account) {
+    authz::Attributes a{.user = &node,
+                        .verb = "request-serviceaccounts-token-audience",
+                        .isResource = true,
+                        .version = "v1",
+                        .resource = audience,
+                        .ns = ns,
+                        .name = account};
     return authorizer_->authorize(a).decision == authz::Decision::kAllow;
   };
-  admission::addPlugins(admission_, context, options_.enableAdmissionPlugins, options_.disableAdmissionPlugins);
+  admission::addPlugins(admission_, context, options_.enableAdmissionPlugins,
+                        options_.disableAdmissionPlugins);
 }
 
 // Addresses and node ports of services.
@@ -139,12 +163,15 @@ Status ApiServer::setUpServices() {
   while (!ranges.empty()) {
     size_t comma = ranges.find(',');
     auto cidr = registry::Cidr::parseSloppy(ranges.substr(0, comma));
-    if (!cidr) return errors::badRequest(fmt::format("--service-cluster-ip-range: invalid CIDR address: {}", ranges.substr(0, comma)));
+    if (!cidr)
+      return errors::badRequest(
+          fmt::format("--service-cluster-ip-range: invalid CIDR address: {}", ranges.substr(0, comma)));
     o.ranges.push_back(*cidr);
     ranges.remove_prefix(comma == std::string_view::npos ? ranges.size() : comma + 1);
   }
   if (std::sscanf(options_.nodePortRange.c_str(), "%d-%d", &o.firstPort, &o.lastPort) != 2) {
-    return errors::badRequest(fmt::format("--service-node-port-range: {} is not a port range", options_.nodePortRange));
+    return errors::badRequest(
+        fmt::format("--service-node-port-range: {} is not a port range", options_.nodePortRange));
   }
   addresses_ = std::make_unique<ServiceAddresses>(*operations_);
   o.isReserved = [this](const registry::Ip& ip) { return addresses_->isReserved(ip); };
@@ -171,7 +198,8 @@ Status ApiServer::setUpServices() {
 Status ApiServer::setUpNodeProxy() {
   if (options_.kubeletClientCertificateFile.empty()) return {};
   nodeProxy_ = std::make_unique<NodeProxy>(
-      resources_, NodeProxyOptions{options_.kubeletClientCertificateFile, options_.kubeletClientKeyFile, options_.kubeletCertificateAuthorityFile});
+      resources_, NodeProxyOptions{options_.kubeletClientCertificateFile, options_.kubeletClientKeyFile,
+                                   options_.kubeletCertificateAuthorityFile});
   KM_TRY(nodeProxy_->start());
   nodeProxy_->registerWith(*handlers_);
   return {};
@@ -185,10 +213,16 @@ Status ApiServer::start() {
   setUpSubresources();
   KM_TRY(setUpNodeProxy());
   KM_ASSIGN(tls_, async::TlsContext::server(options_.tls));
-  http_ = std::make_unique<http::Server>(loops_, std::shared_ptr<http::Handler>(std::shared_ptr<void>(), this));
+  http_ =
+      std::make_unique<http::Server>(loops_, std::shared_ptr<http::Handler>(std::shared_ptr<void>(), this));
   KM_ASSIGN(port_, http_->listen(options_.bindAddress, options_.securePort, tls_));
-  if (!options_.extraBindAddress.empty()) KM_TRY(http_->listen(options_.extraBindAddress, port_, tls_).status());
-  discovery_ = std::make_unique<Discovery>(resources_, fmt::format("{}:{}", options_.advertiseAddress.empty() ? options_.bindAddress : options_.advertiseAddress, port_));
+  if (!options_.extraBindAddress.empty())
+    KM_TRY(http_->listen(options_.extraBindAddress, port_, tls_).status());
+  discovery_ = std::make_unique<Discovery>(
+      resources_,
+      fmt::format("{}:{}",
+                  options_.advertiseAddress.empty() ? options_.bindAddress : options_.advertiseAddress,
+                  port_));
   BootstrapOptions b;
   b.advertiseAddress = options_.advertiseAddress;
   b.securePort = port_;
@@ -210,7 +244,8 @@ void ApiServer::stop(Duration grace) {
   std::mutex mutex;
   std::condition_variable done;
   bool ended = false;
-  // Readiness has failed by now. No new connections, then the streams that would not end by themselves; what else runs may end.
+  // Readiness has failed by now. No new connections, then the streams that would not end by themselves; what
+  // else runs may end.
   http_->shutdown(grace, [&] {
     std::lock_guard lock(mutex);
     ended = true;
@@ -225,7 +260,8 @@ void ApiServer::stop(Duration grace) {
 
 std::unique_ptr<client::Client> ApiServer::localClient(authn::UserInfo user, std::string userAgent) {
   if (!user.in(authn::kAllAuthenticated)) user.groups.emplace_back(authn::kAllAuthenticated);
-  return makeLocalClient(*operations_, subresources_, *authorizer_, pool_, std::move(user), std::move(userAgent));
+  return makeLocalClient(*operations_, subresources_, *authorizer_, pool_, std::move(user),
+                         std::move(userAgent));
 }
 
 std::string ApiServer::issueLocalToken(authn::UserInfo user) {
@@ -236,7 +272,9 @@ std::string ApiServer::issueLocalToken(authn::UserInfo user) {
 
 // --- requests -----------------------------------------------------------------------------------------
 
-size_t ApiServer::bodyLimit(const http::Request& request) { return 3 << 20; }
+size_t ApiServer::bodyLimit(const http::Request& request) {
+  return 3 << 20;
+}
 
 void ApiServer::tooLarge(std::shared_ptr<http::Exchange> exchange) {
   auto http = std::make_shared<HttpCall>();
@@ -251,7 +289,8 @@ namespace {
 bool isLongRunning(const RequestInfo& i) {
   if (!i.isResource) return false;
   if (i.verb == "watch" || i.verb == "proxy") return true;
-  return i.subresource == "attach" || i.subresource == "exec" || i.subresource == "proxy" || i.subresource == "log" || i.subresource == "portforward";
+  return i.subresource == "attach" || i.subresource == "exec" || i.subresource == "proxy" ||
+         i.subresource == "log" || i.subresource == "portforward";
 }
 
 Status checkTimeout(const HttpCall& http) {
@@ -259,7 +298,8 @@ Status checkTimeout(const HttpCall& http) {
   if (text.empty() || isLongRunning(http.info)) return {};
   auto timeout = parseDuration(text);
   if (timeout.ok()) return {};
-  return errors::badRequest(fmt::format("invalid timeout specified in the request URL - {}", timeout.status().message()));
+  return errors::badRequest(
+      fmt::format("invalid timeout specified in the request URL - {}", timeout.status().message()));
 }
 
 }  // namespace
@@ -274,7 +314,8 @@ void ApiServer::handle(std::shared_ptr<http::Exchange> exchange) {
   http->query = Query(request.query);
   http->info = readRequestInfo(request.method, request.path, http->query);
   // Errors are JSON unless the client only takes something else.
-  auto f = negotiate(request.headers.get("accept"), http->query.get("pretty"), http->query.has("pretty"), request.headers.get("user-agent"), Forms::kPlain);
+  auto f = negotiate(request.headers.get("accept"), http->query.get("pretty"), http->query.has("pretty"),
+                     request.headers.get("user-agent"), Forms::kPlain);
   if (f.ok()) http->format = http->errorFormat = *f;
   if (Status s = checkTimeout(*http); !s.ok()) return http->fail(s);
   auto user = authenticator_.authenticate(request, &http->warnings);
@@ -303,7 +344,8 @@ bool ApiServer::authorize(const HttpCallPtr& http) {
 void ApiServer::route(const HttpCallPtr& http) {
   if (!http->info.isResource) return routeNonResource(http);
   const RequestInfo& i = http->info;
-  if (resources_.hasGroupVersion(i.group, i.version) && (i.prefix == "api") == i.group.empty()) return handlers_->handle(http);
+  if (resources_.hasGroupVersion(i.group, i.version) && (i.prefix == "api") == i.group.empty())
+    return handlers_->handle(http);
   // Below an address that is served an unknown one is told in a Status.
   bool served = i.prefix == "api" || resources_.hasGroup(i.group);
   served ? http->fail(routeNotFound()) : http->answerText(404, "404 page not found\n");

@@ -1,5 +1,5 @@
-// ApiServer: store, caches, registries, filters and listener of one API server, composed. See docs/architecture.md, "life of a
-// write".
+// ApiServer: store, caches, registries, filters and listener of one API server, composed. See
+// docs/architecture.md, "life of a write".
 #pragma once
 
 #include <atomic>
@@ -36,18 +36,19 @@ class NodeProxy;
 struct ServerOptions {
   std::string bindAddress = "127.0.0.1";
   int securePort = 6443;
-  std::string extraBindAddress;                          // a second address to listen on, or empty
-  std::string advertiseAddress;                          // empty: the bind address
+  std::string extraBindAddress;  // a second address to listen on, or empty
+  std::string advertiseAddress;  // empty: the bind address
   async::TlsServerOptions tls;
-  std::vector<pki::Key> serviceAccountKeys;              // verify; the first one signs
+  std::vector<pki::Key> serviceAccountKeys;  // verify; the first one signs
   std::vector<std::string> serviceAccountIssuers = {"https://kubernetes.default.svc.cluster.local"};
-  std::vector<std::string> apiAudiences;                 // empty: the first issuer
+  std::vector<std::string> apiAudiences;  // empty: the first issuer
   std::string tokenAuthFile;
   bool anonymousAuth = true;
   std::string serviceClusterIpRange = "10.96.0.0/16";
   std::string nodePortRange = "30000-32767";
   std::vector<std::string> enableAdmissionPlugins, disableAdmissionPlugins;
-  // How kubelets are spoken to, for logs and streams of pods. Without a client certificate there are none of these.
+  // How kubelets are spoken to, for logs and streams of pods. Without a client certificate there are none of
+  // these.
   std::string kubeletClientCertificateFile, kubeletClientKeyFile, kubeletCertificateAuthorityFile;
   int maxRequestsInflight = 400;
   int maxMutatingRequestsInflight = 200;
@@ -57,7 +58,8 @@ struct ServerOptions {
 class ApiServer : public http::Handler, public std::enable_shared_from_this<ApiServer> {
  public:
   // All must outlive the server. `loops` carry the connections, `pool` what may block.
-  ApiServer(ServerOptions options, store::Store& store, async::LoopGroup& loops, client::WorkerPool& pool, Clock& clock);
+  ApiServer(ServerOptions options, store::Store& store, async::LoopGroup& loops, client::WorkerPool& pool,
+            Clock& clock);
   ~ApiServer() override;
 
   // Reads the store, listens, and makes the objects every cluster has. Blocks.

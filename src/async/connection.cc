@@ -14,7 +14,7 @@ namespace {
 constexpr size_t kReadBuffer = 64 << 10;
 constexpr int kReadsPerTurn = 16;  // so that one busy peer does not keep the loop from the others
 constexpr size_t kTlsRecord = 16384;
-constexpr auto kLingerTime = std::chrono::seconds(1);
+constexpr auto kLingerTime = std::chrono::milliseconds(400);
 constexpr auto kHandshakeTime = std::chrono::seconds(10);
 
 // Reading and gathering happen one after another on a thread, so all its connections share these.

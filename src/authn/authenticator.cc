@@ -41,7 +41,8 @@ std::vector<std::string> csvFields(std::string_view line) {
 }
 
 bool intersects(const std::vector<std::string>& a, const std::vector<std::string>& b) {
-  return std::any_of(a.begin(), a.end(), [&](const std::string& x) { return std::find(b.begin(), b.end(), x) != b.end(); });
+  return std::any_of(a.begin(), a.end(),
+                     [&](const std::string& x) { return std::find(b.begin(), b.end(), x) != b.end(); });
 }
 
 UserInfo withAuthenticated(UserInfo u) {
@@ -67,7 +68,9 @@ Result<std::unique_ptr<TokenFile>> TokenFile::parse(std::string_view csv) {
     if (line.empty() || line[0] == '#') continue;
     auto fields = csvFields(line);
     if (fields.size() < 3) {
-      return errors::failed(fmt::format("token file line {}: a line has at least 3 columns (token, user name, user uid), found {}", number, fields.size()));
+      return errors::failed(fmt::format(
+          "token file line {}: a line has at least 3 columns (token, user name, user uid), found {}", number,
+          fields.size()));
     }
     if (fields[0].empty()) continue;
     UserInfo u;
@@ -87,38 +90,49 @@ Result<std::unique_ptr<TokenFile>> TokenFile::parse(std::string_view csv) {
   return file;
 }
 
-Result<std::optional<UserInfo>> TokenFile::authenticate(std::string_view token, const std::vector<std::string>&) const {
+Result<std::optional<UserInfo>> TokenFile::authenticate(std::string_view token,
+                                                        const std::vector<std::string>&) const {
   auto it = users_.find(std::string(token));
   if (it == users_.end()) return std::optional<UserInfo>();
   return std::optional<UserInfo>(it->second);
 }
 
-Result<std::optional<UserInfo>> StaticTokens::authenticate(std::string_view token, const std::vector<std::string>&) const {
+Result<std::optional<UserInfo>> StaticTokens::authenticate(std::string_view token,
+                                                           const std::vector<std::string>&) const {
   auto it = users_.find(std::string(token));
   if (it == users_.end()) return std::optional<UserInfo>();
   return std::optional<UserInfo>(it->second);
 }
 
 ServiceAccountTokens::ServiceAccountTokens(pki::TokenVerifier verifier, std::vector<std::string> issuers,
-                                           std::vector<std::string> audiences, const ServiceAccountLookup& lookup, Clock& clock)
-    : verifier_(std::move(verifier)), issuers_(std::move(issuers)), audiences_(std::move(audiences)), lookup_(lookup), clock_(clock) {}
+                                           std::vector<std::string> audiences,
+                                           const ServiceAccountLookup& lookup, Clock& clock)
+    : verifier_(std::move(verifier)),
+      issuers_(std::move(issuers)),
+      audiences_(std::move(audiences)),
+      lookup_(lookup),
+      clock_(clock) {}
 
 namespace {
 
-// Is the object that a token is bound to still the same one? `what` as upstream names it: "pod", "secret", "node".
+// Is the object that a token is bound to still the same one? `what` as upstream names it: "pod", "secret",
+// "node".
 Status stillBound(const pki::ObjectRef& ref, const std::optional<std::string>& uid, std::string_view what) {
   if (!uid) return errors::unauthorized("service account token has been invalidated");
   if (ref.uid.empty() || *uid == ref.uid) return {};
-  return errors::unauthorized(fmt::format("{0} UID ({1}) does not match service account {0} ref claim ({2})", what, *uid, ref.uid));
+  return errors::unauthorized(
+      fmt::format("{0} UID ({1}) does not match service account {0} ref claim ({2})", what, *uid, ref.uid));
 }
 
 }  // namespace
 
 Status ServiceAccountTokens::stillThere(const pki::TokenClaims& c) const {
   auto account = lookup_.serviceAccount(c.namespaceName, c.serviceAccount.name);
-  if (!account) return errors::unauthorized(fmt::format("serviceaccounts \"{}\" not found", c.serviceAccount.name));
+  if (!account)
+    return errors::unauthorized(fmt::format("serviceaccounts \"{}\" not found", c.serviceAccount.name));
   if (*account != c.serviceAccount.uid) {
-    return errors::unauthorized(fmt::format("service account UID ({}) does not match claim ({})", *account, c.serviceAccount.uid));
+    return errors::unauthorized(
+        fmt::format("service account UID ({}) does not match claim ({})", *account, c.serviceAccount.uid));
   }
   if (c.secret) KM_TRY(stillBound(*c.secret, lookup_.secret(c.namespaceName, c.secret->name), "secret"));
   if (c.pod) KM_TRY(stillBound(*c.pod, lookup_.pod(c.namespaceName, c.pod->name), "pod"));
@@ -127,15 +141,18 @@ Status ServiceAccountTokens::stillThere(const pki::TokenClaims& c) const {
   return {};
 }
 
-Result<std::optional<UserInfo>> ServiceAccountTokens::authenticate(std::string_view token, const std::vector<std::string>& audiences) const {
+Result<std::optional<UserInfo>> ServiceAccountTokens::authenticate(
+    std::string_view token, const std::vector<std::string>& audiences) const {
   std::string issuer = pki::unverifiedIssuer(token);
-  bool ours = issuer == pki::kLegacyIssuer || std::find(issuers_.begin(), issuers_.end(), issuer) != issuers_.end();
+  bool ours =
+      issuer == pki::kLegacyIssuer || std::find(issuers_.begin(), issuers_.end(), issuer) != issuers_.end();
   if (!ours) return std::optional<UserInfo>();
   KM_ASSIGN(pki::TokenClaims c, verifier_.verify(token));
   if (!c.legacy) {
     KM_TRY(pki::checkTimes(c, clock_.now()));
     if (!intersects(c.audiences, audiences.empty() ? audiences_ : audiences)) {
-      return errors::unauthorized(fmt::format("token audiences {} is invalid for the target audiences", fmt::join(c.audiences, ",")));
+      return errors::unauthorized(
+          fmt::format("token audiences {} is invalid for the target audiences", fmt::join(c.audiences, ",")));
     }
   }
   KM_TRY(stillThere(c));
@@ -155,7 +172,8 @@ Result<std::optional<UserInfo>> ServiceAccountTokens::authenticate(std::string_v
   return std::optional<UserInfo>(std::move(u));
 }
 
-Result<std::optional<UserInfo>> Authenticator::authenticateToken(std::string_view token, const std::vector<std::string>& audiences) const {
+Result<std::optional<UserInfo>> Authenticator::authenticateToken(
+    std::string_view token, const std::vector<std::string>& audiences) const {
   Status first;
   for (const auto& method : tokens_) {
     auto r = method->authenticate(token, audiences);
@@ -171,24 +189,28 @@ Result<std::optional<UserInfo>> Authenticator::authenticateToken(std::string_vie
 
 namespace {
 
-// "Bearer TOKEN", whatever follows; "" for anything else. A second space before the token makes it none, of which the client is told.
+// "Bearer TOKEN", whatever follows; "" for anything else. A second space before the token makes it none, of
+// which the client is told.
 std::string_view bearerToken(std::string_view header, std::vector<std::string>* warnings) {
   while (!header.empty() && header.front() == ' ') header.remove_prefix(1);
   while (!header.empty() && header.back() == ' ') header.remove_suffix(1);
   constexpr std::string_view kScheme = "bearer";
   bool bearer = header.size() > kScheme.size() && header[kScheme.size()] == ' ' &&
-                std::equal(kScheme.begin(), kScheme.end(), header.begin(), [](char a, char b) { return a == std::tolower(static_cast<unsigned char>(b)); });
+                std::equal(kScheme.begin(), kScheme.end(), header.begin(),
+                           [](char a, char b) { return a == std::tolower(static_cast<unsigned char>(b)); });
   if (!bearer) return {};
   header.remove_prefix(kScheme.size() + 1);
   if (header.starts_with(' ') && warnings != nullptr) {
-    warnings->emplace_back("the provided Authorization header contains extra space before the bearer token, and is ignored");
+    warnings->emplace_back(
+        "the provided Authorization header contains extra space before the bearer token, and is ignored");
   }
   return header.substr(0, header.find(' '));
 }
 
 }  // namespace
 
-Result<UserInfo> Authenticator::authenticate(const http::Request& request, std::vector<std::string>* warnings) const {
+Result<UserInfo> Authenticator::authenticate(const http::Request& request,
+                                             std::vector<std::string>* warnings) const {
   const auto& certificates = request.connection->certificates;
   if (certificates && certificates->verified()) {
     const auto& leaf = certificates->leaf();

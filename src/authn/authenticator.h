@@ -1,4 +1,5 @@
-// Who sent this request? Each method looks at the credentials it knows; the first that knows the user answers.
+// Who sent this request? Each method looks at the credentials it knows; the first that knows the user
+// answers.
 #pragma once
 
 #include <functional>
@@ -21,9 +22,10 @@ namespace km::authn {
 class TokenAuthenticator {
  public:
   virtual ~TokenAuthenticator() = default;
-  // The user; nothing if the token is not this method's; an error if it is but is not good. `audiences`: what the token must be
-  // for (any of them); empty: the server itself.
-  virtual Result<std::optional<UserInfo>> authenticate(std::string_view token, const std::vector<std::string>& audiences) const = 0;
+  // The user; nothing if the token is not this method's; an error if it is but is not good. `audiences`: what
+  // the token must be for (any of them); empty: the server itself.
+  virtual Result<std::optional<UserInfo>> authenticate(std::string_view token,
+                                                       const std::vector<std::string>& audiences) const = 0;
 };
 
 // --token-auth-file: lines of token,user,uid,"group1,group2".
@@ -31,7 +33,8 @@ class TokenFile : public TokenAuthenticator {
  public:
   static Result<std::unique_ptr<TokenFile>> load(const std::string& path);
   static Result<std::unique_ptr<TokenFile>> parse(std::string_view csv);
-  Result<std::optional<UserInfo>> authenticate(std::string_view token, const std::vector<std::string>& audiences) const override;
+  Result<std::optional<UserInfo>> authenticate(std::string_view token,
+                                               const std::vector<std::string>& audiences) const override;
 
  private:
   std::unordered_map<std::string, UserInfo> users_;
@@ -41,7 +44,8 @@ class TokenFile : public TokenAuthenticator {
 class StaticTokens : public TokenAuthenticator {
  public:
   void add(std::string token, UserInfo user) { users_[std::move(token)] = std::move(user); }
-  Result<std::optional<UserInfo>> authenticate(std::string_view token, const std::vector<std::string>& audiences) const override;
+  Result<std::optional<UserInfo>> authenticate(std::string_view token,
+                                               const std::vector<std::string>& audiences) const override;
 
  private:
   std::unordered_map<std::string, UserInfo> users_;
@@ -61,9 +65,10 @@ class ServiceAccountLookup {
 class ServiceAccountTokens : public TokenAuthenticator {
  public:
   // `issuers`: --service-account-issuer, the first one signs; `audiences`: --api-audiences.
-  ServiceAccountTokens(pki::TokenVerifier verifier, std::vector<std::string> issuers, std::vector<std::string> audiences,
-                       const ServiceAccountLookup& lookup, Clock& clock);
-  Result<std::optional<UserInfo>> authenticate(std::string_view token, const std::vector<std::string>& audiences) const override;
+  ServiceAccountTokens(pki::TokenVerifier verifier, std::vector<std::string> issuers,
+                       std::vector<std::string> audiences, const ServiceAccountLookup& lookup, Clock& clock);
+  Result<std::optional<UserInfo>> authenticate(std::string_view token,
+                                               const std::vector<std::string>& audiences) const override;
 
  private:
   Status stillThere(const pki::TokenClaims& c) const;
@@ -80,11 +85,13 @@ class Authenticator {
   void add(std::unique_ptr<TokenAuthenticator> method) { tokens_.push_back(std::move(method)); }
   void allowAnonymous(bool on) { anonymous_ = on; }
 
-  // The user of a request: by client certificate, else bearer token, else anonymous. 401 if there is none. Adds
-  // system:authenticated.
-  Result<UserInfo> authenticate(const http::Request& request, std::vector<std::string>* warnings = nullptr) const;
+  // The user of a request: by client certificate, else bearer token, else anonymous. 401 if there is none.
+  // Adds system:authenticated.
+  Result<UserInfo> authenticate(const http::Request& request,
+                                std::vector<std::string>* warnings = nullptr) const;
   // A token alone (TokenReview); nothing if no method knows it.
-  Result<std::optional<UserInfo>> authenticateToken(std::string_view token, const std::vector<std::string>& audiences) const;
+  Result<std::optional<UserInfo>> authenticateToken(std::string_view token,
+                                                    const std::vector<std::string>& audiences) const;
 
  private:
   std::vector<std::unique_ptr<TokenAuthenticator>> tokens_;

@@ -71,7 +71,8 @@ namespace {
 
 template <typename RoleRef>
 std::string missingRole(const RoleRef& ref) {
-  return fmt::format("{}.rbac.authorization.k8s.io \"{}\" not found", ref.kind == "ClusterRole" ? "clusterrole" : "role", ref.name);
+  return fmt::format("{}.rbac.authorization.k8s.io \"{}\" not found",
+                     ref.kind == "ClusterRole" ? "clusterrole" : "role", ref.name);
 }
 
 }  // namespace
@@ -79,7 +80,7 @@ std::string missingRole(const RoleRef& ref) {
 // Grants of a subject: rules in one namespace, or everywhere.
 struct Rbac::Index {
   struct Grant {
-    std::string ns;  // "" everywhere
+    std::string ns;      // "" everywhere
     const Rules* rules;  // null: the role is not there
     std::string why;     // or what is missing
   };
@@ -112,13 +113,15 @@ std::shared_ptr<const Rbac::Index> Rbac::index() const {
   RbacObjects now = source_();
   std::lock_guard lock(mutex_);
   if (index_ && index_->objects.roles == now.roles && index_->objects.roleBindings == now.roleBindings &&
-      index_->objects.clusterRoles == now.clusterRoles && index_->objects.clusterRoleBindings == now.clusterRoleBindings) {
+      index_->objects.clusterRoles == now.clusterRoles &&
+      index_->objects.clusterRoleBindings == now.clusterRoleBindings) {
     return index_;
   }
   auto fresh = std::make_shared<Index>();
   fresh->objects = now;
   std::unordered_map<std::string, const Rules*> clusterRoles, roles;
-  for (const auto& o : *now.clusterRoles) clusterRoles[std::string(o->name())] = &o->as<api::rbac_v1::ClusterRole>().rules;
+  for (const auto& o : *now.clusterRoles)
+    clusterRoles[std::string(o->name())] = &o->as<api::rbac_v1::ClusterRole>().rules;
   for (const auto& o : *now.roles) roles[o->key()] = &o->as<api::rbac_v1::Role>().rules;
   auto add = [&](const auto& subjects, std::string_view ns, const Rules* rules, const std::string& why) {
     for (const auto& s : subjects) {
@@ -133,7 +136,11 @@ std::shared_ptr<const Rbac::Index> Rbac::index() const {
       } else {
         continue;
       }
-      fresh->bySubject[subject].push_back({std::string(ns), rules, why});
+      bool account = s.kind == "ServiceAccount";
+      std::string to = account ? fmt::format("{}/{}", s.name, s.namespace_.empty() ? ns : s.namespace_.view())
+                               : s.name.str();
+      fresh->bySubject[subject].push_back(
+          {std::string(ns), rules, rules == nullptr ? why : fmt::format("{} to {} \"{}\"", why, s.kind, to)});
     }
   };
   auto findIn = [](const auto& map, const std::string& key) -> const Rules* {
@@ -143,14 +150,20 @@ std::shared_ptr<const Rbac::Index> Rbac::index() const {
   for (const auto& o : *now.clusterRoleBindings) {
     const auto& b = o->as<api::rbac_v1::ClusterRoleBinding>();
     add(b.subjects, "", findIn(clusterRoles, b.roleRef.name.str()),
-        findIn(clusterRoles, b.roleRef.name.str()) == nullptr ? missingRole(b.roleRef) : fmt::format("RBAC: allowed by ClusterRoleBinding \"{}\" of {} \"{}\"", o->name(), b.roleRef.kind, b.roleRef.name));
+        findIn(clusterRoles, b.roleRef.name.str()) == nullptr
+            ? missingRole(b.roleRef)
+            : fmt::format("RBAC: allowed by ClusterRoleBinding \"{}\" of {} \"{}\"", o->name(),
+                          b.roleRef.kind, b.roleRef.name));
   }
   for (const auto& o : *now.roleBindings) {
     const auto& b = o->as<api::rbac_v1::RoleBinding>();
-    const Rules* rules = b.roleRef.kind == "ClusterRole" ? findIn(clusterRoles, b.roleRef.name.str())
-                                                         : findIn(roles, fmt::format("{}/{}", o->ns(), b.roleRef.name));
+    const Rules* rules = b.roleRef.kind == "ClusterRole"
+                             ? findIn(clusterRoles, b.roleRef.name.str())
+                             : findIn(roles, fmt::format("{}/{}", o->ns(), b.roleRef.name));
     add(b.subjects, o->ns(), rules,
-        rules == nullptr ? missingRole(b.roleRef) : fmt::format("RBAC: allowed by RoleBinding \"{}/{}\" of {} \"{}\"", o->name(), o->ns(), b.roleRef.kind, b.roleRef.name));
+        rules == nullptr ? missingRole(b.roleRef)
+                         : fmt::format("RBAC: allowed by RoleBinding \"{}/{}\" of {} \"{}\"", o->name(),
+                                       o->ns(), b.roleRef.kind, b.roleRef.name));
   }
   index_ = fresh;
   return fresh;
@@ -218,7 +231,8 @@ class Missing {
   std::string str() {
     for (const auto& [p, verbs] : resources_) {
       std::string names = p.named ? fmt::format("ResourceNames:[\"{}\"], ", p.name) : "";
-      lines_.insert(fmt::format("{{APIGroups:[\"{}\"], Resources:[\"{}\"], {}Verbs:{}}}", p.group, p.resource, names, quotedList(verbs)));
+      lines_.insert(fmt::format("{{APIGroups:[\"{}\"], Resources:[\"{}\"], {}Verbs:{}}}", p.group, p.resource,
+                                names, quotedList(verbs)));
     }
     std::string out;
     for (const std::string& line : lines_) out += "\n" + line;
@@ -238,8 +252,9 @@ std::string Rbac::missingRules(const authn::UserInfo& user, std::string_view ns,
   auto covered = [&](const Attributes& a) {
     return i->visit(user, ns, [&](const Index::Grant& g) {
       if (g.rules == nullptr) return false;
-      return std::any_of(g.rules->begin(), g.rules->end(),
-                         [&](const PolicyRule& have) { return (a.verb != "*" || exact(have.verbs, "*")) && allows(have, a); });
+      return std::any_of(g.rules->begin(), g.rules->end(), [&](const PolicyRule& have) {
+        return (a.verb != "*" || exact(have.verbs, "*")) && allows(have, a);
+      });
     });
   };
   Missing missing;
@@ -252,7 +267,12 @@ std::string Rbac::missingRules(const authn::UserInfo& user, std::string_view ns,
         for (const auto& resource : rule.resources) {
           std::string_view r = resource;
           size_t slash = r.find('/');
-          Attributes a{.user = &user, .verb = verb, .isResource = true, .group = group, .resource = r.substr(0, slash), .ns = ns};
+          Attributes a{.user = &user,
+                       .verb = verb,
+                       .isResource = true,
+                       .group = group,
+                       .resource = r.substr(0, slash),
+                       .ns = ns};
           if (slash != std::string_view::npos) a.subresource = r.substr(slash + 1);
           Permission p{group.str(), resource.str(), "", false};
           if (rule.resourceNames.empty() && !covered(a)) missing.resource(p, verb);
@@ -269,7 +289,8 @@ std::string Rbac::missingRules(const authn::UserInfo& user, std::string_view ns,
   return missing.str();
 }
 
-std::vector<const PolicyRule*> Rbac::rulesFor(const authn::UserInfo& user, std::string_view ns, ObjectList& keep, std::string* error) const {
+std::vector<const PolicyRule*> Rbac::rulesFor(const authn::UserInfo& user, std::string_view ns,
+                                              ObjectList& keep, std::string* error) const {
   auto i = index();
   keep = i->objects.clusterRoles;
   std::vector<const PolicyRule*> out;

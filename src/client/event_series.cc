@@ -23,11 +23,13 @@ constexpr Duration kRetryAfter = std::chrono::seconds(10);
 constexpr int64_t kSeriesEnds = 6 * 60;   // seconds without another of its kind
 constexpr int64_t kSeriesTold = 30 * 60;  // seconds between two writes of a series that goes on
 
-bool isRefused(const Status& s) { return s.code() >= 400 && s.code() < 500 && s.code() != 429; }
+bool isRefused(const Status& s) {
+  return s.code() >= 400 && s.code() < 500 && s.code() != 429;
+}
 
 std::string keyOf(const Event& e) {
-  return fmt::format("{}|{}|{}|{}|{}|{}", e.type.view(), e.action.view(), e.reason.view(), e.regarding.kind.view(), e.regarding.uid.view(),
-                     e.regarding.name.view());
+  return fmt::format("{}|{}|{}|{}|{}|{}", e.type.view(), e.action.view(), e.reason.view(),
+                     e.regarding.kind.view(), e.regarding.uid.view(), e.regarding.name.view());
 }
 
 }  // namespace
@@ -130,7 +132,8 @@ struct SeriesRecorder::Core : std::enable_shared_from_this<SeriesRecorder::Core>
     if (w.patch.empty()) {
       client.create(target(Event::kType, w.ns), api::Object::of(Event(w.event)), {}, std::move(done));
     } else {
-      client.patch(target(Event::kType, w.ns, w.name), PatchType::kStrategicMerge, w.patch, {}, std::move(done));
+      client.patch(target(Event::kType, w.ns, w.name), PatchType::kStrategicMerge, w.patch, {},
+                   std::move(done));
     }
   }
 
@@ -155,17 +158,21 @@ struct SeriesRecorder::Core : std::enable_shared_from_this<SeriesRecorder::Core>
   }
 };
 
-SeriesRecorder::SeriesRecorder(Client& client, WorkerPool& pool, Timers& timers, std::string controller, std::string instance)
+SeriesRecorder::SeriesRecorder(Client& client, WorkerPool& pool, Timers& timers, std::string controller,
+                               std::string instance)
     : core_(std::make_shared<Core>(client, pool, timers, std::move(controller), std::move(instance))) {}
 
-SeriesRecorder::~SeriesRecorder() { stop(); }
+SeriesRecorder::~SeriesRecorder() {
+  stop();
+}
 
-void SeriesRecorder::event(const api::core_v1::ObjectReference& regarding, std::string_view type, std::string_view reason,
-                           std::string_view action, std::string_view note) const {
+void SeriesRecorder::event(const api::core_v1::ObjectReference& regarding, std::string_view type,
+                           std::string_view reason, std::string_view action, std::string_view note) const {
   WallTime now = core_->timers.clock().now();
   Event e;
   e.metadata.name = eventName(regarding.name, now);
-  e.metadata.namespace_ = regarding.namespace_.empty() ? std::string_view("default") : regarding.namespace_.view();
+  e.metadata.namespace_ =
+      regarding.namespace_.empty() ? std::string_view("default") : regarding.namespace_.view();
   e.eventTime = codec::MicroTime(now);
   e.reportingController = core_->controller;
   e.reportingInstance = core_->instance;

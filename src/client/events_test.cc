@@ -32,7 +32,8 @@ TEST(EventsTest, AreWrittenAndThenPatched) {
   Timers timers;
   EventBroadcaster broadcaster(client, pool, timers);
   EventRecorder recorder = broadcaster.recorder("kubelet", "node-1");
-  for (int i = 0; i < 3; i++) recorder.event(referenceTo(pod()), kEventNormal, "Started", "Container started");
+  for (int i = 0; i < 3; i++)
+    recorder.event(referenceTo(pod()), kEventNormal, "Started", "Container started");
   ASSERT_TRUE(broadcaster.flush(seconds(5)));
   auto events = client.all<Event>("ns");
   ASSERT_EQ(events.size(), 1u);
@@ -52,13 +53,15 @@ TEST(SeriesTest, TheSecondOfAKindBecomesASeries) {
   Timers timers;
   SeriesRecorder recorder(client, pool, timers, "default-scheduler", "default-scheduler-host");
   for (int i = 0; i < 3; i++) {
-    recorder.event(referenceTo(pod()), kEventWarning, "FailedScheduling", "Scheduling", "0/" + std::to_string(i) + " nodes are available");
+    recorder.event(referenceTo(pod()), kEventWarning, "FailedScheduling", "Scheduling",
+                   "0/" + std::to_string(i) + " nodes are available");
   }
   recorder.event(referenceTo(pod()), kEventNormal, "Scheduled", "Binding", "Successfully assigned");
   using SeriesEvent = api::events_v1::Event;
   auto settled = [&] {
     auto events = client.all<SeriesEvent>("ns");
-    return events.size() == 2 && std::any_of(events.begin(), events.end(), [](const auto& e) { return bool(e->series); });
+    return events.size() == 2 &&
+           std::any_of(events.begin(), events.end(), [](const auto& e) { return bool(e->series); });
   };
   for (int i = 0; i < 500 && !settled(); i++) std::this_thread::sleep_for(std::chrono::milliseconds(10));
   ASSERT_TRUE(settled());

@@ -69,10 +69,12 @@ TEST_F(ControllerTest, AServiceGetsSlicesAndEndpoints) {
   client.put(servedPod("b", "10.0.0.2", false));
   run({"endpointslice", "endpoint"});
   client.put(service());
-  ASSERT_TRUE(eventually([&] { return client.all<EndpointSlice>().size() == 1 && client.find<Endpoints>("ns", "web"); }));
+  ASSERT_TRUE(eventually(
+      [&] { return client.all<EndpointSlice>().size() == 1 && client.find<Endpoints>("ns", "web"); }));
   auto slice = client.all<EndpointSlice>()[0];
   EXPECT_EQ(slice->endpoints.size(), 2u);
-  EXPECT_EQ(slice->metadata.labels.get("endpointslice.kubernetes.io/managed-by"), "endpointslice-controller.k8s.io");
+  EXPECT_EQ(slice->metadata.labels.get("endpointslice.kubernetes.io/managed-by"),
+            "endpointslice-controller.k8s.io");
   EXPECT_EQ(*slice->ports[0].port, 8080);
   auto e = client.find<Endpoints>("ns", "web");
   ASSERT_EQ(e->subsets.size(), 1u);
@@ -98,7 +100,8 @@ TEST(SliceCoreTest, PortsStandInUpstreamsOrder) {
   dns.port = 53;
   dns.targetPort = codec::IntOrString(53);
   auto anyNode = [](std::string_view name) { return std::make_shared<const Node>(node(name)); };
-  auto c = endpoints::reconcileSlices(s, {std::make_shared<Pod>(servedPod("p", "10.0.0.1", true))}, anyNode, {}, 100);
+  auto c = endpoints::reconcileSlices(s, {std::make_shared<Pod>(servedPod("p", "10.0.0.1", true))}, anyNode,
+                                      {}, 100);
   ASSERT_EQ(c.create.size(), 1u);
   ASSERT_EQ(c.create[0].ports.size(), 2u);
   EXPECT_EQ(*c.create[0].ports[0].name, "dns");  // as recorded of 1.36.3
@@ -153,7 +156,9 @@ TEST(TtlTest, GrowsWithTheClusterAndShrinksLater) {
 TEST_F(ControllerTest, NodesSayHowLongSecretsMayBeKept) {
   client.put(node("n1"));
   run({"ttl"});
-  ASSERT_TRUE(eventually([&] { return client.find<Node>("", "n1")->metadata.annotations.get("node.alpha.kubernetes.io/ttl") == "0"; }));
+  ASSERT_TRUE(eventually([&] {
+    return client.find<Node>("", "n1")->metadata.annotations.get("node.alpha.kubernetes.io/ttl") == "0";
+  }));
 }
 
 TEST(SliceCoreTest, SlicesAreFilledAndReused) {
@@ -161,7 +166,8 @@ TEST(SliceCoreTest, SlicesAreFilledAndReused) {
   s.metadata.uid = "u";
   std::vector<PodPtr> pods;
   for (int i = 0; i < 5; i++) {
-    pods.push_back(std::make_shared<Pod>(servedPod("p" + std::to_string(i), "10.0.0." + std::to_string(i), true)));
+    pods.push_back(
+        std::make_shared<Pod>(servedPod("p" + std::to_string(i), "10.0.0." + std::to_string(i), true)));
   }
   auto anyNode = [](std::string_view name) { return std::make_shared<const Node>(node(name)); };
   auto c = endpoints::reconcileSlices(s, pods, anyNode, {}, 2);
@@ -178,7 +184,8 @@ TEST(SliceCoreTest, SlicesAreFilledAndReused) {
   EXPECT_EQ(c.update.size(), 1u);  // one becomes the placeholder
   EXPECT_EQ(c.update[0].endpoints.size(), 0u);
   EXPECT_EQ(c.remove.size(), 2u);
-  c = endpoints::reconcileSlices(s, pods, [](std::string_view) { return nullptr; }, {}, 2);
+  c = endpoints::reconcileSlices(
+      s, pods, [](std::string_view) { return nullptr; }, {}, 2);
   EXPECT_FALSE(c.error.ok());
 }
 
@@ -189,7 +196,8 @@ TEST_F(ControllerTest, NamespacesGetAccountAndRootCa) {
   ns.metadata.name = "team";
   client.put(ns);
   ASSERT_TRUE(eventually([&] {
-    return client.find<ServiceAccount>("team", "default") && client.find<ConfigMap>("team", "kube-root-ca.crt");
+    return client.find<ServiceAccount>("team", "default") &&
+           client.find<ConfigMap>("team", "kube-root-ca.crt");
   }));
   EXPECT_EQ(client.find<ConfigMap>("team", "kube-root-ca.crt")->data.get("ca.crt"), "PEM");
   ASSERT_TRUE(removeObject<ServiceAccount>(client, "team", "default").ok());
@@ -268,7 +276,8 @@ TEST_F(ControllerTest, ForegroundDeletionWaitsForDependents) {
   held.metadata.finalizers.push_back("test/held");
   client.put(held);
   ASSERT_TRUE(removeObject<ConfigMap>(client, "ns", "owner", {.propagationPolicy = "Foreground"}).ok());
-  ASSERT_TRUE(eventually([&] { return client.find<ConfigMap>("ns", "child")->metadata.deletionTimestamp.has_value(); }));
+  ASSERT_TRUE(eventually(
+      [&] { return client.find<ConfigMap>("ns", "child")->metadata.deletionTimestamp.has_value(); }));
   EXPECT_TRUE(client.find<ConfigMap>("ns", "owner"));
   ConfigMap freed = *client.find<ConfigMap>("ns", "child");
   freed.metadata.finalizers.clear();
@@ -326,8 +335,10 @@ TEST_F(ControllerTest, PodsLeaveTaintedNodes) {
   t.key = nodelifecycle::kNotReady;
   t.effect = "NoExecute";
   client.put(n);
-  ASSERT_TRUE(eventually([&] { return client.find<Pod>("ns", "goes")->metadata.deletionTimestamp.has_value(); }));
-  EXPECT_EQ(findPodCondition(*client.find<Pod>("ns", "goes"), "DisruptionTarget")->reason, "DeletionByTaintManager");
+  ASSERT_TRUE(
+      eventually([&] { return client.find<Pod>("ns", "goes")->metadata.deletionTimestamp.has_value(); }));
+  EXPECT_EQ(findPodCondition(*client.find<Pod>("ns", "goes"), "DisruptionTarget")->reason,
+            "DeletionByTaintManager");
   EXPECT_FALSE(client.find<Pod>("ns", "stays")->metadata.deletionTimestamp);
 }
 
@@ -404,7 +415,8 @@ TEST(GarbageCollectorCoreTest, Decisions) {
   EXPECT_EQ(d.policy, "Background");
   d = garbagecollector::decide(m, {OwnerState::kWaiting, OwnerState::kAbsent}, true, false);
   EXPECT_EQ(d.policy, "Foreground");
-  EXPECT_EQ(garbagecollector::decide(m, {OwnerState::kSolid, OwnerState::kSolid}, true, false).act, Decision::Act::kNothing);
+  EXPECT_EQ(garbagecollector::decide(m, {OwnerState::kSolid, OwnerState::kSolid}, true, false).act,
+            Decision::Act::kNothing);
 }
 
 TEST(ControllerTableTest, Selection) {

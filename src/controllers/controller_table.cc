@@ -21,18 +21,21 @@ namespace km::controllers {
 namespace {
 
 constexpr ControllerRow kRows[] = {
-    {"clusterrole-aggregation-controller", "clusterrole-aggregation", "clusterrole-aggregation-controller", clusterrole::make},
+    {"clusterrole-aggregation-controller", "clusterrole-aggregation", "clusterrole-aggregation-controller",
+     clusterrole::make},
     {"deployment-controller", "deployment", "deployment-controller", deployment::make},
     {"endpoints-controller", "endpoint", "endpoint-controller", endpoints::makeEndpoints},
     {"endpointslice-controller", "endpointslice", "endpointslice-controller", endpoints::makeSlices},
-    {"endpointslice-mirroring-controller", "endpointslicemirroring", "endpointslicemirroring-controller", endpoints::makeMirror},
+    {"endpointslice-mirroring-controller", "endpointslicemirroring", "endpointslicemirroring-controller",
+     endpoints::makeMirror},
     {"garbage-collector-controller", "garbagecollector", "generic-garbage-collector", garbagecollector::make},
     {"namespace-controller", "namespace", "namespace-controller", nscontroller::make},
     {"node-ipam-controller", "nodeipam", "node-controller", nodeipam::make},
     {"node-lifecycle-controller", "nodelifecycle", "node-controller", nodelifecycle::make},
     {"pod-garbage-collector-controller", "podgc", "pod-garbage-collector", podgc::make},
     {"replicaset-controller", "replicaset", "replicaset-controller", replicaset::make},
-    {"root-ca-certificate-publisher-controller", "root-ca-cert-publisher", "root-ca-cert-publisher", rootca::make},
+    {"root-ca-certificate-publisher-controller", "root-ca-cert-publisher", "root-ca-cert-publisher",
+     rootca::make},
     {"serviceaccount-controller", "serviceaccount", "service-account-controller", serviceaccount::make},
     {"serviceaccount-token-controller", "serviceaccount-token", "", serviceaccount::makeTokens},
     {"taint-eviction-controller", "", "node-controller", nodelifecycle::makeTaintEviction},
@@ -41,7 +44,9 @@ constexpr ControllerRow kRows[] = {
 
 }  // namespace
 
-std::span<const ControllerRow> controllerTable() { return kRows; }
+std::span<const ControllerRow> controllerTable() {
+  return kRows;
+}
 
 const ControllerRow* findController(std::string_view name) {
   for (const ControllerRow& row : kRows) {

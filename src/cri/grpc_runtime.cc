@@ -16,7 +16,7 @@ namespace {
 
 using Rt = RuntimeServiceMethods;
 using Im = ImageServiceMethods;
-constexpr auto kTimeout = std::chrono::minutes(2);      // upstream's --runtime-request-timeout
+constexpr auto kTimeout = std::chrono::minutes(2);  // upstream's --runtime-request-timeout
 constexpr auto kPullTimeout = std::chrono::minutes(10);
 constexpr Duration kFirstReconnect = std::chrono::milliseconds(50), kLastReconnect = std::chrono::seconds(1);
 constexpr auto kSettle = std::chrono::milliseconds(500);  // in which a subscription surely stands
@@ -40,7 +40,8 @@ std::vector<T> toVector(codec::List<T>& list) {
 // A stream of container events that reconnects. Tries CRI's own, then containerd's.
 class EventStream : public Runtime::Subscription, public std::enable_shared_from_this<EventStream> {
  public:
-  EventStream(async::Loop& loop, http::GrpcChannel& channel, std::function<void(std::string)> onEvent, std::function<void()> onGap)
+  EventStream(async::Loop& loop, http::GrpcChannel& channel, std::function<void(std::string)> onEvent,
+              std::function<void()> onGap)
       : loop_(loop), channel_(channel), onEvent_(std::move(onEvent)), onGap_(std::move(onGap)) {}
 
   void begin() {
@@ -76,7 +77,9 @@ class EventStream : public Runtime::Subscription, public std::enable_shared_from
       }
       self->again(s);
     };
-    stream_ = channel_.open(native ? Rt::GetContainerEvents : api::containerd_events_v1::EventsMethods::Subscribe, {}, std::move(handler));
+    stream_ =
+        channel_.open(native ? Rt::GetContainerEvents : api::containerd_events_v1::EventsMethods::Subscribe,
+                      {}, std::move(handler));
     std::string request;
     if (!native) {
       api::containerd_events_v1::SubscribeRequest r;
@@ -106,7 +109,8 @@ class EventStream : public Runtime::Subscription, public std::enable_shared_from
     if (stopped()) return;
     if (native) {
       auto e = codec::fromProto<ContainerEventResponse>(bytes);
-      bool over = e.ok() && (e->containerEventType == ContainerEventType::kCONTAINER_STOPPED_EVENT || e->containerEventType == ContainerEventType::kCONTAINER_DELETED_EVENT);
+      bool over = e.ok() && (e->containerEventType == ContainerEventType::kCONTAINER_STOPPED_EVENT ||
+                             e->containerEventType == ContainerEventType::kCONTAINER_DELETED_EVENT);
       if (over) onEvent_(e->containerId.str());
       return;
     }
@@ -177,7 +181,9 @@ class Calls {
     wake_.wait_for(lock, grace, [&] { return open_.empty(); });
     give([](const One&) { return true; });
   }
-  static http::GrpcResult closed() { return {{http::GrpcCode::kUnavailable, "the kubelet is stopping"}, {}, {}}; }
+  static http::GrpcResult closed() {
+    return {{http::GrpcCode::kUnavailable, "the kubelet is stopping"}, {}, {}};
+  }
 
  private:
   void give(const std::function<bool(const One&)>& which) {
@@ -201,7 +207,8 @@ class Calls {
 
 class GrpcRuntime : public Runtime {
  public:
-  GrpcRuntime(async::Loop& loop, const std::string& socket) : loop_(loop), client_(loop), channel_(client_, endpointOf(socket)) {}
+  GrpcRuntime(async::Loop& loop, const std::string& socket)
+      : loop_(loop), client_(loop), channel_(client_, endpointOf(socket)) {}
 
   Result<VersionResponse> version() override { return call<VersionResponse>(Rt::Version, VersionRequest()); }
   Result<StatusResponse> status() override { return call<StatusResponse>(Rt::Status, StatusRequest()); }
@@ -234,7 +241,8 @@ class GrpcRuntime : public Runtime {
     return toVector(answer.items);
   }
 
-  Result<std::string> createContainer(const std::string& sandbox, const ContainerConfig& config, const PodSandboxConfig& sandboxConfig) override {
+  Result<std::string> createContainer(const std::string& sandbox, const ContainerConfig& config,
+                                      const PodSandboxConfig& sandboxConfig) override {
     CreateContainerRequest r;
     r.podSandboxId = sandbox;
     r.config = config;
@@ -251,7 +259,9 @@ class GrpcRuntime : public Runtime {
     StopContainerRequest r;
     r.containerId = id;
     r.timeout = graceSeconds;
-    return call<StopContainerResponse>(Rt::StopContainer, r, kTimeout + std::chrono::seconds(graceSeconds), true).status();
+    return call<StopContainerResponse>(Rt::StopContainer, r, kTimeout + std::chrono::seconds(graceSeconds),
+                                       true)
+        .status();
   }
   Status removeContainer(const std::string& id) override {
     RemoveContainerRequest r;
@@ -274,12 +284,14 @@ class GrpcRuntime : public Runtime {
     KM_ASSIGN(auto answer, call<ListContainersResponse>(Rt::ListContainers, ListContainersRequest()));
     return toVector(answer.containers);
   }
-  Result<ExecSyncResponse> execSync(const std::string& id, const std::vector<std::string>& command, int64_t timeoutSeconds) override {
+  Result<ExecSyncResponse> execSync(const std::string& id, const std::vector<std::string>& command,
+                                    int64_t timeoutSeconds) override {
     ExecSyncRequest r;
     r.containerId = id;
     for (const std::string& c : command) r.cmd.push_back(c);
     r.timeout = timeoutSeconds;
-    Duration limit = timeoutSeconds > 0 ? std::chrono::seconds(timeoutSeconds) + std::chrono::seconds(10) : Duration(kTimeout);
+    Duration limit = timeoutSeconds > 0 ? std::chrono::seconds(timeoutSeconds) + std::chrono::seconds(10)
+                                        : Duration(kTimeout);
     return call<ExecSyncResponse>(Rt::ExecSync, r, limit, true);
   }
   Result<std::string> exec(const ExecRequest& request) override {
@@ -310,7 +322,8 @@ class GrpcRuntime : public Runtime {
     KM_ASSIGN(auto answer, call<ImageStatusResponse>(Im::ImageStatus, r));
     return answer.image ? std::move(*answer.image) : Image();
   }
-  Result<std::string> pullImage(const std::string& image, const AuthConfig* auth, const PodSandboxConfig& sandbox) override {
+  Result<std::string> pullImage(const std::string& image, const AuthConfig* auth,
+                                const PodSandboxConfig& sandbox) override {
     PullImageRequest r;
     r.image.emplace().image = image;
     if (auth != nullptr) r.auth = *auth;
@@ -324,7 +337,8 @@ class GrpcRuntime : public Runtime {
     return call<RemoveImageResponse>(Im::RemoveImage, r).status();
   }
 
-  std::unique_ptr<Subscription> subscribe(std::function<void(std::string)> onEvent, std::function<void()> onGap) override {
+  std::unique_ptr<Subscription> subscribe(std::function<void(std::string)> onEvent,
+                                          std::function<void()> onGap) override {
     auto stream = std::make_shared<EventStream>(loop_, channel_, std::move(onEvent), std::move(onGap));
     stream->begin();
     return std::make_unique<Handle>(std::move(stream));
@@ -333,7 +347,8 @@ class GrpcRuntime : public Runtime {
   void close(Duration grace) override { calls_->close(grace); }
 
  private:
-  // Of a runtime that does not tell the user by itself (containerd before 2.0): from the verbose answer, asked once a container.
+  // Of a runtime that does not tell the user by itself (containerd before 2.0): from the verbose answer,
+  // asked once a container.
   ContainerUser userOf(const std::string& id) {
     {
       std::lock_guard lock(usersMutex_);
@@ -362,12 +377,14 @@ class GrpcRuntime : public Runtime {
 
   // `lasts`: as long as a container, a command or a registry likes.
   template <typename Answer, typename Request>
-  Result<Answer> call(const char* method, const Request& request, Duration timeout = kTimeout, bool lasts = false) {
+  Result<Answer> call(const char* method, const Request& request, Duration timeout = kTimeout,
+                      bool lasts = false) {
     http::GrpcOptions options;
     options.timeout = timeout;
     Calls::Ptr one = calls_->begin(lasts);
     if (!one) return Calls::closed().status.toStatus();
-    channel_.unary(method, codec::toProto(request), options, [calls = calls_, one](http::GrpcResult r) { calls->end(one, std::move(r)); });
+    channel_.unary(method, codec::toProto(request), options,
+                   [calls = calls_, one](http::GrpcResult r) { calls->end(one, std::move(r)); });
     http::GrpcResult r = calls_->wait(one);
     if (!r.status.ok()) return r.status.toStatus();
     return codec::fromProto<Answer>(r.message);

@@ -73,13 +73,15 @@ bool answers(const std::string& socket) {
   return ::connect(fd.get(), reinterpret_cast<sockaddr*>(&a), sizeof a) == 0;
 }
 
-// Waits for the socket to appear and take connections: by inotify, since containerd makes it when it is ready to serve.
+// Waits for the socket to appear and take connections: by inotify, since containerd makes it when it is ready
+// to serve.
 bool waitForSocket(const std::string& directory, const std::string& socket) {
   UniqueFd watch(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
   ::inotify_add_watch(watch.get(), directory.c_str(), IN_CREATE | IN_ATTRIB | IN_MOVED_TO);
   auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(kStartMillis);
   while (!answers(socket)) {
-    auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - std::chrono::steady_clock::now()).count();
+    auto left =
+        std::chrono::duration_cast<std::chrono::milliseconds>(end - std::chrono::steady_clock::now()).count();
     if (left <= 0) return false;
     pollfd p{watch.get(), POLLIN, 0};
     // Between the making of the socket and listen() nothing is told: look again soon.
@@ -99,7 +101,8 @@ int pidOf(const std::string& directory) {
   // The number may be another process's by now.
   auto comm = readFile(fmt::format("/proc/{}/comm", pid));
   auto line = readFile(fmt::format("/proc/{}/cmdline", pid));
-  bool ours = comm.ok() && comm->starts_with("containerd") && line.ok() && line->find(directory) != std::string::npos;
+  bool ours =
+      comm.ok() && comm->starts_with("containerd") && line.ok() && line->find(directory) != std::string::npos;
   return ours ? pid : 0;
 }
 
@@ -127,7 +130,8 @@ struct Containerd::State : std::enable_shared_from_this<State> {
       Duration ran = std::chrono::steady_clock::now().time_since_epoch() - self->startedAt;
       self->timer->start(ran > kRestartAfter ? Duration(0) : Duration(kRestartAfter), [weak] {
         if (auto again = weak.lock(); again && !again->stopped) {
-          if (Status s = again->spawn(); !s.ok()) KM_LOG(ERROR, "containerd could not be started: {}", s.message());
+          if (Status s = again->spawn(); !s.ok())
+            KM_LOG(ERROR, "containerd could not be started: {}", s.message());
         }
       });
     });
@@ -147,7 +151,8 @@ struct Containerd::State : std::enable_shared_from_this<State> {
       auto self = weak.lock();
       if (!self || self->stopped) return;
       KM_LOG(WARNING, "containerd ended; starting it again", 0);
-      if (Status s = self->spawn(); !s.ok()) KM_LOG(ERROR, "containerd could not be started: {}", s.message());
+      if (Status s = self->spawn(); !s.ok())
+        KM_LOG(ERROR, "containerd could not be started: {}", s.message());
     });
   }
 
@@ -163,7 +168,8 @@ struct Containerd::State : std::enable_shared_from_this<State> {
 
 Result<std::unique_ptr<Containerd>> Containerd::start(async::Loop& loop, ContainerdOptions options) {
   std::string socket = options.directory + "/containerd.sock";
-  if (socket.size() > 100) return errors::failed(fmt::format("the data directory's path is too long for a socket: {}", socket));
+  if (socket.size() > 100)
+    return errors::failed(fmt::format("the data directory's path is too long for a socket: {}", socket));
   KM_TRY(makeDirs(options.directory, 0711));
   KM_TRY(writeFileAtomic(options.directory + "/config.toml", configText(options), 0600));
   auto state = std::make_shared<State>(loop, options);
@@ -179,7 +185,8 @@ Result<std::unique_ptr<Containerd>> Containerd::start(async::Loop& loop, Contain
   });
   KM_TRY(begun.get_future().get());
   if (!waitForSocket(options.directory, socket)) {
-    return errors::failed(fmt::format("containerd does not answer on {}; see {}/containerd.log", socket, options.directory));
+    return errors::failed(
+        fmt::format("containerd does not answer on {}; see {}/containerd.log", socket, options.directory));
   }
   return std::unique_ptr<Containerd>(new Containerd(std::move(state), std::move(socket)));
 }

@@ -19,33 +19,43 @@ authn::UserInfo identity(std::string name, std::vector<std::string> groups = {})
 }
 
 authn::UserInfo accountIdentity(std::string_view account) {
-  return identity("system:serviceaccount:kube-system:" + std::string(account), {"system:serviceaccounts", "system:serviceaccounts:kube-system"});
+  return identity("system:serviceaccount:kube-system:" + std::string(account),
+                  {"system:serviceaccounts", "system:serviceaccounts:kube-system"});
 }
 
 }  // namespace
 
 void ManagersOptions::addTo(FlagSet& flags) {
   controllers::addFlags(flags, options);
-  flags.add(&controllers, "controllers", "A list of `controllers` to enable. '*' enables all on-by-default controllers, 'foo' enables the controller named 'foo', '-foo' disables the controller named 'foo'.");
+  flags.add(&controllers, "controllers",
+            "A list of `controllers` to enable. '*' enables all on-by-default controllers, 'foo' enables the "
+            "controller named 'foo', '-foo' disables the controller named 'foo'.");
 }
 
-std::function<Result<std::string>(std::string_view, std::string_view, std::string_view, std::string_view, std::string_view)> legacyTokenMaker(pki::Key key) {
-  return [key = std::move(key)](std::string_view ns, std::string_view account, std::string_view uid, std::string_view secret,
-                                std::string_view) -> Result<std::string> {
+std::function<Result<std::string>(std::string_view, std::string_view, std::string_view, std::string_view,
+                                  std::string_view)>
+legacyTokenMaker(pki::Key key) {
+  return [key = std::move(key)](std::string_view ns, std::string_view account, std::string_view uid,
+                                std::string_view secret, std::string_view) -> Result<std::string> {
     return pki::signToken(key, pki::legacyClaims(ns, {std::string(account), std::string(uid)}, secret));
   };
 }
 
-Managers::Managers(ControlPlane& plane, ManagersOptions options) : plane_(plane), options_(std::move(options)), pool_(8, "km-manage") {}
+Managers::Managers(ControlPlane& plane, ManagersOptions options)
+    : plane_(plane), options_(std::move(options)), pool_(8, "km-manage") {}
 
-Managers::~Managers() { stop(); }
+Managers::~Managers() {
+  stop();
+}
 
 Status Managers::start() {
   KM_ASSIGN(auto rows, controllers::selectControllers(options_.controllers));
-  controllerClient_ = plane_.api().localClient(identity("system:kube-controller-manager"), "kube-controller-manager");
+  controllerClient_ =
+      plane_.api().localClient(identity("system:kube-controller-manager"), "kube-controller-manager");
   schedulerClient_ = plane_.api().localClient(identity("system:kube-scheduler"), "kube-scheduler");
   informers_ = std::make_unique<client::InformerFactory>(*controllerClient_, pool_, timers_);
-  schedulerEvents_ = std::make_unique<client::SeriesRecorder>(*schedulerClient_, pool_, timers_, "default-scheduler", "default-scheduler-" + hostName());
+  schedulerEvents_ = std::make_unique<client::SeriesRecorder>(
+      *schedulerClient_, pool_, timers_, "default-scheduler", "default-scheduler-" + hostName());
 
   controllers::Options o = options_.options;
   o.serviceClusterIpRange = plane_.options().serviceClusterIpRange;
@@ -54,8 +64,10 @@ Status Managers::start() {
   o.accountClient = [this](std::string_view account) -> Result<std::unique_ptr<client::Client>> {
     return plane_.api().localClient(accountIdentity(account), "kube-controller-manager");
   };
-  controllers_ = std::make_unique<controllers::ControllerManager>(*controllerClient_, *informers_, pool_, timers_, o);
-  scheduler_ = std::make_unique<scheduler::Scheduler>(*schedulerClient_, *informers_, pool_, timers_, *schedulerEvents_);
+  controllers_ =
+      std::make_unique<controllers::ControllerManager>(*controllerClient_, *informers_, pool_, timers_, o);
+  scheduler_ = std::make_unique<scheduler::Scheduler>(*schedulerClient_, *informers_, pool_, timers_,
+                                                      *schedulerEvents_);
   scheduler_->start();
   KM_TRY(controllers_->start(rows));
   informers_->start();

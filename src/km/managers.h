@@ -1,4 +1,5 @@
-// Managers: the parts of the control plane that react: controllers and scheduler, each as its own identity, over local clients.
+// Managers: the parts of the control plane that react: controllers and scheduler, each as its own identity,
+// over local clients.
 #pragma once
 
 #include <functional>
@@ -23,8 +24,8 @@ struct ManagersOptions {
 };
 
 // Makes the tokens of service accounts' Secrets (controllers::Options::makeLegacyToken), signed with the key.
-std::function<Result<std::string>(std::string_view ns, std::string_view account, std::string_view accountUid, std::string_view secret,
-                                  std::string_view secretUid)>
+std::function<Result<std::string>(std::string_view ns, std::string_view account, std::string_view accountUid,
+                                  std::string_view secret, std::string_view secretUid)>
 legacyTokenMaker(pki::Key key);
 
 class Managers {
@@ -43,7 +44,8 @@ class Managers {
   ControlPlane& plane_;
   ManagersOptions options_;
   client::Timers timers_;
-  client::WorkerPool pool_;  // the server's watches are pumped on a pool of their own: work here may block on them
+  client::WorkerPool
+      pool_;  // the server's watches are pumped on a pool of their own: work here may block on them
   std::unique_ptr<client::Client> controllerClient_, schedulerClient_;
   std::unique_ptr<client::InformerFactory> informers_;
   std::unique_ptr<client::SeriesRecorder> schedulerEvents_;

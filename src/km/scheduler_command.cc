@@ -14,8 +14,10 @@ int runScheduler(ServerCall& call) {
   LeaderFlags leader("kube-scheduler");
   leader.election.releaseOnStop = true;
   FlagSet flags(std::string(call.server->name));
-  flags.add(&kubeconfig, "kubeconfig", "Path to kubeconfig `file` with authorization and master location information.");
-  flags.add(&master, "master", "The address of the Kubernetes API server (overrides any value in kubeconfig)");
+  flags.add(&kubeconfig, "kubeconfig",
+            "Path to kubeconfig `file` with authorization and master location information.");
+  flags.add(&master, "master",
+            "The address of the Kubernetes API server (overrides any value in kubeconfig)");
   flags.add(&config, "config", "The path to the configuration `file`: not supported, use flags.");
   leader.addTo(flags);
   if (auto done = parseServerFlags(call, flags)) return *done;
@@ -24,7 +26,8 @@ int runScheduler(ServerCall& call) {
   auto api = ApiConnection::open(kubeconfig, master, "kube-scheduler", 8);
   if (!api.ok()) return finish(call, api.status());
   ApiConnection& a = **api;
-  client::SeriesRecorder events(*a.client, a.pool, a.timers, "default-scheduler", "default-scheduler-" + hostName());
+  client::SeriesRecorder events(*a.client, a.pool, a.timers, "default-scheduler",
+                                "default-scheduler-" + hostName());
   scheduler::Scheduler scheduler(*a.client, *a.informers, a.pool, a.timers, events);
   a.informers->start();
   Status ended = runElected(

@@ -18,17 +18,26 @@ struct Sysctl {
 };
 // Those that are kept apart by namespace and harm nobody else.
 constexpr Sysctl kSafe[] = {
-    {"kernel.shm_rmid_forced", Needs::kIpc},          {"net.ipv4.ip_local_port_range", Needs::kNetwork},
-    {"net.ipv4.tcp_syncookies", Needs::kNetwork},     {"net.ipv4.ping_group_range", Needs::kNetwork},
-    {"net.ipv4.ip_unprivileged_port_start", Needs::kNetwork}, {"net.ipv4.ip_local_reserved_ports", Needs::kNetwork},
-    {"net.ipv4.tcp_keepalive_time", Needs::kNetwork}, {"net.ipv4.tcp_fin_timeout", Needs::kNetwork},
-    {"net.ipv4.tcp_keepalive_intvl", Needs::kNetwork}, {"net.ipv4.tcp_keepalive_probes", Needs::kNetwork},
-    {"net.ipv4.tcp_rmem", Needs::kNetwork},           {"net.ipv4.tcp_wmem", Needs::kNetwork},
+    {"kernel.shm_rmid_forced", Needs::kIpc},
+    {"net.ipv4.ip_local_port_range", Needs::kNetwork},
+    {"net.ipv4.tcp_syncookies", Needs::kNetwork},
+    {"net.ipv4.ping_group_range", Needs::kNetwork},
+    {"net.ipv4.ip_unprivileged_port_start", Needs::kNetwork},
+    {"net.ipv4.ip_local_reserved_ports", Needs::kNetwork},
+    {"net.ipv4.tcp_keepalive_time", Needs::kNetwork},
+    {"net.ipv4.tcp_fin_timeout", Needs::kNetwork},
+    {"net.ipv4.tcp_keepalive_intvl", Needs::kNetwork},
+    {"net.ipv4.tcp_keepalive_probes", Needs::kNetwork},
+    {"net.ipv4.tcp_rmem", Needs::kNetwork},
+    {"net.ipv4.tcp_wmem", Needs::kNetwork},
 };
 
 bool fits(const v1::NodeSelectorRequirement& r, const codec::String* value) {
   std::string_view op = r.operator_;
-  auto in = [&] { return value && std::any_of(r.values.begin(), r.values.end(), [&](const auto& v) { return v == value->view(); }); };
+  auto in = [&] {
+    return value &&
+           std::any_of(r.values.begin(), r.values.end(), [&](const auto& v) { return v == value->view(); });
+  };
   if (op == "In") return in();
   if (op == "NotIn") return !in();
   if (op == "Exists") return value != nullptr;
@@ -40,7 +49,8 @@ bool fits(const v1::NodeSelectorRequirement& r, const codec::String* value) {
 }
 
 bool fits(const v1::NodeSelectorTerm& term, const AdmittingNode& node) {
-  if (term.matchExpressions.empty() && term.matchFields.empty()) return false;  // an empty term matches nothing
+  if (term.matchExpressions.empty() && term.matchFields.empty())
+    return false;  // an empty term matches nothing
   for (const auto& r : term.matchExpressions) {
     if (!fits(r, node.labels.find(r.key))) return false;
   }
@@ -96,27 +106,39 @@ std::optional<Rejection> rejectSysctls(const v1::Pod& pod) {
   for (const auto& s : pod.spec.securityContext->sysctls) {
     std::string name = s.name.str();
     std::replace(name.begin(), name.end(), '/', '.');
-    auto found = std::find_if(std::begin(kSafe), std::end(kSafe), [&](const Sysctl& k) { return k.name == name; });
-    if (found == std::end(kSafe)) return Rejection{"SysctlForbidden", fmt::format("forbidden sysctl: \"{}\" not allowlisted", s.name.view())};
+    auto found =
+        std::find_if(std::begin(kSafe), std::end(kSafe), [&](const Sysctl& k) { return k.name == name; });
+    if (found == std::end(kSafe))
+      return Rejection{"SysctlForbidden",
+                       fmt::format("forbidden sysctl: \"{}\" not allowlisted", s.name.view())};
     if (found->needs == Needs::kNetwork && pod.spec.hostNetwork) {
-      return Rejection{"SysctlForbidden", fmt::format("forbidden sysctl: \"{}\" not allowed with host net enabled", s.name.view())};
+      return Rejection{
+          "SysctlForbidden",
+          fmt::format("forbidden sysctl: \"{}\" not allowed with host net enabled", s.name.view())};
     }
     if (found->needs == Needs::kIpc && pod.spec.hostIPC) {
-      return Rejection{"SysctlForbidden", fmt::format("forbidden sysctl: \"{}\" not allowed with host ipc enabled", s.name.view())};
+      return Rejection{
+          "SysctlForbidden",
+          fmt::format("forbidden sysctl: \"{}\" not allowed with host ipc enabled", s.name.view())};
     }
   }
   return std::nullopt;
 }
 
-std::optional<Rejection> rejectPod(const v1::Pod& pod, const std::vector<PodPtr>& others, const AdmittingNode& node) {
+std::optional<Rejection> rejectPod(const v1::Pod& pod, const std::vector<PodPtr>& others,
+                                   const AdmittingNode& node) {
   if (auto no = rejectSysctls(pod)) return no;
   auto lacks = [&](std::string_view resource, int64_t wanted, int64_t used) -> std::optional<Rejection> {
     const codec::Quantity* capacity = node.allocatable.find(resource);
-    if (!capacity && resource != "cpu" && resource != "memory" && resource != "ephemeral-storage" && !contains(resource, "/")) return std::nullopt;
+    if (!capacity && resource != "cpu" && resource != "memory" && resource != "ephemeral-storage" &&
+        !contains(resource, "/"))
+      return std::nullopt;
     int64_t have = capacity ? amount(node.allocatable, resource) : 0;
     if (wanted == 0 || used + wanted <= have) return std::nullopt;
-    return Rejection{fmt::format("OutOf{}", resource),
-                     fmt::format("Node didn't have enough resource: {}, requested: {}, used: {}, capacity: {}", resource, wanted, used, have)};
+    return Rejection{
+        fmt::format("OutOf{}", resource),
+        fmt::format("Node didn't have enough resource: {}, requested: {}, used: {}, capacity: {}", resource,
+                    wanted, used, have)};
   };
   if (auto no = lacks("pods", 1, static_cast<int64_t>(others.size()))) return no;
   std::map<std::string, int64_t> used;
@@ -126,7 +148,9 @@ std::optional<Rejection> rejectPod(const v1::Pod& pod, const std::vector<PodPtr>
   for (const auto& [name, v] : requests(pod)) {
     if (auto no = lacks(name, v, used[name])) return no;
   }
-  if (!matchesNode(pod, node)) return Rejection{"NodeAffinity", "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector"};
+  if (!matchesNode(pod, node))
+    return Rejection{"NodeAffinity",
+                     "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector"};
   return std::nullopt;
 }
 

@@ -22,7 +22,8 @@ struct AdmittingNode {
 };
 
 // `others`: the pods that the node has taken and that have not ended.
-std::optional<Rejection> rejectPod(const v1::Pod& pod, const std::vector<PodPtr>& others, const AdmittingNode& node);
+std::optional<Rejection> rejectPod(const v1::Pod& pod, const std::vector<PodPtr>& others,
+                                   const AdmittingNode& node);
 // Whether the pod's node selector and required affinity fit; true without them.
 bool matchesNode(const v1::Pod& pod, const AdmittingNode& node);
 std::optional<Rejection> rejectSysctls(const v1::Pod& pod);

@@ -23,7 +23,9 @@ namespace {
 
 using namespace api::cri_runtime_v1;
 
-int32_t protocolOf(std::string_view p) { return p == "UDP" ? Protocol::kUDP : p == "SCTP" ? Protocol::kSCTP : Protocol::kTCP; }
+int32_t protocolOf(std::string_view p) {
+  return p == "UDP" ? Protocol::kUDP : p == "SCTP" ? Protocol::kSCTP : Protocol::kTCP;
+}
 
 int32_t propagationOf(const v1::VolumeMount& m) {
   if (!m.mountPropagation) return MountPropagation::kPROPAGATION_PRIVATE;
@@ -32,7 +34,8 @@ int32_t propagationOf(const v1::VolumeMount& m) {
   return MountPropagation::kPROPAGATION_PRIVATE;
 }
 
-void addMount(ContainerConfig& out, std::string containerPath, std::string hostPath, bool readOnly, int32_t propagation = 0) {
+void addMount(ContainerConfig& out, std::string containerPath, std::string hostPath, bool readOnly,
+              int32_t propagation = 0) {
   Mount& m = out.mounts.add();
   m.containerPath = containerPath;
   m.hostPath = hostPath;
@@ -40,7 +43,8 @@ void addMount(ContainerConfig& out, std::string containerPath, std::string hostP
   m.propagation = propagation;
 }
 
-Status addVolumeMounts(const ContainerContext& ctx, const v1::Container& c, const Environment& env, ContainerConfig& out) {
+Status addVolumeMounts(const ContainerContext& ctx, const v1::Container& c, const Environment& env,
+                       ContainerConfig& out) {
   const v1::Pod& pod = *ctx.downward.pod;
   auto value = [&](std::string_view name) -> const std::string* {
     for (const auto& [n, v] : env) {
@@ -52,7 +56,9 @@ Status addVolumeMounts(const ContainerContext& ctx, const v1::Container& c, cons
   for (const auto& m : c.volumeMounts) {
     index++;
     auto it = ctx.volumes->find(m.name.view());
-    if (it == ctx.volumes->end()) return errors::failed(fmt::format("cannot find volume \"{}\" to mount into container \"{}\"", m.name.view(), c.name.view()));
+    if (it == ctx.volumes->end())
+      return errors::failed(fmt::format("cannot find volume \"{}\" to mount into container \"{}\"",
+                                        m.name.view(), c.name.view()));
     std::string host = it->second.path;
     std::string sub = m.subPath.str();
     if (!m.subPathExpr.empty()) {
@@ -65,7 +71,9 @@ Status addVolumeMounts(const ContainerContext& ctx, const v1::Container& c, cons
       if (missing) return errors::failed(fmt::format("missing value for \"{}\"", m.subPathExpr.view()));
     }
     if (!sub.empty()) {
-      std::string holder = fmt::format("{}/volume-subpaths/{}/{}/{}", podDirectory(*ctx.options, pod.metadata.uid), m.name.view(), c.name.view(), index);
+      std::string holder =
+          fmt::format("{}/volume-subpaths/{}/{}/{}", podDirectory(*ctx.options, pod.metadata.uid),
+                      m.name.view(), c.name.view(), index);
       KM_ASSIGN(host, bindSubpath(host, sub, holder, it->second.readOnly));
     }
     std::string target = m.mountPath.str();
@@ -101,7 +109,8 @@ Status addHosts(const ContainerContext& ctx, const v1::Container& c, ContainerCo
 
 Status addTerminationLog(const ContainerContext& ctx, const v1::Container& c, ContainerConfig& out) {
   if (c.terminationMessagePath.empty()) return {};
-  std::string dir = fmt::format("{}/containers/{}", podDirectory(*ctx.options, ctx.downward.pod->metadata.uid), c.name.view());
+  std::string dir = fmt::format("{}/containers/{}",
+                                podDirectory(*ctx.options, ctx.downward.pod->metadata.uid), c.name.view());
   KM_TRY(makeDirs(dir, 0750));
   std::string path = fmt::format("{}/{:08x}", dir, static_cast<uint32_t>(randomUint64()));
   KM_ASSIGN(UniqueFd fd, openFile(path, O_WRONLY | O_CREAT, 0666));
@@ -121,12 +130,14 @@ void addLabels(const ContainerContext& ctx, const v1::Container& c, ContainerCon
   out.annotations[kTerminationPathAnnotation] = c.terminationMessagePath;
   out.annotations[kTerminationPolicyAnnotation] = c.terminationMessagePolicy;
   if (ctx.downward.pod->spec.terminationGracePeriodSeconds) {
-    out.annotations[kPodGraceAnnotation] = std::to_string(*ctx.downward.pod->spec.terminationGracePeriodSeconds);
+    out.annotations[kPodGraceAnnotation] =
+        std::to_string(*ctx.downward.pod->spec.terminationGracePeriodSeconds);
   }
 }
 
 // Containers write in volumes: what is read must lie beneath, with no symbolic link on the way.
-Result<std::string> fileOfVolume(const ContainerContext& ctx, std::string_view volume, std::string_view path) {
+Result<std::string> fileOfVolume(const ContainerContext& ctx, std::string_view volume,
+                                 std::string_view path) {
   constexpr size_t kMaxFile = 64 << 10;
   auto it = ctx.volumes->find(volume);
   if (it == ctx.volumes->end()) return errors::failed(fmt::format("volume \"{}\" is not known", volume));
@@ -135,20 +146,25 @@ Result<std::string> fileOfVolume(const ContainerContext& ctx, std::string_view v
   open_how how{};
   how.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK;
   how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
-  UniqueFd fd(static_cast<int>(::syscall(SYS_openat2, root.get(), std::string(path).c_str(), &how, sizeof how)));
-  if (!fd && errno == ENOENT) return Status(404, "NotFound", fmt::format("file \"{}\" of volume \"{}\" does not exist", path, volume));
+  UniqueFd fd(
+      static_cast<int>(::syscall(SYS_openat2, root.get(), std::string(path).c_str(), &how, sizeof how)));
+  if (!fd && errno == ENOENT)
+    return Status(404, "NotFound", fmt::format("file \"{}\" of volume \"{}\" does not exist", path, volume));
   if (!fd) return errors::fromErrno(fmt::format("open {} of volume {}", path, volume), errno);
   std::string out(kMaxFile + 1, '\0');
   ssize_t n = ::read(fd.get(), out.data(), out.size());
   if (n < 0) return errors::fromErrno(fmt::format("read {} of volume {}", path, volume), errno);
-  if (static_cast<size_t>(n) > kMaxFile) return errors::failed(fmt::format("file \"{}\" of volume \"{}\" is too long", path, volume));
+  if (static_cast<size_t>(n) > kMaxFile)
+    return errors::failed(fmt::format("file \"{}\" of volume \"{}\" is too long", path, volume));
   out.resize(static_cast<size_t>(n));
   return out;
 }
 
 }  // namespace
 
-std::string podDirectory(const Options& options, std::string_view uid) { return fmt::format("{}/pods/{}", options.rootDir, uid); }
+std::string podDirectory(const Options& options, std::string_view uid) {
+  return fmt::format("{}/pods/{}", options.rootDir, uid);
+}
 
 Result<PodSandboxConfig> sandboxConfig(const Options& options, const v1::Pod& pod, uint32_t attempt) {
   PodSandboxConfig out;
@@ -170,7 +186,11 @@ Result<PodSandboxConfig> sandboxConfig(const Options& options, const v1::Pod& po
     std::string domain = podHostDomain(options, pod);
     if (pod.spec.setHostnameAsFQDN.value_or(false) && !domain.empty()) {
       std::string full = out.hostname.str() + "." + domain;
-      if (full.size() > 64) return errors::failed(fmt::format("failed to construct FQDN from pod hostname and cluster domain, FQDN {} is too long (64 characters is the max, {} characters requested)", full, full.size()));
+      if (full.size() > 64)
+        return errors::failed(
+            fmt::format("failed to construct FQDN from pod hostname and cluster domain, FQDN {} is too long "
+                        "(64 characters is the max, {} characters requested)",
+                        full, full.size()));
       out.hostname = full;
     }
   }
@@ -189,16 +209,18 @@ Result<PodSandboxConfig> sandboxConfig(const Options& options, const v1::Pod& po
   if (options.podCgroups) linux.cgroupParent = cgroupParent(pod);
   linux.securityContext = sandboxSecurity(options, pod);
   if (pod.spec.securityContext) {
-    for (const auto& s : pod.spec.securityContext->sysctls) linux.sysctls[replaceAll(s.name, "/", ".")] = s.value;
+    for (const auto& s : pod.spec.securityContext->sysctls)
+      linux.sysctls[replaceAll(s.name, "/", ".")] = s.value;
   }
   return out;
 }
 
 Result<ContainerConfig> containerConfig(const ContainerContext& ctx, const v1::Container& c) {
   const v1::Pod& pod = *ctx.downward.pod;
-  KM_ASSIGN(Environment env, makeEnvironment(ctx.downward, c, *ctx.services, *ctx.objects, [&](std::string_view volume, std::string_view path) {
-                     return fileOfVolume(ctx, volume, path);
-                   }));
+  KM_ASSIGN(Environment env, makeEnvironment(ctx.downward, c, *ctx.services, *ctx.objects,
+                                             [&](std::string_view volume, std::string_view path) {
+                                               return fileOfVolume(ctx, volume, path);
+                                             }));
   ContainerConfig out;
   out.metadata.ensure().name = c.name;
   out.metadata->attempt = static_cast<uint32_t>(ctx.restartCount);
@@ -223,7 +245,8 @@ Result<ContainerConfig> containerConfig(const ContainerContext& ctx, const v1::C
   KM_TRY(addTerminationLog(ctx, c, out));
   addLabels(ctx, c, out);
   out.logPath = fmt::format("{}/{}.log", c.name.view(), ctx.restartCount);
-  KM_TRY(makeDirs(fmt::format("{}/{}/{}", ctx.options->podLogsDir, podLogDirectory(pod), c.name.view()), 0755));
+  KM_TRY(
+      makeDirs(fmt::format("{}/{}/{}", ctx.options->podLogsDir, podLogDirectory(pod), c.name.view()), 0755));
   out.stdin = c.stdin;
   out.stdinOnce = c.stdinOnce;
   out.tty = c.tty;

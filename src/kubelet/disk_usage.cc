@@ -16,7 +16,8 @@ int64_t diskUsage(const std::string& path) {
   int64_t blocks = 0;
   std::set<std::pair<dev_t, ino_t>> linked;
   while (FTSENT* e = ::fts_read(walk)) {
-    if (e->fts_info == FTS_DP || e->fts_info == FTS_NS || e->fts_info == FTS_ERR || e->fts_info == FTS_DNR) continue;
+    if (e->fts_info == FTS_DP || e->fts_info == FTS_NS || e->fts_info == FTS_ERR || e->fts_info == FTS_DNR)
+      continue;
     const struct stat& st = *e->fts_statp;
     if (!S_ISDIR(st.st_mode) && st.st_nlink > 1 && !linked.emplace(st.st_dev, st.st_ino).second) continue;
     blocks += st.st_blocks;

@@ -56,8 +56,10 @@ void addCustom(const v1::PodDNSConfig& custom, DNSConfig& dns) {
   for (const auto& s : custom.nameservers) addUnique(dns.servers, s);
   for (const auto& s : custom.searches) addUnique(dns.searches, s);
   for (const auto& o : custom.options) {
-    dns.options.eraseIf([&](const codec::String& e) { return e.view().substr(0, e.view().find(':')) == o.name.view(); });
-    dns.options.push_back(o.value && !o.value->empty() ? fmt::format("{}:{}", o.name.view(), o.value->view()) : o.name.str());
+    dns.options.eraseIf(
+        [&](const codec::String& e) { return e.view().substr(0, e.view().find(':')) == o.name.view(); });
+    dns.options.push_back(o.value && !o.value->empty() ? fmt::format("{}:{}", o.name.view(), o.value->view())
+                                                       : o.name.str());
   }
 }
 
@@ -66,7 +68,8 @@ void addCustom(const v1::PodDNSConfig& custom, DNSConfig& dns) {
 DNSConfig podDns(const Options& options, const v1::Pod& pod, std::string_view hostResolvConf) {
   DNSConfig dns = parseResolvConf(hostResolvConf);
   std::string_view policy = pod.spec.dnsPolicy;
-  bool cluster = policy == "ClusterFirstWithHostNet" || ((policy == "ClusterFirst" || policy.empty()) && !pod.spec.hostNetwork);
+  bool cluster = policy == "ClusterFirstWithHostNet" ||
+                 ((policy == "ClusterFirst" || policy.empty()) && !pod.spec.hostNetwork);
   if (policy == "None") {
     dns = DNSConfig();
   } else if (cluster && !options.clusterDns.empty()) {
@@ -79,7 +82,9 @@ DNSConfig podDns(const Options& options, const v1::Pod& pod, std::string_view ho
 }
 
 std::string podHostname(const v1::Pod& pod) {
-  std::string name = pod.spec.hostnameOverride ? pod.spec.hostnameOverride->str() : !pod.spec.hostname.empty() ? pod.spec.hostname.str() : pod.metadata.name.str();
+  std::string name = pod.spec.hostnameOverride    ? pod.spec.hostnameOverride->str()
+                     : !pod.spec.hostname.empty() ? pod.spec.hostname.str()
+                                                  : pod.metadata.name.str();
   if (name.size() > 63) name.resize(63);
   while (!name.empty() && (name.back() == '-' || name.back() == '.')) name.pop_back();
   return name;
@@ -87,10 +92,12 @@ std::string podHostname(const v1::Pod& pod) {
 
 std::string podHostDomain(const Options& options, const v1::Pod& pod) {
   if (pod.spec.subdomain.empty() || pod.spec.hostnameOverride) return "";
-  return fmt::format("{}.{}.svc.{}", pod.spec.subdomain.view(), pod.metadata.namespace_.view(), options.clusterDomain);
+  return fmt::format("{}.{}.svc.{}", pod.spec.subdomain.view(), pod.metadata.namespace_.view(),
+                     options.clusterDomain);
 }
 
-std::string hostsFile(const Options& options, const v1::Pod& pod, const std::vector<std::string>& ips, std::string_view hostFile) {
+std::string hostsFile(const Options& options, const v1::Pod& pod, const std::vector<std::string>& ips,
+                      std::string_view hostFile) {
   std::string out;
   if (pod.spec.hostNetwork) {
     out = "# Kubernetes-managed hosts file (host network).\n";
@@ -106,7 +113,8 @@ std::string hostsFile(const Options& options, const v1::Pod& pod, const std::vec
         "fe00::2\tip6-allrouters\n";
     std::string host = podHostname(pod), domain = podHostDomain(options, pod);
     for (const auto& ip : ips) {
-      out += domain.empty() ? fmt::format("{}\t{}\n", ip, host) : fmt::format("{}\t{}.{}\t{}\n", ip, host, domain, host);
+      out += domain.empty() ? fmt::format("{}\t{}\n", ip, host)
+                            : fmt::format("{}\t{}.{}\t{}\n", ip, host, domain, host);
     }
   }
   if (!pod.spec.hostAliases.empty()) {

@@ -16,10 +16,13 @@ std::string variable(std::string_view text) {
   return out;
 }
 
-bool hasAddress(const v1::Service& s) { return !s.spec.clusterIP.empty() && s.spec.clusterIP != "None"; }
+bool hasAddress(const v1::Service& s) {
+  return !s.spec.clusterIP.empty() && s.spec.clusterIP != "None";
+}
 
 std::string joinHostPort(std::string_view host, int port) {
-  return host.find(':') == std::string_view::npos ? fmt::format("{}:{}", host, port) : fmt::format("[{}]:{}", host, port);
+  return host.find(':') == std::string_view::npos ? fmt::format("{}:{}", host, port)
+                                                  : fmt::format("[{}]:{}", host, port);
 }
 
 void addService(const v1::Service& s, Environment& out) {
@@ -27,7 +30,8 @@ void addService(const v1::Service& s, Environment& out) {
   out.emplace_back(name + "_SERVICE_HOST", ip);
   out.emplace_back(name + "_SERVICE_PORT", std::to_string(s.spec.ports[0].port));
   for (const auto& p : s.spec.ports) {
-    if (!p.name.empty()) out.emplace_back(fmt::format("{}_SERVICE_PORT_{}", name, variable(p.name)), std::to_string(p.port));
+    if (!p.name.empty())
+      out.emplace_back(fmt::format("{}_SERVICE_PORT_{}", name, variable(p.name)), std::to_string(p.port));
   }
   bool first = true;
   for (const auto& p : s.spec.ports) {
@@ -72,18 +76,21 @@ void addAll(const M& data, std::string_view prefix, Builder& out) {
 Status addFrom(const v1::EnvFromSource& from, std::string_view ns, ObjectSource& objects, Builder& out) {
   if (from.configMapRef) {
     auto m = objects.configMap(ns, from.configMapRef->name);
-    if (!m.ok()) return m.status().code() == 404 && from.configMapRef->optional.value_or(false) ? Status() : m.status();
+    if (!m.ok())
+      return m.status().code() == 404 && from.configMapRef->optional.value_or(false) ? Status() : m.status();
     addAll((*m)->data, from.prefix, out);
   } else if (from.secretRef) {
     auto s = objects.secret(ns, from.secretRef->name);
-    if (!s.ok()) return s.status().code() == 404 && from.secretRef->optional.value_or(false) ? Status() : s.status();
+    if (!s.ok())
+      return s.status().code() == 404 && from.secretRef->optional.value_or(false) ? Status() : s.status();
     addAll((*s)->data, from.prefix, out);
   }
   return {};
 }
 
 // nullopt: an optional source that is not there.
-Result<std::optional<std::string>> valueFrom(const DownwardContext& context, const v1::Container& c, const v1::EnvVarSource& from, ObjectSource& objects,
+Result<std::optional<std::string>> valueFrom(const DownwardContext& context, const v1::Container& c,
+                                             const v1::EnvVarSource& from, ObjectSource& objects,
                                              const VolumeFiles& files) {
   using Value = std::optional<std::string>;
   std::string_view ns = context.pod->metadata.namespace_;
@@ -99,27 +106,33 @@ Result<std::optional<std::string>> valueFrom(const DownwardContext& context, con
     const auto& ref = *from.configMapKeyRef;
     bool optional = ref.optional.value_or(false);
     auto m = objects.configMap(ns, ref.name);
-    if (!m.ok()) return m.status().code() == 404 && optional ? Result<Value>(Value()) : Result<Value>(m.status());
+    if (!m.ok())
+      return m.status().code() == 404 && optional ? Result<Value>(Value()) : Result<Value>(m.status());
     const codec::String* v = (*m)->data.find(ref.key);
     if (v) return Value(v->str());
     if (optional) return Value();
-    return errors::failed(fmt::format("couldn't find key {} in ConfigMap {}/{}", ref.key.view(), ns, ref.name.view()));
+    return errors::failed(
+        fmt::format("couldn't find key {} in ConfigMap {}/{}", ref.key.view(), ns, ref.name.view()));
   }
   if (from.secretKeyRef) {
     const auto& ref = *from.secretKeyRef;
     bool optional = ref.optional.value_or(false);
     auto s = objects.secret(ns, ref.name);
-    if (!s.ok()) return s.status().code() == 404 && optional ? Result<Value>(Value()) : Result<Value>(s.status());
+    if (!s.ok())
+      return s.status().code() == 404 && optional ? Result<Value>(Value()) : Result<Value>(s.status());
     const codec::String* v = (*s)->data.find(ref.key);
     if (v) return Value(v->str());
     if (optional) return Value();
-    return errors::failed(fmt::format("couldn't find key {} in Secret {}/{}", ref.key.view(), ns, ref.name.view()));
+    return errors::failed(
+        fmt::format("couldn't find key {} in Secret {}/{}", ref.key.view(), ns, ref.name.view()));
   }
   if (from.fileKeyRef) {
     const auto& ref = *from.fileKeyRef;
     bool optional = ref.optional.value_or(false);
-    auto text = files ? files(ref.volumeName, ref.path) : Result<std::string>(errors::failed("volumes are not known"));
-    if (!text.ok()) return text.status().code() == 404 && optional ? Result<Value>(Value()) : Result<Value>(text.status());
+    auto text = files ? files(ref.volumeName, ref.path)
+                      : Result<std::string>(errors::failed("volumes are not known"));
+    if (!text.ok())
+      return text.status().code() == 404 && optional ? Result<Value>(Value()) : Result<Value>(text.status());
     KM_ASSIGN(Value v, envFileValue(*text, ref.key));
     if (v || optional) return v;
     return errors::failed(fmt::format("environment variable key \"{}\" not found in file", ref.key.view()));
@@ -132,7 +145,10 @@ Result<std::optional<std::string>> valueFrom(const DownwardContext& context, con
 Result<std::optional<std::string>> envFileValue(std::string_view text, std::string_view name) {
   std::optional<std::string> found;
   int line = 1;
-  auto wrong = [&](std::string_view what) { return errors::failed(fmt::format("failed to parse environment variable file at line {}: {}", line, what)); };
+  auto wrong = [&](std::string_view what) {
+    return errors::failed(
+        fmt::format("failed to parse environment variable file at line {}: {}", line, what));
+  };
   while (!text.empty()) {
     size_t end = text.find('\n');
     std::string_view here = text.substr(0, end);
@@ -146,12 +162,14 @@ Result<std::optional<std::string>> envFileValue(std::string_view text, std::stri
     if (equals == std::string_view::npos) return wrong("missing '='");
     std::string_view key = trimSpace(here.substr(0, equals));
     if (key.empty()) return wrong("empty name");
-    if (equals + 1 >= text.size() || text[equals + 1] != '\'') return wrong("the value must be in single quotes");
+    if (equals + 1 >= text.size() || text[equals + 1] != '\'')
+      return wrong("the value must be in single quotes");
     size_t close = text.find('\'', equals + 2);
     if (close == std::string_view::npos) return wrong("unterminated single quote");
     std::string_view value = text.substr(equals + 2, close - equals - 2);
     size_t next = text.find('\n', close);
-    std::string_view rest = trimSpace(text.substr(close + 1, next == std::string_view::npos ? next : next - close - 1));
+    std::string_view rest =
+        trimSpace(text.substr(close + 1, next == std::string_view::npos ? next : next - close - 1));
     if (!rest.empty() && rest[0] != '#') return wrong("unexpected text after the value");
     if (key == name) found = std::string(value);
     line += 1 + static_cast<int>(std::count(value.begin(), value.end(), '\n'));
@@ -178,7 +196,9 @@ Environment serviceEnvironment(const v1::Pod& pod, const Services& services) {
   return out;
 }
 
-Result<Environment> makeEnvironment(const DownwardContext& context, const v1::Container& c, const Services& services, ObjectSource& objects, const VolumeFiles& files) {
+Result<Environment> makeEnvironment(const DownwardContext& context, const v1::Container& c,
+                                    const Services& services, ObjectSource& objects,
+                                    const VolumeFiles& files) {
   Environment fromServices = serviceEnvironment(*context.pod, services);
   std::map<std::string, std::string, std::less<>> serviceValues(fromServices.begin(), fromServices.end());
   Builder out;

@@ -20,10 +20,11 @@ namespace km::kubelet {
 namespace {
 constexpr auto kRelist = std::chrono::seconds(90);  // the safety net under the runtime's events
 constexpr auto kStopGrace = std::chrono::milliseconds(500);
-}
+}  // namespace
 
 struct Kubelet::Core : std::enable_shared_from_this<Kubelet::Core> {
-  Core(Options o, client::Client& c, client::WorkerPool& p, client::Timers& t, async::Loop& l, cri::Runtime& r, client::EventRecorder rec)
+  Core(Options o, client::Client& c, client::WorkerPool& p, client::Timers& t, async::Loop& l,
+       cri::Runtime& r, client::EventRecorder rec)
       : client(c), workers(p), timers(t), loop(l), runtime(r), recorder(std::move(rec)) {
     node.options = std::move(o);
   }
@@ -68,8 +69,8 @@ struct Kubelet::Core : std::enable_shared_from_this<Kubelet::Core> {
   std::map<std::string, std::shared_ptr<PodWorker>> byUid;
   std::map<std::string, std::string> owners;  // container or sandbox -> uid
   client::Timers::Id relistTimer = 0;
-  std::mutex admitMutex;             // one pod is looked at at a time
-  std::set<std::string> admitted;    // uids; with the admitMutex
+  std::mutex admitMutex;           // one pod is looked at at a time
+  std::set<std::string> admitted;  // uids; with the admitMutex
 };
 
 Status Kubelet::Core::start() {
@@ -112,15 +113,20 @@ Status Kubelet::Core::start() {
   };
 
   KM_TRY(serve());
-  services = std::make_unique<client::SharedInformer>(client, workers, timers, client::SharedInformer::What{client::target(v1::Service::kType).resource, "", "", ""});
+  services = std::make_unique<client::SharedInformer>(
+      client, workers, timers,
+      client::SharedInformer::What{client::target(v1::Service::kType).resource, "", "", ""});
   services->start();
-  reporter = std::make_unique<NodeReporter>(node.options, machine, client, runtime, pool, timers, recorder, [this] { return port; });
+  reporter = std::make_unique<NodeReporter>(node.options, machine, client, runtime, pool, timers, recorder,
+                                            [this] { return port; });
   reporter->start();
-  events = runtime.subscribe([weak = weak_from_this()](std::string id) {
-    if (auto self = weak.lock()) self->runtimeEvent(id);
-  }, [weak = weak_from_this()] {
-    if (auto self = weak.lock()) self->pool.post([self] { self->relist(); });
-  });
+  events = runtime.subscribe(
+      [weak = weak_from_this()](std::string id) {
+        if (auto self = weak.lock()) self->runtimeEvent(id);
+      },
+      [weak = weak_from_this()] {
+        if (auto self = weak.lock()) self->pool.post([self] { self->relist(); });
+      });
   relistLater();
   watchPods();
   return {};
@@ -136,7 +142,9 @@ Status Kubelet::Core::serve() {
     for (const auto& w : allWorkers()) {
       PodPtr pod = w->pod();
       // Of two with one name the one that stays.
-      if (pod && pod->metadata.namespace_ == ns && pod->metadata.name == name && (!found || !pod->metadata.deletionTimestamp)) found = w;
+      if (pod && pod->metadata.namespace_ == ns && pod->metadata.name == name &&
+          (!found || !pod->metadata.deletionTimestamp))
+        found = w;
     }
     return found;
   };
@@ -166,7 +174,8 @@ std::vector<PodPtr> Kubelet::Core::allPods() {
 
 // Workers begin when both sides are known, so that nothing is made twice.
 void Kubelet::Core::watchPods() {
-  client::SharedInformer::What what{client::target(v1::Pod::kType).resource, "", "", "spec.nodeName=" + node.options.nodeName};
+  client::SharedInformer::What what{client::target(v1::Pod::kType).resource, "", "",
+                                    "spec.nodeName=" + node.options.nodeName};
   pods = std::make_unique<client::SharedInformer>(client, workers, timers, what);
   pods->start();
   pods->whenSynced([weak = weak_from_this()] {
@@ -178,9 +187,10 @@ void Kubelet::Core::watchPods() {
         self->synced = true;
       }
       self->relist();
-      auto handler = self->pods->addHandler({[self = self.get()](const api::ObjectPtr& o, bool) { self->onPod(o); },
-                                             [self = self.get()](const api::ObjectPtr&, const api::ObjectPtr& now) { self->onPod(now); },
-                                             [self = self.get()](const api::ObjectPtr& last, bool) { self->onPodGone(last); }});
+      auto handler = self->pods->addHandler(
+          {[self = self.get()](const api::ObjectPtr& o, bool) { self->onPod(o); },
+           [self = self.get()](const api::ObjectPtr&, const api::ObjectPtr& now) { self->onPod(now); },
+           [self = self.get()](const api::ObjectPtr& last, bool) { self->onPodGone(last); }});
       std::lock_guard lock(self->mutex);
       self->podHandler = std::move(handler);
     });
@@ -227,8 +237,8 @@ void Kubelet::Core::runtimeEvent(const std::string& id) {
   if (auto w = worker(uid, false)) w->runtimeEvent(id);
 }
 
-// All that the runtime has, given to the workers; what belongs to no pod is ended. Only once the pods are known. Pods that
-// are looked at while they work get news of single containers, never an older whole.
+// All that the runtime has, given to the workers; what belongs to no pod is ended. Only once the pods are
+// known. Pods that are looked at while they work get news of single containers, never an older whole.
 void Kubelet::Core::relist() {
   {
     std::lock_guard lock(mutex);
@@ -282,7 +292,8 @@ void Kubelet::Core::removeOrphans() {
   for (const auto& e : std::filesystem::directory_iterator(node.options.rootDir + "/pods", error)) {
     std::string uid = e.path().filename().string();
     if (known.contains(uid) || worker(uid, false)) continue;
-    if (Status s = tearDownPod(node.options, uid); !s.ok()) logError(s, "Cannot remove an orphaned pod's directory", {{"uid", uid}});
+    if (Status s = tearDownPod(node.options, uid); !s.ok())
+      logError(s, "Cannot remove an orphaned pod's directory", {{"uid", uid}});
   }
 }
 
@@ -295,7 +306,8 @@ std::optional<Rejection> Kubelet::Core::admit(const v1::Pod& pod) {
     if (!other || other->metadata.uid == pod.metadata.uid) continue;
     bool taken = admitted.contains(other->metadata.uid.str()) || other->status.startTime;
     if (admitted.contains(other->metadata.uid.str())) still.insert(other->metadata.uid.str());
-    if (taken && !isEnded(*other) && w->status().phase != "Succeeded" && w->status().phase != "Failed") others.push_back(std::move(other));
+    if (taken && !isEnded(*other) && w->status().phase != "Succeeded" && w->status().phase != "Failed")
+      others.push_back(std::move(other));
   }
   admitted.swap(still);
   AdmittingNode facts;
@@ -344,18 +356,29 @@ void Kubelet::Core::stop() {
   if (objects) objects->stop();
 }
 
-Kubelet::Kubelet(Options options, client::Client& client, client::WorkerPool& pool, client::Timers& timers, async::Loop& loop, cri::Runtime& runtime,
-                 client::EventRecorder recorder)
-    : core_(std::make_shared<Core>(std::move(options), client, pool, timers, loop, runtime, std::move(recorder))) {}
+Kubelet::Kubelet(Options options, client::Client& client, client::WorkerPool& pool, client::Timers& timers,
+                 async::Loop& loop, cri::Runtime& runtime, client::EventRecorder recorder)
+    : core_(std::make_shared<Core>(std::move(options), client, pool, timers, loop, runtime,
+                                   std::move(recorder))) {}
 
-Kubelet::~Kubelet() { stop(); }
+Kubelet::~Kubelet() {
+  stop();
+}
 
-Status Kubelet::start() { return core_->start(); }
+Status Kubelet::start() {
+  return core_->start();
+}
 
-void Kubelet::stop() { core_->stop(); }
+void Kubelet::stop() {
+  core_->stop();
+}
 
-int Kubelet::port() const { return core_->port; }
+int Kubelet::port() const {
+  return core_->port;
+}
 
-std::vector<PodPtr> Kubelet::pods() const { return core_->allPods(); }
+std::vector<PodPtr> Kubelet::pods() const {
+  return core_->allPods();
+}
 
 }  // namespace km::kubelet

@@ -34,17 +34,21 @@ bool PodWorker::inBackoff(const v1::Container& c) {
   if (!r || !r->exited()) return false;
   std::string key = c.name.str() + "/" + containerHash(c);
   Duration now = node_.clock().monotonic();
-  Duration since = now - std::chrono::nanoseconds(std::max<int64_t>(toNanos(node_.clock().now()) - r->status.finishedAt, 0));
+  Duration since = now - std::chrono::nanoseconds(
+                             std::max<int64_t>(toNanos(node_.clock().now()) - r->status.finishedAt, 0));
   Duration left = backoff_.left(key, since, now);
   if (left == Duration(0)) {
     backoff_.next(key, now);
     return false;
   }
   wakeAt(now + left);
-  std::string message = fmt::format("back-off {} restarting failed container={} pod={}", seconds(backoff_.delay(key)), c.name.view(), describe(*pod_));
+  std::string message = fmt::format("back-off {} restarting failed container={} pod={}",
+                                    seconds(backoff_.delay(key)), c.name.view(), describe(*pod_));
   auto before = waiting_.find(c.name.str());
   if (before == waiting_.end() || before->second.message != message) {
-    event(client::kEventWarning, "BackOff", fmt::format("Back-off restarting failed container {} in pod {}", c.name.view(), describe(*pod_)), c.name);
+    event(client::kEventWarning, "BackOff",
+          fmt::format("Back-off restarting failed container {} in pod {}", c.name.view(), describe(*pod_)),
+          c.name);
   }
   waiting_[c.name.str()] = {"CrashLoopBackOff", std::move(message)};
   return true;
@@ -81,7 +85,9 @@ Result<cri::Image> PodWorker::ensureImage(const v1::Container& c, WaitingReason*
   std::string policy = c.imagePullPolicy.empty() ? "IfNotPresent" : c.imagePullPolicy.str();
   if (Status s = checkImageName(c.image); !s.ok()) {
     why->reason = "InvalidImageName";
-    why->message = fmt::format("Failed to apply default image tag \"{0}\": couldn't parse image name \"{0}\": {1}", c.image.view(), s.message());
+    why->message =
+        fmt::format("Failed to apply default image tag \"{0}\": couldn't parse image name \"{0}\": {1}",
+                    c.image.view(), s.message());
     event(client::kEventWarning, "InspectFailed", why->message, c.name);
     event(client::kEventWarning, "Failed", "Error: InvalidImageName", c.name);
     wakeAt(node_.clock().monotonic() + Backoff::kInitial);
@@ -90,7 +96,8 @@ Result<cri::Image> PodWorker::ensureImage(const v1::Container& c, WaitingReason*
   auto image = node_.runtime->imageStatus(c.image.str());
   if (!image.ok()) {
     why->reason = "ImageInspectError";
-    why->message = fmt::format("Failed to inspect image \"{}\": {}", c.image.view(), image.status().message());
+    why->message =
+        fmt::format("Failed to inspect image \"{}\": {}", c.image.view(), image.status().message());
     event(client::kEventWarning, "InspectFailed", why->message, c.name);
     event(client::kEventWarning, "Failed", "Error: ImageInspectError", c.name);
     wakeAt(node_.clock().monotonic() + Backoff::kInitial);
@@ -99,7 +106,8 @@ Result<cri::Image> PodWorker::ensureImage(const v1::Container& c, WaitingReason*
   bool present = !image->id.empty();
   if (policy == "Never" && !present) {
     why->reason = "ErrImageNeverPull";
-    why->message = fmt::format("Container image \"{}\" is not present with pull policy of Never", c.image.view());
+    why->message =
+        fmt::format("Container image \"{}\" is not present with pull policy of Never", c.image.view());
     event(client::kEventWarning, "ErrImageNeverPull", why->message, c.name);
     event(client::kEventWarning, "Failed", "Error: ErrImageNeverPull", c.name);
     wakeAt(node_.clock().monotonic() + Backoff::kInitial);
@@ -107,7 +115,9 @@ Result<cri::Image> PodWorker::ensureImage(const v1::Container& c, WaitingReason*
   }
   if (present && policy != "Always") {
     event(client::kEventNormal, "Pulled",
-          fmt::format("Container image \"{}\" already present on machine{}", c.image.view(), policy == "Never" ? "" : " and can be accessed by the pod"), c.name);
+          fmt::format("Container image \"{}\" already present on machine{}", c.image.view(),
+                      policy == "Never" ? "" : " and can be accessed by the pod"),
+          c.name);
     return image;
   }
   return pull(c, why);
@@ -120,7 +130,8 @@ Result<cri::Image> PodWorker::pull(const v1::Container& c, WaitingReason* why) {
     if (Duration left = pullBackoff_.left(name, failed->second, now); left > Duration(0)) {
       std::string message = fmt::format("Back-off pulling image \"{}\"", name);
       auto before = waiting_.find(c.name.str());
-      if (before == waiting_.end() || before->second.reason != "ImagePullBackOff") event(client::kEventNormal, "BackOff", message, c.name);
+      if (before == waiting_.end() || before->second.reason != "ImagePullBackOff")
+        event(client::kEventNormal, "BackOff", message, c.name);
       why->reason = "ImagePullBackOff";
       why->message = message + ": " + pullErrors_[name].reason + ": " + pullErrors_[name].message;
       wakeAt(now + left);
@@ -129,7 +140,9 @@ Result<cri::Image> PodWorker::pull(const v1::Container& c, WaitingReason* why) {
   }
   event(client::kEventNormal, "Pulling", fmt::format("Pulling image \"{}\"", name), c.name);
   cri::PodSandboxConfig sandbox;
-  if (auto config = sandboxConfig(node_.options, *pod_, runtime_.sandbox() ? runtime_.sandbox()->attempt : 0); config.ok()) sandbox = std::move(*config);
+  if (auto config = sandboxConfig(node_.options, *pod_, runtime_.sandbox() ? runtime_.sandbox()->attempt : 0);
+      config.ok())
+    sandbox = std::move(*config);
   Status failure = errors::failed("no credentials were tried");
   for (const auto& auth : pullCredentials(*pod_, name, *node_.objects)) {
     auto ref = node_.runtime->pullImage(name, auth ? &*auth : nullptr, sandbox);
@@ -137,15 +150,20 @@ Result<cri::Image> PodWorker::pull(const v1::Container& c, WaitingReason* why) {
       Duration took = node_.clock().monotonic() - now;
       auto image = node_.runtime->imageStatus(name);
       int64_t ms = std::chrono::duration_cast<std::chrono::milliseconds>(took).count();
-      std::string t = ms < 1000 ? fmt::format("{}ms", ms) : fmt::format("{}s", formatGoFloat(static_cast<double>(ms) / 1000));
-      event(client::kEventNormal, "Pulled",
-            fmt::format("Successfully pulled image \"{}\" in {} ({} including waiting). Image size: {} bytes.", name, t, t, image.ok() ? image->size : 0), c.name);
+      std::string t = ms < 1000 ? fmt::format("{}ms", ms)
+                                : fmt::format("{}s", formatGoFloat(static_cast<double>(ms) / 1000));
+      event(
+          client::kEventNormal, "Pulled",
+          fmt::format("Successfully pulled image \"{}\" in {} ({} including waiting). Image size: {} bytes.",
+                      name, t, t, image.ok() ? image->size : 0),
+          c.name);
       pullFailed_.erase(name);
       return image;
     }
     failure = ref.status();
   }
-  event(client::kEventWarning, "Failed", fmt::format("Failed to pull image \"{}\": {}", name, failure.message()), c.name);
+  event(client::kEventWarning, "Failed",
+        fmt::format("Failed to pull image \"{}\": {}", name, failure.message()), c.name);
   event(client::kEventWarning, "Failed", "Error: ErrImagePull", c.name);
   pullBackoff_.next(name, now);
   pullFailed_[name] = node_.clock().monotonic();
@@ -156,7 +174,8 @@ Result<cri::Image> PodWorker::pull(const v1::Container& c, WaitingReason* why) {
   return failure;
 }
 
-Status PodWorker::create(const v1::Container& c, ContainerKind kind, const cri::Image& image, WaitingReason* why) {
+Status PodWorker::create(const v1::Container& c, ContainerKind kind, const cri::Image& image,
+                         WaitingReason* why) {
   Services services = node_.services();
   const ContainerRecord* last = runtime_.latest(c.name);
   ContainerContext ctx;
@@ -173,7 +192,8 @@ Status PodWorker::create(const v1::Container& c, ContainerKind kind, const cri::
   for (const auto& e : pod_->spec.ephemeralContainers) {
     if (kind != ContainerKind::kEphemeral || e.name != c.name || e.targetContainerName.empty()) continue;
     const ContainerRecord* target = runtime_.latest(e.targetContainerName);
-    if (!target) return errors::failed(fmt::format("unable to find target container {}", e.targetContainerName.view()));
+    if (!target)
+      return errors::failed(fmt::format("unable to find target container {}", e.targetContainerName.view()));
     ctx.targetId = target->id;
   }
   auto fail = [&](std::string_view reason, const Status& s) {
@@ -243,7 +263,9 @@ void PodWorker::killPod(std::optional<int64_t> grace) {
       if (isRestartableInit(c)) sidecars.push_back(c.name.str());
     }
   }
-  auto isSidecar = [&](const std::string& name) { return std::find(sidecars.begin(), sidecars.end(), name) != sidecars.end(); };
+  auto isSidecar = [&](const std::string& name) {
+    return std::find(sidecars.begin(), sidecars.end(), name) != sidecars.end();
+  };
   for (const auto& r : std::vector<ContainerRecord>(runtime_.containers)) {
     if (isSidecar(r.name) || !(r.running() || r.unknown())) continue;
     mainRunning = true;
@@ -251,7 +273,9 @@ void PodWorker::killPod(std::optional<int64_t> grace) {
   }
   if (mainRunning) return;
   int64_t left = seconds;
-  if (endingSince_) left -= std::chrono::duration_cast<std::chrono::seconds>(node_.clock().monotonic() - *endingSince_).count();
+  if (endingSince_)
+    left -=
+        std::chrono::duration_cast<std::chrono::seconds>(node_.clock().monotonic() - *endingSince_).count();
   for (auto name = sidecars.rbegin(); name != sidecars.rend(); ++name) {
     const ContainerRecord* r = runtime_.latest(*name);
     if (!r || !(r->running() || r->unknown())) continue;
@@ -277,9 +301,12 @@ void PodWorker::kill(const ContainerRecord& r, const std::string& message, int64
     }
   }
   const v1::Container* found = pod_ ? findContainer(*pod_, r.name) : nullptr;
-  if (first) event(client::kEventNormal, "Killing", message.empty() ? fmt::format("Stopping container {}", r.name) : message, r.name);
+  if (first)
+    event(client::kEventNormal, "Killing",
+          message.empty() ? fmt::format("Stopping container {}", r.name) : message, r.name);
   bool hooked = first && found && found->lifecycle && found->lifecycle->preStop;
-  node_.pool->post([self = shared_from_this(), id = r.id, pod = pod_, found, hooked, grace, ips = pod_ ? downward().podIps : std::vector<std::string>()] {
+  node_.pool->post([self = shared_from_this(), id = r.id, pod = pod_, found, hooked, grace,
+                    ips = pod_ ? downward().podIps : std::vector<std::string>()] {
     NodeContext& node = self->node_;
     int64_t left = grace;
     if (hooked) {
@@ -321,7 +348,8 @@ bool PodWorker::stopSandboxes() {
     if (!s.ready()) continue;
     Status stopped = node_.runtime->stopPodSandbox(s.id);
     if (!stopped.ok() && stopped.code() != 404) {
-      event(client::kEventWarning, "FailedKillPod", "error killing pod: failed to \"KillPodSandbox\" for \"" + uid_ + "\": " + stopped.message());
+      event(client::kEventWarning, "FailedKillPod",
+            "error killing pod: failed to \"KillPodSandbox\" for \"" + uid_ + "\": " + stopped.message());
       ok = false;
       continue;
     }

@@ -21,7 +21,8 @@ constexpr Duration kUsagePeriod = std::chrono::seconds(10);  // upstream's evict
 constexpr Duration kFirstLook = std::chrono::milliseconds(10), kLastLook = std::chrono::seconds(2);
 }  // namespace
 
-PodWorker::PodWorker(NodeContext& node, std::string uid) : node_(node), uid_(std::move(uid)), startTime_(node.clock().now()) {}
+PodWorker::PodWorker(NodeContext& node, std::string uid)
+    : node_(node), uid_(std::move(uid)), startTime_(node.clock().now()) {}
 
 void PodWorker::setPod(PodPtr pod) {
   {
@@ -55,7 +56,9 @@ void PodWorker::runtimeEvent(const std::string& id) {
   schedule();
 }
 
-void PodWorker::wake() { schedule(); }
+void PodWorker::wake() {
+  schedule();
+}
 
 void PodWorker::stop() {
   std::lock_guard lock(mutex_);
@@ -96,7 +99,8 @@ bool PodWorker::isRunning(std::string_view id) const {
 bool PodWorker::hasTty(std::string_view name) const {
   PodPtr pod = this->pod();
   bool tty = false;
-  if (pod) eachContainer(*pod, [&](const v1::Container& c, ContainerKind) { tty |= c.name == name && c.tty; });
+  if (pod)
+    eachContainer(*pod, [&](const v1::Container& c, ContainerKind) { tty |= c.name == name && c.tty; });
   return tty;
 }
 
@@ -106,25 +110,32 @@ Result<PodWorker::Log> PodWorker::logOf(std::string_view name, bool previous) co
   const auto& m = latest_->metadata;
   bool exists = false;
   eachContainer(*latest_, [&](const v1::Container& c, ContainerKind) { exists |= c.name == name; });
-  if (!exists) return errors::badRequest(fmt::format("container \"{}\" in pod \"{}\" is not available", name, m.name.view()));
+  if (!exists) return Status(404, "NotFound", fmt::format("container \"{}\" not found in pod \"{}\"", name, m.name.view()));
   const ContainerRecord* r = previous ? view_.previous(name) : view_.latest(name);
-  if (!r && previous) return errors::badRequest(fmt::format("previous terminated container \"{}\" in pod \"{}\" not found", name, m.name.view()));
+  if (!r && previous)
+    return errors::badRequest(
+        fmt::format("previous terminated container \"{}\" in pod \"{}\" not found", name, m.name.view()));
   if (!r || r->created()) {
     std::string why = "ContainerCreating";
-    for (const auto* list : {&shown_.containerStatuses, &shown_.initContainerStatuses, &shown_.ephemeralContainerStatuses}) {
+    for (const auto* list :
+         {&shown_.containerStatuses, &shown_.initContainerStatuses, &shown_.ephemeralContainerStatuses}) {
       for (const auto& s : *list) {
         if (s.name != name || !s.state.waiting) continue;
         why = s.state.waiting->reason.str();
         if (why == "ErrImagePull" || why == "ImagePullBackOff") {
-          return errors::badRequest(fmt::format("container \"{}\" in pod \"{}\" is waiting to start: {}", name, m.name.view(),
-                                                why == "ErrImagePull" ? "image can't be pulled" : "trying and failing to pull image"));
+          return errors::badRequest(fmt::format(
+              "container \"{}\" in pod \"{}\" is waiting to start: {}", name, m.name.view(),
+              why == "ErrImagePull" ? "image can't be pulled" : "trying and failing to pull image"));
         }
       }
     }
-    return errors::badRequest(fmt::format("container \"{}\" in pod \"{}\" is waiting to start: {}", name, m.name.view(), why));
+    return errors::badRequest(
+        fmt::format("container \"{}\" in pod \"{}\" is waiting to start: {}", name, m.name.view(), why));
   }
   std::string path = r->status.logPath.str();
-  if (path.empty()) path = fmt::format("{}/{}/{}/{}.log", node_.options.podLogsDir, podLogDirectory(*latest_), name, r->restartCount);
+  if (path.empty())
+    path = fmt::format("{}/{}/{}/{}.log", node_.options.podLogsDir, podLogDirectory(*latest_), name,
+                       r->restartCount);
   return Log{r->id, std::move(path)};
 }
 
@@ -230,7 +241,8 @@ void PodWorker::step() {
   ending ? syncEnding() : syncRunning();
 }
 
-// Whether a folder on disk holds more than its limit: then the pod is evicted. Looked at regularly, as nothing tells.
+// Whether a folder on disk holds more than its limit: then the pod is evicted. Looked at regularly, as
+// nothing tells.
 bool PodWorker::overLimit() {
   Duration now = node_.clock().monotonic();
   if (!pod_->status.startTime || now < nextUsage_) {
@@ -239,12 +251,15 @@ bool PodWorker::overLimit() {
   }
   bool limited = false;
   for (const auto& v : pod_->spec.volumes) {
-    if (!v.emptyDir || !v.emptyDir->sizeLimit || v.emptyDir->medium == "Memory" || v.emptyDir->sizeLimit->isZero()) continue;
+    if (!v.emptyDir || !v.emptyDir->sizeLimit || v.emptyDir->medium == "Memory" ||
+        v.emptyDir->sizeLimit->isZero())
+      continue;
     limited = true;
     auto path = volumes_.find(v.name.view());
     if (path == volumes_.end() || diskUsage(path->second.path) <= v.emptyDir->sizeLimit->value()) continue;
     endReason_ = "Evicted";
-    endMessage_ = fmt::format("Usage of EmptyDir volume \"{}\" exceeds the limit \"{}\". ", v.name.view(), v.emptyDir->sizeLimit->str());
+    endMessage_ = fmt::format("Usage of EmptyDir volume \"{}\" exceeds the limit \"{}\". ", v.name.view(),
+                              v.emptyDir->sizeLimit->str());
     event(client::kEventWarning, "Evicted", endMessage_);
     return true;
   }
@@ -258,7 +273,8 @@ bool PodWorker::overLimit() {
 std::optional<Duration> PodWorker::deadline() const {
   if (!pod_->spec.activeDeadlineSeconds) return std::nullopt;
   int64_t start = pod_->status.startTime ? pod_->status.startTime->seconds : startTime_.seconds;
-  Duration left = std::chrono::seconds(start + *pod_->spec.activeDeadlineSeconds - node_.clock().now().seconds);
+  Duration left =
+      std::chrono::seconds(start + *pod_->spec.activeDeadlineSeconds - node_.clock().now().seconds);
   return node_.clock().monotonic() + left;
 }
 
@@ -271,7 +287,8 @@ bool PodWorker::refresh(const std::string& id) {
       s = recordOf(std::move(*status));
       return s.ready();
     }
-    if (status.status().code() == 404) std::erase_if(runtime_.sandboxes, [&](const auto& e) { return e.id == id; });
+    if (status.status().code() == 404)
+      std::erase_if(runtime_.sandboxes, [&](const auto& e) { return e.id == id; });
     return false;
   }
   ContainerRecord* r = runtime_.byId(id);
@@ -286,12 +303,13 @@ bool PodWorker::refresh(const std::string& id) {
     *r = std::move(now);
     return r->running();
   }
-  if (status.status().code() == 404) std::erase_if(runtime_.containers, [&](const auto& e) { return e.id == id; });
+  if (status.status().code() == 404)
+    std::erase_if(runtime_.containers, [&](const auto& e) { return e.id == id; });
   return false;
 }
 
-// containerd tells us and its CRI service of an end at once: the service may answer us before it knows. After two seconds
-// it is taken at its word.
+// containerd tells us and its CRI service of an end at once: the service may answer us before it knows. After
+// two seconds it is taken at its word.
 void PodWorker::lookAgain(const std::string& id) {
   Duration& wait = looks_[id];
   wait = wait == Duration(0) ? kFirstLook : wait * 2;
@@ -353,14 +371,17 @@ void PodWorker::syncRunning() {
   }
   writeStatus(false, false);
   failures_ = ok ? 0 : failures_ + 1;
-  if (!ok) wakeAt(node_.clock().monotonic() + std::min<Duration>(kRetry * (1 << std::min(failures_, 6)), kMaxRetry));
+  if (!ok)
+    wakeAt(node_.clock().monotonic() + std::min<Duration>(kRetry * (1 << std::min(failures_, 6)), kMaxRetry));
 }
 
 // False: something failed and is to be tried again.
 bool PodWorker::applyActions(const PodActions& actions) {
   if (actions.killPod) {
     if (actions.createSandbox && runtime_.sandbox()) {
-      if (runtime_.anySandboxReady() || runtime_.anyRunning()) event(client::kEventNormal, "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.");
+      if (runtime_.anySandboxReady() || runtime_.anyRunning())
+        event(client::kEventNormal, "SandboxChanged",
+              "Pod sandbox changed, it will be killed and re-created.");
     }
     killPod(std::nullopt);
     if (!settled()) return true;  // their end wakes us
@@ -392,7 +413,8 @@ bool PodWorker::applyActions(const PodActions& actions) {
 bool PodWorker::setUp() {
   if (node_.options.podCgroups) {
     if (Status s = ensurePodCgroup(node_.options, *pod_); !s.ok()) {
-      event(client::kEventWarning, "FailedCreatePodContainer", "unable to ensure pod container exists: " + s.message());
+      event(client::kEventWarning, "FailedCreatePodContainer",
+            "unable to ensure pod container exists: " + s.message());
       return false;
     }
   }
@@ -417,15 +439,19 @@ bool PodWorker::setUp() {
 
 bool PodWorker::makeSandbox(uint32_t attempt) {
   auto config = sandboxConfig(node_.options, *pod_, attempt);
-  auto id = config.ok() ? node_.runtime->runPodSandbox(*config, pod_->spec.runtimeClassName ? pod_->spec.runtimeClassName->str() : "") : Result<std::string>(config.status());
+  auto id = config.ok() ? node_.runtime->runPodSandbox(
+                              *config, pod_->spec.runtimeClassName ? pod_->spec.runtimeClassName->str() : "")
+                        : Result<std::string>(config.status());
   if (!id.ok()) {
-    event(client::kEventWarning, "FailedCreatePodSandBox", "Failed to create pod sandbox: " + id.status().message());
+    event(client::kEventWarning, "FailedCreatePodSandBox",
+          "Failed to create pod sandbox: " + id.status().message());
     return false;
   }
   node_.own(*id, uid_);
   auto status = node_.runtime->podSandboxStatus(*id);
   if (!status.ok()) {
-    event(client::kEventWarning, "FailedPodSandBoxStatus", "Unable to get pod sandbox status: " + status.status().message());
+    event(client::kEventWarning, "FailedPodSandBoxStatus",
+          "Unable to get pod sandbox status: " + status.status().message());
     return false;
   }
   runtime_.uid = uid_;
@@ -440,6 +466,11 @@ void PodWorker::syncEnding() {
   node_.probes->removePod(uid_, pod_->metadata.deletionTimestamp.has_value());
   if (ended_) {
     if (gone_ || pod_->metadata.deletionTimestamp) finish();
+    return;
+  }
+  if (isEnded(*pod_) && runtime_.sandboxes.empty() && runtime_.containers.empty()) {
+    // Its status says all there is: nothing of it is here, or ever was.
+    finish();
     return;
   }
   killPod(endReason_ == "Evicted" ? std::optional<int64_t>(1) : std::nullopt);
@@ -479,7 +510,8 @@ void PodWorker::finish() {
   client::DeleteOptions options;
   options.gracePeriodSeconds = 0;
   options.uid = uid_;
-  Status s = node_.client->remove(client::target(v1::Pod::kType, pod_->metadata.namespace_, pod_->metadata.name), options);
+  Status s = node_.client->remove(
+      client::target(v1::Pod::kType, pod_->metadata.namespace_, pod_->metadata.name), options);
   if (s.ok() || s.code() == 404 || s.code() == 409) {
     deleted_ = true;  // the informer tells of the end
   } else {
@@ -504,7 +536,8 @@ void PodWorker::removeFromRuntime() {
     return;
   }
   std::error_code ignored;
-  std::string logs = pod_ ? podLogDirectory(*pod_) : fmt::format("{}_{}_{}", runtime_.ns, runtime_.name, uid_);
+  std::string logs =
+      pod_ ? podLogDirectory(*pod_) : fmt::format("{}_{}_{}", runtime_.ns, runtime_.name, uid_);
   std::filesystem::remove_all(node_.options.podLogsDir + "/" + logs, ignored);
   stop();
   node_.done(uid_);
@@ -543,7 +576,8 @@ void PodWorker::write(const std::function<v1::PodStatus()>& make) {
       shown_ = status;
     }
     if (sameStatus(pod_->status, status)) return;
-    client::Target t = client::target(v1::Pod::kType, pod_->metadata.namespace_, pod_->metadata.name, "status");
+    client::Target t =
+        client::target(v1::Pod::kType, pod_->metadata.namespace_, pod_->metadata.name, "status");
     v1::Pod changed = *pod_;
     changed.status = std::move(status);
     auto r = node_.client->update(t, api::Object::of(std::move(changed)));
@@ -572,7 +606,8 @@ void PodWorker::write(const std::function<v1::PodStatus()>& make) {
   wakeAt(node_.clock().monotonic() + kRetry);
 }
 
-void PodWorker::event(std::string_view type, std::string_view reason, std::string_view message, std::string_view container) {
+void PodWorker::event(std::string_view type, std::string_view reason, std::string_view message,
+                      std::string_view container) {
   if (!pod_) return;
   api::core_v1::ObjectReference ref = client::referenceTo(*pod_);
   if (!container.empty()) {
@@ -592,13 +627,16 @@ DownwardContext PodWorker::downward() const {
   DownwardContext d;
   d.pod = pod_.get();
   d.hostIps = node_.hostIps;
-  d.podIps = pod_->spec.hostNetwork ? node_.hostIps : runtime_.sandbox() ? runtime_.sandbox()->ips() : std::vector<std::string>();
+  d.podIps = pod_->spec.hostNetwork ? node_.hostIps
+             : runtime_.sandbox()   ? runtime_.sandbox()->ips()
+                                    : std::vector<std::string>();
   d.allocatable = node_.allocatable;
   return d;
 }
 
 ProbeView PodWorker::probeView() const {
-  return {[this](std::string_view id) { return node_.probes->liveness(id); }, [this](std::string_view id) { return node_.probes->startup(id); }};
+  return {[this](std::string_view id) { return node_.probes->liveness(id); },
+          [this](std::string_view id) { return node_.probes->startup(id); }};
 }
 
 }  // namespace km::kubelet

@@ -1,5 +1,6 @@
-// PodWorker: one pod's life on this node, one step at a time. Woken by changes of the pod, events of the runtime, and its
-// own timers; each step looks at what there is, does what is due, and writes the status if it changed.
+// PodWorker: one pod's life on this node, one step at a time. Woken by changes of the pod, events of the
+// runtime, and its own timers; each step looks at what there is, does what is due, and writes the status if
+// it changed.
 #pragma once
 
 #include <functional>
@@ -22,8 +23,8 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
 
   // From any thread; each wakes the worker.
   void setPod(PodPtr pod);
-  void podRemoved();                        // from the API
-  void setRuntime(RuntimePod runtime);      // all that the runtime has of the pod
+  void podRemoved();                         // from the API
+  void setRuntime(RuntimePod runtime);       // all that the runtime has of the pod
   void runtimeEvent(const std::string& id);  // look at this container or sandbox
   void wake();
   // No new steps; the one in progress ends on the pool. Containers are left as they are.
@@ -76,7 +77,8 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   void finish();
   void removeFromRuntime();
   void wakeAt(Duration monotonic);
-  void event(std::string_view type, std::string_view reason, std::string_view message, std::string_view container = "");
+  void event(std::string_view type, std::string_view reason, std::string_view message,
+             std::string_view container = "");
   DownwardContext downward() const;
   ProbeView probeView() const;
   std::optional<Duration> deadline() const;  // wall clock of the end, as monotonic
@@ -89,7 +91,8 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   PodPtr latest_;
   bool removed_ = false, stopped_ = false, running_ = false, again_ = false;
   std::set<std::string> news_;
-  std::map<std::string, Duration> looks_;  // of the step: containers that are said to have ended, and the next wait
+  std::map<std::string, Duration>
+      looks_;  // of the step: containers that are said to have ended, and the next wait
   std::optional<RuntimePod> relisted_;
   client::Timers::Id timer_ = 0;
   Duration timerAt_{0};
@@ -111,8 +114,8 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   std::optional<Duration> endingSince_;
   Duration nextUsage_{0};  // when volumes with a limit are measured again
   std::string endReason_, endMessage_;
-  bool ended_ = false;      // reached Succeeded or Failed, cleaned up
-  bool deleted_ = false;    // the API was told that nothing is left
+  bool ended_ = false;    // reached Succeeded or Failed, cleaned up
+  bool deleted_ = false;  // the API was told that nothing is left
   int failures_ = 0;
 };
 

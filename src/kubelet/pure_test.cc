@@ -147,5 +147,14 @@ TEST(AtomicWriter, ReplacesTheSet) {
   std::filesystem::remove_all(d);
 }
 
+TEST(Environment, ReadsFilesOfNamesAndQuotedValues) {
+  std::string text = "# note\nA='one'\n\nB='two\nlines' # more\nA='last'\n";
+  EXPECT_EQ(*envFileValue(text, "A"), "last");
+  EXPECT_EQ(*envFileValue(text, "B"), "two\nlines");
+  EXPECT_FALSE(envFileValue(text, "C")->has_value());
+  EXPECT_EQ(envFileValue("A=one\n", "A").status().message(), "failed to parse environment variable file at line 1: the value must be in single quotes");
+  EXPECT_FALSE(envFileValue("A='one", "A").ok());
+}
+
 }  // namespace
 }  // namespace km::kubelet

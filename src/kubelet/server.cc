@@ -48,6 +48,12 @@ struct KubeletServer::Request {
     h.add("x-content-type-options", "nosniff");
     exchange->respond(code, std::move(h), http::Body(std::string(body) + "\n"));
   }
+  // Without a line end, as upstream's handlers answer; text() is for its router's answers.
+  void plain(int code, std::string_view body) const {
+    http::Headers h;
+    h.add("content-type", "text/plain; charset=utf-8");
+    exchange->respond(code, std::move(h), http::Body(std::string(body)));
+  }
   void json(std::string body) const {
     http::Headers h;
     h.add("content-type", "application/json");
@@ -172,9 +178,10 @@ void KubeletServer::route(const RequestPtr& r) {
       {"exec", 5, &KubeletServer::exec},           {"attach", 4, &KubeletServer::attach},      {"attach", 5, &KubeletServer::attach},
       {"portForward", 3, &KubeletServer::portForward}, {"portForward", 4, &KubeletServer::portForward}, {"run", 4, &KubeletServer::run},
       {"run", 5, &KubeletServer::run},             {"metrics", 1, &KubeletServer::metrics},
+      {"configz", 1, &KubeletServer::configz},
   };
   if (r->parts.empty()) return r->text(404, "404 page not found");
-  if (r->parts[0] == "healthz") return r->text(200, "ok");
+  if (r->parts[0] == "healthz") return r->plain(200, "ok");
   if (r->parts.size() == 2 && r->parts[0] == "stats" && r->parts[1] == "summary") return summary(r);
   for (const Route& route : kRoutes) {
     if (route.first == r->parts[0] && route.parts == r->parts.size()) return (this->*route.method)(r);
@@ -191,23 +198,28 @@ void KubeletServer::logs(const RequestPtr& r) {
   o.previous = r->flag("previous");
   o.timestamps = r->flag("timestamps");
   o.stream = std::string(r->get("stream"));
+  bool decoded = true;
   auto number = [&](std::string_view key, std::optional<int64_t>& to, int64_t least) {
     if (!r->has(key) || r->get(key).empty()) return true;
     to = parseInt64(r->get(key));
-    return to && *to >= least;
+    decoded &= to.has_value();
+    return !to || *to >= least;
   };
-  if (!number("tailLines", o.tailLines, 0) || !number("limitBytes", o.limitBytes, 1) || !number("sinceSeconds", o.sinceSeconds, 1)) {
-    return r->text(422, "{\"message\": \"invalid log options\"}");
-  }
+  bool valid = number("tailLines", o.tailLines, 0);
+  valid &= number("limitBytes", o.limitBytes, 1);
+  valid &= number("sinceSeconds", o.sinceSeconds, 1);
+  if (!decoded) return r->plain(400, "{\"message\": \"Unable to decode query.\"}");
+  if (!valid) return r->plain(422, "{\"message\": \"Invalid request.\"}");
   if (std::string_view t = r->get("sinceTime"); !t.empty()) {
     auto parsed = codec::Time::parse(t);
-    if (!parsed.ok()) return r->text(400, "{\"message\": \"Unable to decode query.\"}");
+    if (!parsed.ok()) return r->plain(400, "{\"message\": \"Unable to decode query.\"}");
     o.sinceTime = *parsed;
   }
   auto worker = host_.worker(ns, name);
-  if (!worker) return r->text(404, fmt::format("pod \"{}\" does not exist", name));
+  if (!worker) return r->plain(404, fmt::format("pod \"{}\" does not exist", name));
   auto log = worker->logOf(container, o.previous);
-  if (!log.ok()) return r->text(log.status().code() == 404 ? 404 : 400, log.status().message());
+  if (!log.ok() && log.status().code() == 404) return r->plain(404, log.status().message());
+  if (!log.ok()) return r->exchange->respond(400, {}, http::Body(log.status().message()));  // upstream names no type here
   auto running = [weak = std::weak_ptr(worker), id = log->id] {
     auto w = weak.lock();
     return w && w->isRunning(id);
@@ -225,13 +237,13 @@ void KubeletServer::logs(const RequestPtr& r) {
 void KubeletServer::stream(const RequestPtr& r, std::function<Result<std::string>()> url) {
   const http::Request& request = r->exchange->request();
   bool webSocket = http::isWebSocketUpgrade(request);
-  if (!webSocket && !http::isSpdyUpgrade(request)) return r->text(400, "Upgrade request required");
+  if (!webSocket && !http::isSpdyUpgrade(request)) return r->plain(400, "Upgrade request required");
   pool_.post([self = shared_from_this(), r, webSocket, url = std::move(url)] {
     auto target = url();
     r->exchange->loop().post([self, r, webSocket, target = std::move(target)] {
-      if (!target.ok()) return r->text(target.status().code() == 404 ? 404 : 500, target.status().message());
+      if (!target.ok()) return r->plain(target.status().code() == 404 ? 404 : 500, target.status().message());
       auto parsed = http::parseUrl(*target);
-      if (!parsed.ok()) return r->text(500, parsed.status().message());
+      if (!parsed.ok()) return r->plain(500, parsed.status().message());
       http::Endpoint endpoint;
       endpoint.host = parsed->host;
       endpoint.port = parsed->port;
@@ -239,7 +251,7 @@ void KubeletServer::stream(const RequestPtr& r, std::function<Result<std::string
       http::CallOptions options;
       options.method = webSocket ? "GET" : "POST";
       options.target = parsed->target;
-      http::forwardUpgrade(*self->http_, endpoint, std::move(options), r->exchange, [r](const auto&, int status, std::string body) { r->text(status == 502 ? 500 : status, body); });
+      http::forwardUpgrade(*self->http_, endpoint, std::move(options), r->exchange, [r](const auto&, int status, std::string body) { r->plain(status == 502 ? 500 : status, body); });
     });
   });
 }
@@ -247,8 +259,8 @@ void KubeletServer::stream(const RequestPtr& r, std::function<Result<std::string
 void KubeletServer::exec(const RequestPtr& r) {
   auto worker = host_.worker(r->parts[1], r->parts[2]);
   std::string id = worker ? worker->containerId(r->parts.back(), false) : "";
-  if (!worker) return r->text(404, "pod does not exist");
-  if (id.empty() || !worker->isRunning(id)) return r->text(404, fmt::format("container not found (\"{}\")", r->parts.back()));
+  if (!worker) return r->plain(404, "pod does not exist");
+  if (id.empty() || !worker->isRunning(id)) return r->plain(404, fmt::format("container not found (\"{}\")", r->parts.back()));
   cri::ExecRequest e;
   e.containerId = id;
   for (const auto& [key, value] : r->query) {
@@ -258,29 +270,29 @@ void KubeletServer::exec(const RequestPtr& r) {
   e.stdout = r->flag("output");
   e.tty = r->flag("tty");
   e.stderr = r->flag("error") && !e.tty;
-  if (!e.stdin && !e.stdout && !e.stderr) return r->text(400, "you must specify at least 1 of stdin, stdout, stderr");
+  if (!e.stdin && !e.stdout && !e.stderr) return r->plain(400, "you must specify at least 1 of stdin, stdout, stderr");
   stream(r, [this, e] { return runtime_.exec(e); });
 }
 
 void KubeletServer::attach(const RequestPtr& r) {
   auto worker = host_.worker(r->parts[1], r->parts[2]);
   std::string id = worker ? worker->containerId(r->parts.back(), false) : "";
-  if (!worker) return r->text(404, "pod does not exist");
-  if (id.empty() || !worker->isRunning(id)) return r->text(404, fmt::format("container {} not found in pod {}", r->parts.back(), r->parts[2]));
+  if (!worker) return r->plain(404, "pod does not exist");
+  if (id.empty() || !worker->isRunning(id)) return r->plain(404, fmt::format("container {} not found in pod {}", r->parts.back(), r->parts[2]));
   cri::AttachRequest a;
   a.containerId = id;
   a.stdin = r->flag("input");
   a.stdout = r->flag("output");
   a.tty = worker->hasTty(r->parts.back());  // the container's word counts
   a.stderr = r->flag("error") && !a.tty;
-  if (!a.stdin && !a.stdout && !a.stderr) return r->text(400, "you must specify at least 1 of stdin, stdout, stderr");
+  if (!a.stdin && !a.stdout && !a.stderr) return r->plain(400, "you must specify at least 1 of stdin, stdout, stderr");
   stream(r, [this, a] { return runtime_.attach(a); });
 }
 
 void KubeletServer::portForward(const RequestPtr& r) {
   auto worker = host_.worker(r->parts[1], r->parts[2]);
   std::string id = worker ? worker->sandboxId() : "";
-  if (id.empty()) return r->text(404, "pod does not exist or has no sandbox");
+  if (id.empty()) return r->plain(404, "pod does not exist or has no sandbox");
   cri::PortForwardRequest p;
   p.podSandboxId = id;
   for (std::string_view port : split(r->get("port"), ',')) {
@@ -292,12 +304,12 @@ void KubeletServer::portForward(const RequestPtr& r) {
 void KubeletServer::run(const RequestPtr& r) {
   auto worker = host_.worker(r->parts[1], r->parts[2]);
   std::string id = worker ? worker->containerId(r->parts.back(), false) : "";
-  if (id.empty()) return r->text(404, "container not found");
+  if (id.empty()) return r->plain(404, "container not found");
   std::vector<std::string> command;
   for (std::string_view word : split(r->get("cmd"), ' ')) command.emplace_back(word);
   pool_.post([self = shared_from_this(), r, id, command] {
     auto done = self->runtime_.execSync(id, command, 0);
-    if (!done.ok()) return r->text(500, done.status().message());
+    if (!done.ok()) return r->plain(500, done.status().message());
     http::Headers h;
     h.add("content-type", "text/plain");
     r->exchange->respond(200, std::move(h), http::Body(done->stdout.str() + done->stderr.str()));
@@ -308,12 +320,25 @@ void KubeletServer::run(const RequestPtr& r) {
 
 void KubeletServer::listPods(const RequestPtr& r) {
   v1::PodList list;
-  for (const auto& pod : host_.pods()) list.items.push_back(*pod);
+  for (const auto& pod : host_.pods()) {
+    v1::Pod copy = *pod;
+    copy.metadata.annotations["kubernetes.io/config.source"] = isStatic(*pod) ? "file" : "api";
+    list.items.push_back(std::move(copy));
+  }
   r->json(codec::toJson(list));
 }
 
 void KubeletServer::summary(const RequestPtr& r) {
   pool_.post([self = shared_from_this(), r] { r->json(statsSummary(self->options_, self->host_.pods())); });
+}
+
+void KubeletServer::configz(const RequestPtr& r) {
+  std::string dns;
+  for (const auto& ip : options_.clusterDns) dns += (dns.empty() ? "" : ",") + quote(ip);
+  r->json(fmt::format(R"({{"kubeletconfig":{{"kind":"KubeletConfiguration","apiVersion":"kubelet.config.k8s.io/v1beta1","address":{},"port":{},)"
+                      R"("clusterDomain":{},"clusterDNS":[{}],"cgroupDriver":{},"maxPods":{},"resolvConf":{}}}}})",
+                      quote(options_.bindAddress), options_.port, quote(options_.clusterDomain), dns, quote(options_.cgroupDriver), options_.maxPods,
+                      quote(options_.resolvConf)));
 }
 
 void KubeletServer::metrics(const RequestPtr& r) {

@@ -54,6 +54,7 @@ class KubeletServer : public http::Handler, public std::enable_shared_from_this<
   void run(const RequestPtr& r);
   void listPods(const RequestPtr& r);
   void summary(const RequestPtr& r);
+  void configz(const RequestPtr& r);
   void metrics(const RequestPtr& r);
 
   const Options& options_;

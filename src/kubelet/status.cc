@@ -11,7 +11,9 @@
 namespace km::kubelet {
 namespace {
 
-codec::Time timeOf(int64_t nanos) { return nanos > 0 ? codec::Time(nanos / 1'000'000'000) : codec::Time(); }
+codec::Time timeOf(int64_t nanos) {
+  return nanos > 0 ? codec::Time(nanos / 1'000'000'000) : codec::Time();
+}
 
 v1::ContainerStateTerminated terminatedOf(const ContainerRecord& r) {
   v1::ContainerStateTerminated t;
@@ -70,13 +72,15 @@ const v1::ContainerStatus* find(const codec::List<v1::ContainerStatus>& list, st
 }
 
 // Of a container that the runtime does not have.
-v1::ContainerStatus absentStatus(const StatusInput& in, const v1::Container& c, ContainerKind kind, const v1::ContainerStatus* old) {
+v1::ContainerStatus absentStatus(const StatusInput& in, const v1::Container& c, ContainerKind kind,
+                                 const v1::ContainerStatus* old) {
   v1::ContainerStatus s;
   bool everRan = old && (old->state.running || old->state.terminated);
   if (old && old->state.terminated && (kind == ContainerKind::kInit || in.terminal)) return *old;
   s.name = c.name;
   s.image = c.image;
-  s.state.waiting.ensure().reason = in.pod->spec.initContainers.empty() ? "ContainerCreating" : "PodInitializing";
+  s.state.waiting.ensure().reason =
+      in.pod->spec.initContainers.empty() ? "ContainerCreating" : "PodInitializing";
   addMounts(c, s);
   if (old) {
     s.restartCount = old->restartCount;
@@ -87,7 +91,9 @@ v1::ContainerStatus absentStatus(const StatusInput& in, const v1::Container& c, 
   if ((everRan && old->state.running) || in.gone) {
     v1::ContainerStateTerminated t;
     t.reason = "ContainerStatusUnknown";
-    t.message = in.gone ? "The container could not be located when the pod was terminated" : "The container could not be located when the pod was deleted.  The container used to be Running";
+    t.message = in.gone ? "The container could not be located when the pod was terminated"
+                        : "The container could not be located when the pod was deleted.  The container used "
+                          "to be Running";
     t.exitCode = 137;
     if (in.gone) {
       s.state = v1::ContainerState();
@@ -101,10 +107,12 @@ v1::ContainerStatus absentStatus(const StatusInput& in, const v1::Container& c, 
 }
 
 bool runsAgain(const StatusInput& in, const v1::Container& c, ContainerKind kind, const ContainerRecord& r) {
-  return !in.terminal && !in.pod->metadata.deletionTimestamp && r.exited() && shouldRestart(*in.pod, c, kind, r.status.exitCode);
+  return !in.terminal && !in.pod->metadata.deletionTimestamp && r.exited() &&
+         shouldRestart(*in.pod, c, kind, r.status.exitCode);
 }
 
-v1::ContainerStatus oneStatus(const StatusInput& in, const v1::Container& c, ContainerKind kind, const v1::ContainerStatus* old) {
+v1::ContainerStatus oneStatus(const StatusInput& in, const v1::Container& c, ContainerKind kind,
+                              const v1::ContainerStatus* old) {
   const ContainerRecord* r = in.runtime->latest(c.name);
   v1::ContainerStatus s = r ? statusOf(c, *r) : absentStatus(in, c, kind, old);
   if (r) {
@@ -115,8 +123,10 @@ v1::ContainerStatus oneStatus(const StatusInput& in, const v1::Container& c, Con
     }
   }
   // A reason to wait shows in place of an end that will be followed by a new start.
-  auto why = in.waiting ? in.waiting->find(c.name.str()) : std::map<std::string, WaitingReason>::const_iterator();
-  if (in.waiting && why != in.waiting->end() && !in.gone && (!r || r->created() || runsAgain(in, c, kind, *r))) {
+  auto why =
+      in.waiting ? in.waiting->find(c.name.str()) : std::map<std::string, WaitingReason>::const_iterator();
+  if (in.waiting && why != in.waiting->end() && !in.gone &&
+      (!r || r->created() || runsAgain(in, c, kind, *r))) {
     if (s.state.terminated) s.lastState = s.state;
     s.state = v1::ContainerState();
     s.state.waiting.ensure().reason = why->second.reason;
@@ -204,15 +214,17 @@ v1::PodStatus makeStatus(const StatusInput& in) {
         out.containerStatuses.push_back(oneStatus(in, c, kind, find(old.containerStatuses, c.name)));
         break;
       case ContainerKind::kEphemeral:
-        out.ephemeralContainerStatuses.push_back(oneStatus(in, c, kind, find(old.ephemeralContainerStatuses, c.name)));
+        out.ephemeralContainerStatuses.push_back(
+            oneStatus(in, c, kind, find(old.ephemeralContainerStatuses, c.name)));
         break;
     }
   });
-  std::stable_sort(out.containerStatuses.begin(), out.containerStatuses.end(), [](const auto& a, const auto& b) { return a.name.view() < b.name.view(); });
+  std::stable_sort(out.containerStatuses.begin(), out.containerStatuses.end(),
+                   [](const auto& a, const auto& b) { return a.name.view() < b.name.view(); });
 
-  bool initialized = !pod.spec.initContainers.empty() && std::any_of(pod.spec.containers.begin(), pod.spec.containers.end(), [&](const auto& c) {
-    return in.runtime->latest(c.name) != nullptr;
-  });
+  bool initialized = !pod.spec.initContainers.empty() &&
+                     std::any_of(pod.spec.containers.begin(), pod.spec.containers.end(),
+                                 [&](const auto& c) { return in.runtime->latest(c.name) != nullptr; });
   out.phase = podPhase(pod, out, in.terminal, initialized);
   if (isEnded(pod)) out.phase = old.phase;  // never left again
   if (!in.endReason.empty()) {
@@ -224,7 +236,8 @@ v1::PodStatus makeStatus(const StatusInput& in) {
     out.message = old.message;
   }
   out.conditions = old.conditions;
-  bool ready = in.runtime->sandbox() && in.runtime->sandbox()->ready() && (pod.spec.hostNetwork || !in.runtime->sandbox()->ips().empty());
+  bool ready = in.runtime->sandbox() && in.runtime->sandbox()->ready() &&
+               (pod.spec.hostNetwork || !in.runtime->sandbox()->ips().empty());
   v1::PodCondition readyToStart;
   readyToStart.type = "PodReadyToStartContainers";
   readyToStart.status = ready ? "True" : "False";
@@ -240,6 +253,8 @@ v1::PodStatus makeStatus(const StatusInput& in) {
   return out;
 }
 
-bool sameStatus(const v1::PodStatus& before, const v1::PodStatus& now) { return codec::equal(&before, &now, v1::PodStatus::kType); }
+bool sameStatus(const v1::PodStatus& before, const v1::PodStatus& now) {
+  return codec::equal(&before, &now, v1::PodStatus::kType);
+}
 
 }  // namespace km::kubelet

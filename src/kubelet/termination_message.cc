@@ -15,7 +15,7 @@ constexpr size_t kMaxMessage = 4096, kMaxLogTail = 2048, kMaxLogLines = 80;
 std::string readPart(const std::string& path, size_t bytes, bool fromEnd) {
   auto fd = openFile(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
   if (!fd.ok()) return "";
-  struct stat st{};
+  struct stat st {};
   if (::fstat(fd->get(), &st) != 0 || !S_ISREG(st.st_mode)) return "";
   std::string out(bytes, '\0');
   off_t from = fromEnd && st.st_size > static_cast<off_t>(bytes) ? st.st_size - static_cast<off_t>(bytes) : 0;
@@ -42,7 +42,8 @@ std::string logTail(const std::string& path) {
   return out;
 }
 
-std::string linkPath(const Options& options, std::string_view pod, std::string_view ns, std::string_view container, std::string_view id) {
+std::string linkPath(const Options& options, std::string_view pod, std::string_view ns,
+                     std::string_view container, std::string_view id) {
   std::string path = fmt::format("{}/{}_{}_{}-{}", options.containerLogsDir, pod, ns, container, id);
   return path + ".log";
 }
@@ -57,13 +58,17 @@ std::string terminationMessage(const Options& options, const ContainerRecord& r,
     }
   }
   bool fallback = r.status.annotations.get(kTerminationPolicyAnnotation) == "FallbackToLogsOnError";
-  if (out.empty() && fallback && r.status.exitCode != 0 && !r.status.logPath.empty()) out = logTail(r.status.logPath.str());
+  if (out.empty() && fallback && r.status.exitCode != 0 && !r.status.logPath.empty())
+    out = logTail(r.status.logPath.str());
   return out;
 }
 
-void makeLogLink(const Options& options, const v1::Pod& pod, std::string_view container, const ContainerRecord& r) {
+void makeLogLink(const Options& options, const v1::Pod& pod, std::string_view container,
+                 const ContainerRecord& r) {
   if (options.containerLogsDir.empty() || !makeDirs(options.containerLogsDir, 0755).ok()) return;
-  std::string target = r.status.logPath.empty() ? fmt::format("{}/{}/{}/{}.log", options.podLogsDir, podLogDirectory(pod), container, r.restartCount) : r.status.logPath.str();
+  std::string target = r.status.logPath.empty() ? fmt::format("{}/{}/{}/{}.log", options.podLogsDir,
+                                                              podLogDirectory(pod), container, r.restartCount)
+                                                : r.status.logPath.str();
   std::string link = linkPath(options, pod.metadata.name, pod.metadata.namespace_, container, r.id);
   ::unlink(link.c_str());
   (void)!::symlink(target.c_str(), link.c_str());
@@ -72,7 +77,8 @@ void makeLogLink(const Options& options, const v1::Pod& pod, std::string_view co
 void removeLogLink(const Options& options, const ContainerRecord& r) {
   if (options.containerLogsDir.empty()) return;
   const auto& l = r.status.labels;
-  ::unlink(linkPath(options, l.get(kPodNameLabel).view(), l.get(kPodNamespaceLabel).view(), r.name, r.id).c_str());
+  ::unlink(
+      linkPath(options, l.get(kPodNameLabel).view(), l.get(kPodNamespaceLabel).view(), r.name, r.id).c_str());
 }
 
 }  // namespace km::kubelet

@@ -27,8 +27,10 @@ std::optional<gid_t> fsGroup(const v1::Pod& pod) {
 }
 
 // The directory of a volume, made if missing.
-Result<std::string> directoryOf(const VolumeContext& ctx, std::string_view plugin, std::string_view name, bool* fresh) {
-  std::string path = fmt::format("{}/volumes/kubernetes.io~{}/{}", podDirectory(*ctx.options, ctx.downward.pod->metadata.uid), plugin, name);
+Result<std::string> directoryOf(const VolumeContext& ctx, std::string_view plugin, std::string_view name,
+                                bool* fresh) {
+  std::string path = fmt::format("{}/volumes/kubernetes.io~{}/{}",
+                                 podDirectory(*ctx.options, ctx.downward.pod->metadata.uid), plugin, name);
   *fresh = !fileExists(path);
   KM_TRY(makeDirs(path, 0755));
   if (*fresh && ::chmod(path.c_str(), 0777) != 0) return errors::fromErrno("chmod " + path, errno);
@@ -36,19 +38,23 @@ Result<std::string> directoryOf(const VolumeContext& ctx, std::string_view plugi
 }
 
 Status mountTmpfs(const std::string& path, int64_t sizeLimit, mode_t mode = 01777) {
-  struct statfs sf{};
+  struct statfs sf {};
   if (::statfs(path.c_str(), &sf) == 0 && sf.f_type == kTmpfs) {
-    struct stat self{}, parent{};
-    if (::stat(path.c_str(), &self) == 0 && ::stat((path + "/..").c_str(), &parent) == 0 && self.st_dev != parent.st_dev) return {};
+    struct stat self {
+    }, parent{};
+    if (::stat(path.c_str(), &self) == 0 && ::stat((path + "/..").c_str(), &parent) == 0 &&
+        self.st_dev != parent.st_dev)
+      return {};
   }
   std::string options = fmt::format("mode={:o}", mode);
   if (sizeLimit > 0) options += fmt::format(",size={}", sizeLimit);
-  if (::mount("tmpfs", path.c_str(), "tmpfs", 0, options.c_str()) != 0) return errors::fromErrno("mount tmpfs at " + path, errno);
+  if (::mount("tmpfs", path.c_str(), "tmpfs", 0, options.c_str()) != 0)
+    return errors::fromErrno("mount tmpfs at " + path, errno);
   return {};
 }
 
 Status giveToGroup(const std::string& path, gid_t group) {
-  struct stat st{};
+  struct stat st {};
   if (::lstat(path.c_str(), &st) != 0) return errors::fromErrno("stat " + path, errno);
   if (S_ISLNK(st.st_mode)) return {};
   if (::lchown(path.c_str(), -1, group) != 0) return errors::fromErrno("chown " + path, errno);
@@ -76,9 +82,11 @@ Result<std::string> emptyDir(const VolumeContext& ctx, const v1::Volume& v) {
 Result<std::string> hostPath(const v1::Volume& v) {
   std::string path = v.hostPath->path.str();
   std::string_view type = v.hostPath->type ? std::string_view(*v.hostPath->type) : std::string_view();
-  struct stat st{};
+  struct stat st {};
   bool exists = ::stat(path.c_str(), &st) == 0;
-  auto wrong = [&](std::string_view what) { return errors::failed(fmt::format("hostPath type check failed: {} is not {}", path, what)); };
+  auto wrong = [&](std::string_view what) {
+    return errors::failed(fmt::format("hostPath type check failed: {} is not {}", path, what));
+  };
   if (type == "DirectoryOrCreate") {
     if (!exists) {
       KM_TRY(makeDirs(path, 0755));
@@ -107,14 +115,15 @@ Result<std::string> hostPath(const v1::Volume& v) {
   return path;
 }
 
-Result<std::string> fromPayload(const VolumeContext& ctx, std::string_view plugin, const v1::Volume& v, bool memory, Payload payload) {
+Result<std::string> fromPayload(const VolumeContext& ctx, std::string_view plugin, const v1::Volume& v,
+                                bool memory, Payload payload) {
   bool fresh = false;
   KM_ASSIGN(std::string path, directoryOf(ctx, plugin, v.name, &fresh));
   if (memory) KM_TRY(mountTmpfs(path, podMemoryLimit(*ctx.downward.pod)));
   auto group = fsGroup(*ctx.downward.pod);
   if (group) {
     if (::chown(path.c_str(), -1, *group) != 0) return errors::fromErrno("chown " + path, errno);
-    struct stat st{};
+    struct stat st {};
     if (::stat(path.c_str(), &st) == 0) ::chmod(path.c_str(), (st.st_mode & 07777) | 02770);
   }
   KM_TRY(writePayload(path, payload, group).status());
@@ -135,7 +144,9 @@ Result<VolumePath> setUp(const VolumeContext& ctx, const v1::Volume& v, Duration
   if (v.secret) plugin = "secret";
   if (v.downwardAPI) plugin = "downward-api";
   if (v.projected) plugin = "projected";
-  if (plugin.empty()) return errors::failed(fmt::format("volume \"{}\" is of a type that this kubelet does not have", v.name.view()));
+  if (plugin.empty())
+    return errors::failed(
+        fmt::format("volume \"{}\" is of a type that this kubelet does not have", v.name.view()));
   KM_ASSIGN(Payload payload, payloadOf(ctx, v, renewAt));
   KM_ASSIGN(auto path, fromPayload(ctx, plugin, v, !v.configMap, std::move(payload)));
   return VolumePath{path, true};
@@ -147,7 +158,10 @@ Result<VolumePaths> setUpVolumes(const VolumeContext& ctx, Duration* renewAt) {
   VolumePaths out;
   for (const auto& v : ctx.downward.pod->spec.volumes) {
     auto r = setUp(ctx, v, renewAt);
-    if (!r.ok()) return Status(r.status().code(), r.status().reason(), fmt::format("MountVolume.SetUp failed for volume \"{}\" : {}", v.name.view(), r.status().message()));
+    if (!r.ok())
+      return Status(r.status().code(), r.status().reason(),
+                    fmt::format("MountVolume.SetUp failed for volume \"{}\" : {}", v.name.view(),
+                                r.status().message()));
     out[v.name.str()] = std::move(*r);
   }
   return out;
@@ -160,11 +174,13 @@ Status tearDownPod(const Options& options, std::string_view uid) {
   unmountBelow(dir);
   // A mount that could not be taken away must not be emptied.
   std::error_code error;
-  struct stat self{};
+  struct stat self {};
   if (::stat(dir.c_str(), &self) != 0) return errors::fromErrno("stat " + dir, errno);
-  for (auto it = fs::recursive_directory_iterator(dir, error); !error && it != fs::recursive_directory_iterator(); it.increment(error)) {
-    struct stat st{};
-    if (::lstat(it->path().c_str(), &st) == 0 && st.st_dev != self.st_dev) return errors::failed("still mounted: " + it->path().string());
+  for (auto it = fs::recursive_directory_iterator(dir, error);
+       !error && it != fs::recursive_directory_iterator(); it.increment(error)) {
+    struct stat st {};
+    if (::lstat(it->path().c_str(), &st) == 0 && st.st_dev != self.st_dev)
+      return errors::failed("still mounted: " + it->path().string());
   }
   fs::remove_all(dir, error);
   return error ? errors::failed("remove " + dir + ": " + error.message()) : Status();

@@ -97,7 +97,8 @@ std::unique_ptr<Strategy> makeStrategy(const api::Resource& r) {
   for (const Row& row : kRows) {
     // Rules are those of the stored version.
     std::string_view version = r.group == "autoscaling" ? "v2" : "v1";
-    bool onlyStored = r.group == "autoscaling" || r.group == "networking.k8s.io" || r.group == "storage.k8s.io";
+    bool onlyStored =
+        r.group == "autoscaling" || r.group == "networking.k8s.io" || r.group == "storage.k8s.io";
     bool stored = !onlyStored || r.version == version;
     if (stored && row.group == r.group && row.resource == r.name) s = row.make();
   }

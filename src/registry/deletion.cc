@@ -17,8 +17,8 @@ bool has(const codec::List<codec::String>& list, std::string_view s) {
   return std::find(list.begin(), list.end(), s) != list.end();
 }
 
-// Whether the object's deletion must leave / first delete its dependents: by the options, else by finalizers that are
-// there, else by the resource's default.
+// Whether the object's deletion must leave / first delete its dependents: by the options, else by finalizers
+// that are there, else by the resource's default.
 bool shouldOrphan(const api::meta_v1::ObjectMeta& meta, const DeleteOptions& o, GarbageCollection byDefault) {
   if (byDefault == GarbageCollection::kUnsupported) return false;
   if (o.orphanDependents) return *o.orphanDependents;
@@ -30,7 +30,8 @@ bool shouldOrphan(const api::meta_v1::ObjectMeta& meta, const DeleteOptions& o, 
   return byDefault == GarbageCollection::kOrphan;
 }
 
-bool shouldWaitForDependents(const api::meta_v1::ObjectMeta& meta, const DeleteOptions& o, GarbageCollection byDefault) {
+bool shouldWaitForDependents(const api::meta_v1::ObjectMeta& meta, const DeleteOptions& o,
+                             GarbageCollection byDefault) {
   if (byDefault == GarbageCollection::kUnsupported || o.orphanDependents) return false;
   if (!o.propagationPolicy.empty()) return o.propagationPolicy == "Foreground";
   for (const auto& f : meta.finalizers) {
@@ -44,7 +45,8 @@ bool shouldWaitForDependents(const api::meta_v1::ObjectMeta& meta, const DeleteO
 bool setGcFinalizers(api::meta_v1::ObjectMeta& meta, const DeleteOptions& o, GarbageCollection byDefault) {
   bool orphan = shouldOrphan(meta, o, byDefault);
   bool foreground = shouldWaitForDependents(meta, o, byDefault);
-  if (has(meta.finalizers, kOrphan) == orphan && has(meta.finalizers, kForeground) == foreground) return false;
+  if (has(meta.finalizers, kOrphan) == orphan && has(meta.finalizers, kForeground) == foreground)
+    return false;
   meta.finalizers.eraseIf([](const codec::String& f) { return f == kOrphan || f == kForeground; });
   if (orphan) meta.finalizers.push_back(kOrphan);
   if (foreground) meta.finalizers.push_back(kForeground);
@@ -68,22 +70,25 @@ Status Registry::checkPreconditions(const DeleteOptions& options, const api::Obj
   GroupResource kind{resource().group, resource().kind};
   if (options.uid && meta.uid != *options.uid) {
     return errors::conflict(kind, meta.name,
-                            fmt::format("the UID in the precondition ({}) does not match the UID in record ({}). The object might have been "
+                            fmt::format("the UID in the precondition ({}) does not match the UID in record "
+                                        "({}). The object might have been "
                                         "deleted and then recreated",
                                         *options.uid, meta.uid));
   }
   if (options.resourceVersion && meta.resourceVersion != *options.resourceVersion) {
     return errors::conflict(kind, meta.name,
-                            fmt::format("the ResourceVersion in the precondition ({}) does not match the ResourceVersion in record ({}). The "
+                            fmt::format("the ResourceVersion in the precondition ({}) does not match the "
+                                        "ResourceVersion in record ({}). The "
                                         "object might have been modified",
                                         *options.resourceVersion, meta.resourceVersion));
   }
   return {};
 }
 
-void Registry::remove(const Context& c, std::string name, DeleteOptions options, std::function<Status(const api::Object&)> admit,
-                      DeleteCallback done) {
-  auto call = std::make_shared<DeleteCall>(DeleteCall{c, std::move(name), std::move(options), std::move(admit), std::move(done)});
+void Registry::remove(const Context& c, std::string name, DeleteOptions options,
+                      std::function<Status(const api::Object&)> admit, DeleteCallback done) {
+  auto call = std::make_shared<DeleteCall>(
+      DeleteCall{c, std::move(name), std::move(options), std::move(admit), std::move(done)});
   get(c.ns, call->name, [this, call](Result<api::ObjectPtr> r) {
     if (!r.ok()) return call->done(r.status());
     attemptDelete(call, *r);
@@ -91,7 +96,8 @@ void Registry::remove(const Context& c, std::string name, DeleteOptions options,
 }
 
 // BeforeDelete: marks `o` if its deletion is graceful, and settles options.gracePeriodSeconds.
-static Graceful markGraceful(const Strategy& strategy, const Context& c, api::Object& o, DeleteOptions& options) {
+static Graceful markGraceful(const Strategy& strategy, const Context& c, api::Object& o,
+                             DeleteOptions& options) {
   auto& meta = o.meta();
   // As if a second had been asked for.
   if (options.gracePeriodSeconds && *options.gracePeriodSeconds < 0) options.gracePeriodSeconds = 1;
@@ -126,7 +132,8 @@ static Graceful markGraceful(const Strategy& strategy, const Context& c, api::Ob
 void Registry::attemptDelete(std::shared_ptr<DeleteCall> call, api::ObjectPtr existing) {
   const Context& c = call->context;
   if (!existing) return call->done(errors::notFound(groupResource(c), call->name));
-  if (strategy_.holdsDeletions() && !(existing->meta().deletionTimestamp && strategy_.mayEnd(*existing))) return hold(call, existing);
+  if (strategy_.holdsDeletions() && !(existing->meta().deletionTimestamp && strategy_.mayEnd(*existing)))
+    return hold(call, existing);
   if (Status s = checkPreconditions(call->options, *existing); !s.ok()) return call->done(std::move(s));
   if (call->admit) {
     if (Status s = call->admit(*existing); !s.ok()) return call->done(std::move(s));
@@ -157,9 +164,11 @@ void Registry::attemptDelete(std::shared_ptr<DeleteCall> call, api::ObjectPtr ex
   mark(call, std::move(o), *existing, !pending && options.gracePeriodSeconds.value_or(0) <= 0);
 }
 
-void Registry::mark(std::shared_ptr<DeleteCall> call, api::MutableObject o, const api::Object& existing, bool thenErase) {
+void Registry::mark(std::shared_ptr<DeleteCall> call, api::MutableObject o, const api::Object& existing,
+                    bool thenErase) {
   if (call->context.dryRun) return call->done(Deleted{std::move(o), thenErase});
-  store::Txn txn = store::Txn::update(cache_.storeKey(existing.ns(), call->name), existing.resourceVersion(), encode(*o));
+  store::Txn txn =
+      store::Txn::update(cache_.storeKey(existing.ns(), call->name), existing.resourceVersion(), encode(*o));
   o->meta().resourceVersion.clear();
   txn.attachment = o;
   commit(std::move(txn), [this, call, o, thenErase](Result<store::TxnResult> r) mutable {
@@ -181,7 +190,10 @@ void Registry::hold(std::shared_ptr<DeleteCall> call, api::ObjectPtr existing) {
   const Context& c = call->context;
   const auto& was = existing->meta();
   auto failed = [&](std::string_view what, std::string_view wanted, std::string_view is) {
-    call->done(errors::conflict(groupResource(c), call->name, fmt::format("Precondition failed: {} in precondition: {}, {} in object meta: {}", what, wanted, what, is)));
+    call->done(
+        errors::conflict(groupResource(c), call->name,
+                         fmt::format("Precondition failed: {} in precondition: {}, {} in object meta: {}",
+                                     what, wanted, what, is)));
   };
   if (call->options.uid && was.uid != *call->options.uid) return failed("UID", *call->options.uid, was.uid);
   if (call->options.resourceVersion && was.resourceVersion != *call->options.resourceVersion) {
@@ -195,7 +207,8 @@ void Registry::hold(std::shared_ptr<DeleteCall> call, api::ObjectPtr existing) {
   o->meta().deletionTimestamp = codec::Time(c.now);
   strategy_.markHeld(*o);
   DeleteOptions options = call->options;
-  if (options.orphanDependents) options.propagationPolicy = *options.orphanDependents ? "Orphan" : "Foreground";
+  if (options.orphanDependents)
+    options.propagationPolicy = *options.orphanDependents ? "Orphan" : "Foreground";
   options.orphanDependents.reset();
   setGcFinalizers(o->meta(), options, strategy_.defaultGarbageCollection());
   mark(call, std::move(o), *existing, false);

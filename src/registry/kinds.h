@@ -12,14 +12,16 @@ using MakeStrategy = std::unique_ptr<Strategy>();
 // core
 MakeStrategy makeConfigMap, makeEndpoints, makeEvent, makeNamespace, makeNode, makePod, makePodTemplate,
     makeSecret, makeService, makeServiceAccount;
-MakeStrategy makeReplicationController, makeLimitRange, makeResourceQuota, makePersistentVolume, makePersistentVolumeClaim;
+MakeStrategy makeReplicationController, makeLimitRange, makeResourceQuota, makePersistentVolume,
+    makePersistentVolumeClaim;
 // apps
 MakeStrategy makeDeployment, makeReplicaSet, makeStatefulSet, makeDaemonSet, makeControllerRevision;
 MakeStrategy makeJob, makeCronJob, makeDisruptionBudget;
 // certificates, coordination, discovery, rbac, scheduling
 MakeStrategy makeSigningRequest;
 MakeStrategy makeLease, makeEndpointSlice, makePriorityClass;
-MakeStrategy makeStorageClass, makeAttributesClass, makeCsiDriver, makeCsiNode, makeCsiCapacity, makeVolumeAttachment;
+MakeStrategy makeStorageClass, makeAttributesClass, makeCsiDriver, makeCsiNode, makeCsiCapacity,
+    makeVolumeAttachment;
 MakeStrategy makeAutoscaler, makeRuntimeClass;
 MakeStrategy makeIngress, makeIngressClass, makeNetworkPolicy, makeServiceCidr, makeIpAddress;
 MakeStrategy makeRole, makeClusterRole, makeRoleBinding, makeClusterRoleBinding;

@@ -152,6 +152,8 @@ constexpr TypeDefault kRules[] = {
 
 }  // namespace
 
-std::span<const TypeDefault> otherDefaults() { return kRules; }
+std::span<const TypeDefault> otherDefaults() {
+  return kRules;
+}
 
 }  // namespace km::registry

@@ -24,18 +24,24 @@ Status checkNameParameter(std::string_view name) {
   if (name.empty()) return errors::badRequest("Name parameter required.");
   api::Messages wrong = api::isValidPathSegmentName(name);
   if (wrong.empty()) return {};
-  return errors::badRequest(fmt::format("Name parameter invalid: {}: {}", api::goQuote(name), fmt::join(wrong, ";")));
+  return errors::badRequest(
+      fmt::format("Name parameter invalid: {}: {}", api::goQuote(name), fmt::join(wrong, ";")));
 }
 
 // As upstream parses it; nothing is no version.
 Status checkVersion(std::string_view version) {
-  if (std::all_of(version.begin(), version.end(), [](char c) { return c >= '0' && c <= '9'; }) && version.size() <= 20) return {};
+  if (std::all_of(version.begin(), version.end(), [](char c) { return c >= '0' && c <= '9'; }) &&
+      version.size() <= 20)
+    return {};
   return {500, "", fmt::format("strconv.ParseUint: parsing {}: invalid syntax", api::goQuote(version))};
 }
 
-api::Messages anySegment(std::string_view name, bool) { return api::isValidPathSegmentName(name); }
+api::Messages anySegment(std::string_view name, bool) {
+  return api::isValidPathSegmentName(name);
+}
 
-// The kind's rule for names. An APIService is named for its version and group, and that of the core group ends with the dot.
+// The kind's rule for names. An APIService is named for its version and group, and that of the core group
+// ends with the dot.
 NameCheck nameRule(const api::Resource& r, const Strategy& strategy) {
   if (r.group == "apiregistration.k8s.io") return anySegment;
   return [&strategy](std::string_view name, bool prefix) { return strategy.validateName(name, prefix); };
@@ -46,7 +52,8 @@ Status checkNamespace(const Context& c, bool namespaced, api::meta_v1::ObjectMet
   if (meta.namespace_.empty()) {
     meta.namespace_ = wanted;
   } else if (meta.namespace_ != wanted) {
-    return errors::badRequest("the namespace of the provided object does not match the namespace sent on the request");
+    return errors::badRequest(
+        "the namespace of the provided object does not match the namespace sent on the request");
   }
   return {};
 }
@@ -113,8 +120,10 @@ void Registry::commit(store::Txn txn, store::Store::Callback<store::TxnResult> d
   if (txn.op == store::Txn::Op::kPut && txn.value->size() + txn.key.size() > kMaxStoredBytes) {
     return done(Status(500, "", "etcdserver: request is too large"));
   }
-  if (ttlSeconds_ == 0 || txn.op == store::Txn::Op::kDelete) return store_.commit(std::move(txn), std::move(done));
-  store_.leaseGrant(ttlSeconds_, [this, txn = std::move(txn), done = std::move(done)](Result<store::LeaseId> lease) mutable {
+  if (ttlSeconds_ == 0 || txn.op == store::Txn::Op::kDelete)
+    return store_.commit(std::move(txn), std::move(done));
+  store_.leaseGrant(ttlSeconds_, [this, txn = std::move(txn),
+                                  done = std::move(done)](Result<store::LeaseId> lease) mutable {
     if (!lease.ok()) return done(lease.status());
     txn.lease = *lease;
     store_.commit(std::move(txn), std::move(done));
@@ -180,7 +189,8 @@ void Registry::create(const Context& c, api::MutableObject o, Admit admit, Objec
   if (admit) {
     if (Status s = admit(*o, nullptr); !s.ok()) return done(std::move(s));
   }
-  commitCreate(std::make_shared<CreateCall>(CreateCall{c, std::move(o), generated, std::move(*taken), std::move(done)}));
+  commitCreate(std::make_shared<CreateCall>(
+      CreateCall{c, std::move(o), generated, std::move(*taken), std::move(done)}));
 }
 
 // Why a create failed on what is there under its name.
@@ -190,7 +200,9 @@ Status Registry::createConflict(const CreateCall& call, const std::optional<stor
   if (!meta.generateName.empty()) {
     StatusDetails d = *s.details();
     d.retryAfterSeconds = 1;
-    s = Status(409, "AlreadyExists", s.message() + ", the server was not able to generate a unique name for the object", std::move(d));
+    s = Status(409, "AlreadyExists",
+               s.message() + ", the server was not able to generate a unique name for the object",
+               std::move(d));
   }
   auto existing = current(kv);
   if (!existing.ok() || !*existing || !(*existing)->meta().deletionTimestamp) return s;
@@ -203,7 +215,9 @@ void Registry::commitCreate(std::shared_ptr<CreateCall> call) {
   std::string key = cache_.storeKey(o->ns(), name);
   if (call->context.dryRun) {
     return get(o->ns(), name, [this, call](Result<api::ObjectPtr> r) {
-      if (!r.ok()) return call->done(r.status().is("NotFound") ? Result<api::ObjectPtr>(api::ObjectPtr(call->object)) : r.status());
+      if (!r.ok())
+        return call->done(r.status().is("NotFound") ? Result<api::ObjectPtr>(api::ObjectPtr(call->object))
+                                                    : r.status());
       auto kv = std::make_optional<store::KeyValue>();
       kv->modRevision = (*r)->resourceVersion();
       kv->value = encode(*(*r)->clone());
@@ -220,7 +234,8 @@ void Registry::commitCreate(std::shared_ptr<CreateCall> call) {
       if (o->meta().resourceVersion.empty()) o->meta().resourceVersion = std::to_string(r->revision);
       return call->done(api::ObjectPtr(std::move(o)));
     }
-    if (!call->generated || call->attempts++ >= kMaxGeneratedNames) return call->done(createConflict(*call, r->kv));
+    if (!call->generated || call->attempts++ >= kMaxGeneratedNames)
+      return call->done(createConflict(*call, r->kv));
     offload_([this, call] {
       call->object = call->object->clone();
       call->object->meta().name = generateName(call->object->meta().generateName);
@@ -240,9 +255,10 @@ struct Registry::UpdateCall {
   UpdateCallback done;
 };
 
-// Upstream looks at metadata up to four times: against the object and the old one before the kind's own rules, and these do so again.
-// Whatever is wrong is a cause each time.
-void Registry::checkMetaUpdate(const Context& c, const api::Object& o, const api::Object& old, api::FieldErrors& bad) const {
+// Upstream looks at metadata up to four times: against the object and the old one before the kind's own
+// rules, and these do so again. Whatever is wrong is a cause each time.
+void Registry::checkMetaUpdate(const Context& c, const api::Object& o, const api::Object& old,
+                               api::FieldErrors& bad) const {
   const api::Resource& r = resource();
   const auto& meta = o.meta();
   api::Path path("metadata");
@@ -257,7 +273,8 @@ void Registry::checkMetaUpdate(const Context& c, const api::Object& o, const api
     } else if (!clean) {
       validateMeta(meta, r.namespaced, name, path, bad);
     } else {
-      if (!meta.generateName.empty()) bad.each(path.child("generateName"), meta.generateName.view(), name(meta.generateName, true));
+      if (!meta.generateName.empty())
+        bad.each(path.child("generateName"), meta.generateName.view(), name(meta.generateName, true));
       bad.each(path.child("name"), meta.name.view(), name(meta.name, false));
     }
     if (strategy_.metaLooks().finalizerNames) validateFinalizerNames(meta, path, bad);
@@ -292,9 +309,11 @@ Status Registry::prepareUpdate(const Context& c, api::Object& o, const api::Obje
   return {};
 }
 
-void Registry::update(const Context& c, std::string name, MakeObject make, Admit admit, bool allowCreate, UpdateCallback done) {
+void Registry::update(const Context& c, std::string name, MakeObject make, Admit admit, bool allowCreate,
+                      UpdateCallback done) {
   if (Status s = checkNameParameter(name); !s.ok()) return done(std::move(s));
-  auto call = std::make_shared<UpdateCall>(UpdateCall{c, std::move(name), std::move(make), std::move(admit), allowCreate, std::move(done)});
+  auto call = std::make_shared<UpdateCall>(
+      UpdateCall{c, std::move(name), std::move(make), std::move(admit), allowCreate, std::move(done)});
   // The cached version is nearly always the newest; where it is not, the guard of the write says so.
   attemptUpdate(call, cache_.get(c.ns, call->name));
 }
@@ -302,7 +321,8 @@ void Registry::update(const Context& c, std::string name, MakeObject make, Admit
 Status Registry::wrongUid(const Context& c, std::string_view name, std::string_view stored) const {
   std::string key = cache_.storeKey(resource().namespaced ? c.ns : "", name);
   return errors::conflict(groupResource(c), name,
-                          fmt::format("StorageError: invalid object, Code: 4, Key: {}, ResourceVersion: 0, AdditionalErrorMsg: Precondition "
+                          fmt::format("StorageError: invalid object, Code: 4, Key: {}, ResourceVersion: 0, "
+                                      "AdditionalErrorMsg: Precondition "
                                       "failed: UID in precondition: {}, UID in object meta: {}",
                                       key, c.uid, stored));
 }
@@ -350,7 +370,9 @@ void Registry::attemptUpdate(std::shared_ptr<UpdateCall> call, api::ObjectPtr ex
   }
   if (!unconditional && meta.resourceVersion != oldMeta.resourceVersion) {
     // The cache may be the one that is behind.
-    auto conflict = [this, call] { call->done(errors::conflict(groupResource(call->context), call->name, kModified)); };
+    auto conflict = [this, call] {
+      call->done(errors::conflict(groupResource(call->context), call->name, kModified));
+    };
     return get(c.ns, call->name, [this, call, existing, conflict](Result<api::ObjectPtr> r) {
       if (!r.ok()) return call->done(r.status());
       if ((*r)->resourceVersion() == existing->resourceVersion()) return conflict();
@@ -369,14 +391,16 @@ void Registry::attemptUpdate(std::shared_ptr<UpdateCall> call, api::ObjectPtr ex
   commitUpdate(call, std::move(o), existing, std::move(*taken));
 }
 
-void Registry::commitUpdate(std::shared_ptr<UpdateCall> call, api::MutableObject o, api::ObjectPtr existing, std::shared_ptr<Taken> taken) {
+void Registry::commitUpdate(std::shared_ptr<UpdateCall> call, api::MutableObject o, api::ObjectPtr existing,
+                            std::shared_ptr<Taken> taken) {
   auto& meta = o->meta();
   const auto& oldMeta = existing->meta();
   // The last finalizer of a marked object went: so does the object. Its last version is the answer.
-  bool emptied = oldMeta.deletionTimestamp && meta.finalizers.empty() && oldMeta.deletionGracePeriodSeconds.value_or(0) == 0 &&
-                 strategy_.mayEnd(*o);
+  bool emptied = oldMeta.deletionTimestamp && meta.finalizers.empty() &&
+                 oldMeta.deletionGracePeriodSeconds.value_or(0) == 0 && strategy_.mayEnd(*o);
   // What is stored decides: a quantity may be written otherwise and mean the same.
-  bool same = codec::equal(o->data(), existing->data(), o->type()) && *encode(*o) == *encode(*existing->clone());
+  bool same =
+      codec::equal(o->data(), existing->data(), o->type()) && *encode(*o) == *encode(*existing->clone());
   if (call->context.dryRun || (same && !emptied)) {
     // Nothing changed: nothing is written.
     return call->done(UpdateResult{call->context.dryRun ? api::ObjectPtr(std::move(o)) : existing, false});

@@ -1,8 +1,9 @@
 // Registry: the generic life of one resource's objects, from a decoded request to the store and back
-// (upstream's registry/generic/registry.Store). It runs the resource's Strategy in one order for every resource.
+// (upstream's registry/generic/registry.Store). It runs the resource's Strategy in one order for every
+// resource.
 //
-// Asynchronous: a call returns at once or answers before it returns; callbacks run on the caller's thread, or on the store's
-// committer thread (then post elsewhere before doing more than encoding an answer).
+// Asynchronous: a call returns at once or answers before it returns; callbacks run on the caller's thread, or
+// on the store's committer thread (then post elsewhere before doing more than encoding an answer).
 #pragma once
 
 #include <functional>
@@ -26,8 +27,9 @@ using ObjectCallback = std::function<void(Result<api::ObjectPtr>)>;
 // Validating admission of a create (old is null) or update; runs after the strategy's validation.
 using Admit = std::function<Status(const api::Object& o, const api::Object* old)>;
 
-// Makes the new object from the stored one (null if there is none). May run several times, when another writer came between.
-// For an update it holds the body of the request, for a patch it applies the patch; mutating admission is part of it.
+// Makes the new object from the stored one (null if there is none). May run several times, when another
+// writer came between. For an update it holds the body of the request, for a patch it applies the patch;
+// mutating admission is part of it.
 using MakeObject = std::function<Result<api::MutableObject>(const api::ObjectPtr& existing)>;
 
 struct DeleteOptions {
@@ -39,7 +41,7 @@ struct DeleteOptions {
 };
 
 struct Deleted {
-  api::ObjectPtr object;   // its last version
+  api::ObjectPtr object;     // its last version
   bool immediately = false;  // it is gone; else it is marked, and goes later
 };
 using DeleteCallback = std::function<void(Result<Deleted>)>;
@@ -50,8 +52,8 @@ struct UpdateResult {
 };
 using UpdateCallback = std::function<void(Result<UpdateResult>)>;
 
-// What a write takes from a shared stock (addresses and ports of services). `begin` runs before the strategy prepares and validates; it
-// gives back a function that is called once with whether the write was stored.
+// What a write takes from a shared stock (addresses and ports of services). `begin` runs before the strategy
+// prepares and validates; it gives back a function that is called once with whether the write was stored.
 struct Hooks {
   std::function<Result<std::function<void(bool stored)>>(api::Object& o, const api::Object* old)> begin;
   std::function<void(const api::Object& o)> deleted;
@@ -61,7 +63,8 @@ struct Hooks {
 
 class Registry {
  public:
-  // All must outlive the registry. `offload` runs a task on a worker: for retries that would else run on the committer.
+  // All must outlive the registry. `offload` runs a task on a worker: for retries that would else run on the
+  // committer.
   Registry(store::Store& store, cache::ResourceCache& cache, const Strategy& strategy, Clock& clock,
            std::function<void(std::function<void()>)> offload);
 
@@ -71,17 +74,20 @@ class Registry {
   // The rules of writes through a subresource: its own if it has some, else the resource's.
   const Strategy& strategyOf(std::string_view subresource) const;
   // Before the first call.
-  void addSubresource(std::string name, std::unique_ptr<Strategy> strategy) { subresources_[std::move(name)] = std::move(strategy); }
+  void addSubresource(std::string name, std::unique_ptr<Strategy> strategy) {
+    subresources_[std::move(name)] = std::move(strategy);
+  }
 
   // The newest version, seeing every acknowledged write; 404 if there is none.
   void get(std::string_view ns, std::string_view name, ObjectCallback done);
 
   void create(const Context& c, api::MutableObject o, Admit admit, ObjectCallback done);
 
-  void update(const Context& c, std::string name, MakeObject make, Admit admit, bool allowCreate, UpdateCallback done);
+  void update(const Context& c, std::string name, MakeObject make, Admit admit, bool allowCreate,
+              UpdateCallback done);
 
-  void remove(const Context& c, std::string name, DeleteOptions options, std::function<Status(const api::Object&)> admit,
-              DeleteCallback done);
+  void remove(const Context& c, std::string name, DeleteOptions options,
+              std::function<Status(const api::Object&)> admit, DeleteCallback done);
 
   // Events go after this time; other resources have none.
   void setTtl(int64_t seconds) { ttlSeconds_ = seconds; }
@@ -90,7 +96,9 @@ class Registry {
 
   GroupResource groupResource() const { return {resource().group, resource().name}; }
   // As the request names it: events are served in two groups.
-  GroupResource groupResource(const Context& c) const { return {c.group.empty() ? resource().group : c.group, resource().name}; }
+  GroupResource groupResource(const Context& c) const {
+    return {c.group.empty() ? resource().group : c.group, resource().name};
+  }
 
  private:
   struct UpdateCall;
@@ -108,16 +116,19 @@ class Registry {
   store::Bytes encode(api::Object& o) const;
   Status prepareCreate(const Context& c, api::Object& o) const;
   Status prepareUpdate(const Context& c, api::Object& o, const api::Object& old) const;
-  void checkMetaUpdate(const Context& c, const api::Object& o, const api::Object& old, api::FieldErrors& bad) const;
+  void checkMetaUpdate(const Context& c, const api::Object& o, const api::Object& old,
+                       api::FieldErrors& bad) const;
   Status checkPreconditions(const DeleteOptions& options, const api::Object& o) const;
   Status wrongUid(const Context& c, std::string_view name, std::string_view stored) const;
   struct CreateCall;
   void commitCreate(std::shared_ptr<CreateCall> call);
   Status createConflict(const CreateCall& call, const std::optional<store::KeyValue>& kv) const;
   void createAbsent(std::shared_ptr<UpdateCall> call, api::MutableObject o);
-  void commitUpdate(std::shared_ptr<UpdateCall> call, api::MutableObject o, api::ObjectPtr existing, std::shared_ptr<Taken> taken);
+  void commitUpdate(std::shared_ptr<UpdateCall> call, api::MutableObject o, api::ObjectPtr existing,
+                    std::shared_ptr<Taken> taken);
   void commit(store::Txn txn, store::Store::Callback<store::TxnResult> done);
-  void mark(std::shared_ptr<DeleteCall> call, api::MutableObject o, const api::Object& existing, bool thenErase);
+  void mark(std::shared_ptr<DeleteCall> call, api::MutableObject o, const api::Object& existing,
+            bool thenErase);
   void hold(std::shared_ptr<DeleteCall> call, api::ObjectPtr existing);
   void erase(std::shared_ptr<DeleteCall> call, api::ObjectPtr last, bool ignoreNotFound);
 

@@ -14,18 +14,30 @@ namespace {
 using api::core_v1::Node;
 using api::core_v1::Pod;
 
-bool finished(const Pod& p) { return p.status.phase == "Succeeded" || p.status.phase == "Failed"; }
+bool finished(const Pod& p) {
+  return p.status.phase == "Succeeded" || p.status.phase == "Failed";
+}
 
 }  // namespace
 
-Scheduler::Scheduler(client::Client& client, client::InformerFactory& informers, client::WorkerPool& pool, client::Timers& timers,
-                     const client::SeriesRecorder& recorder, Options options)
-    : client_(client), timers_(timers), recorder_(recorder), options_(std::move(options)),
-      pods_(informers.of<Pod>()), nodes_(informers.of<Node>()), plugins_(defaultPlugins()), lane_(pool) {}
+Scheduler::Scheduler(client::Client& client, client::InformerFactory& informers, client::WorkerPool& pool,
+                     client::Timers& timers, const client::SeriesRecorder& recorder, Options options)
+    : client_(client),
+      timers_(timers),
+      recorder_(recorder),
+      options_(std::move(options)),
+      pods_(informers.of<Pod>()),
+      nodes_(informers.of<Node>()),
+      plugins_(defaultPlugins()),
+      lane_(pool) {}
 
-Scheduler::~Scheduler() { stop(); }
+Scheduler::~Scheduler() {
+  stop();
+}
 
-Duration Scheduler::now() const { return timers_.clock().monotonic(); }
+Duration Scheduler::now() const {
+  return timers_.clock().monotonic();
+}
 
 void Scheduler::start() {
   auto handler = [](auto on) {
@@ -35,8 +47,10 @@ void Scheduler::start() {
     h.onDelete = [on](const api::ObjectPtr& last, bool) { on(last, nullptr); };
     return h;
   };
-  registrations_.push_back(nodes_.addHandler(handler([this](const api::ObjectPtr& a, const api::ObjectPtr& b) { onNode(a, b); })));
-  registrations_.push_back(pods_.addHandler(handler([this](const api::ObjectPtr& a, const api::ObjectPtr& b) { onPod(a, b); })));
+  registrations_.push_back(
+      nodes_.addHandler(handler([this](const api::ObjectPtr& a, const api::ObjectPtr& b) { onNode(a, b); })));
+  registrations_.push_back(
+      pods_.addHandler(handler([this](const api::ObjectPtr& a, const api::ObjectPtr& b) { onPod(a, b); })));
   // Nodes are known before the first pod is tried.
   nodes_.whenSynced([this] {
     pods_.whenSynced([this] {
@@ -73,7 +87,8 @@ void Scheduler::onPod(const api::ObjectPtr& before, const api::ObjectPtr& after)
     queue_.remove(before->meta().uid.str());
   }
   if (!after || finished(pod)) {
-    bool occupied = before && !before->as<Pod>().spec.nodeName.empty() && !(after && finished(before->as<Pod>()));
+    bool occupied =
+        before && !before->as<Pod>().spec.nodeName.empty() && !(after && finished(before->as<Pod>()));
     cluster_.removePod(uid);
     queue_.remove(uid);
     if (occupied) queue_.changed(bit(Change::kPodRemoved), now());
@@ -89,7 +104,8 @@ void Scheduler::onPod(const api::ObjectPtr& before, const api::ObjectPtr& after)
     }
     // Its own status (why it waits) is no news to a waiting pod.
     if (before && queue_.contains(uid) && before->meta().generation == after->meta().generation &&
-        before->meta().labels == after->meta().labels && before->as<Pod>().spec.schedulingGates == pod.spec.schedulingGates) {
+        before->meta().labels == after->meta().labels &&
+        before->as<Pod>().spec.schedulingGates == pod.spec.schedulingGates) {
       return;
     }
     queue_.set(api::share<Pod>(after), now(), !gate.empty());
@@ -115,7 +131,8 @@ void Scheduler::onNode(const api::ObjectPtr& before, const api::ObjectPtr& after
       const Node& b = after->as<Node>();
       if (!(a.status.allocatable == b.status.allocatable)) changes |= bit(Change::kNodeAllocatable);
       if (!(a.metadata.labels == b.metadata.labels)) changes |= bit(Change::kNodeLabels);
-      if (!(a.spec.taints == b.spec.taints) || a.spec.unschedulable != b.spec.unschedulable) changes |= bit(Change::kNodeTaints);
+      if (!(a.spec.taints == b.spec.taints) || a.spec.unschedulable != b.spec.unschedulable)
+        changes |= bit(Change::kNodeTaints);
     }
     cluster_.setNode(api::share<Node>(after));
     if (changes == 0) return;
@@ -143,7 +160,8 @@ void Scheduler::cycle() {
       if (timer_ != 0) timers_.cancel(timer_);
       timer_ = 0;
       if (auto at = queue_.nextTime()) {
-        timer_ = timers_.after(std::max(*at - now(), Duration(std::chrono::milliseconds(1))), [this] { kick(); });
+        timer_ =
+            timers_.after(std::max(*at - now(), Duration(std::chrono::milliseconds(1))), [this] { kick(); });
       }
       return;
     }
@@ -212,7 +230,8 @@ Scheduler::Outcome Scheduler::schedule(const Pod& pod) {
   return out;
 }
 
-// "0/3 nodes are available: 1 Insufficient cpu, 2 node(s) had ... . no new claims to deallocate, preemption: ..."
+// "0/3 nodes are available: 1 Insufficient cpu, 2 node(s) had ... . no new claims to deallocate, preemption:
+// ..."
 std::string Scheduler::explain(const Pod& pod, const std::vector<FilterResult>& refused) const {
   std::map<std::string, int> counts;
   int helpless = 0, victimless = 0;
@@ -225,12 +244,15 @@ std::string Scheduler::explain(const Pod& pod, const std::vector<FilterResult>& 
   std::sort(parts.begin(), parts.end());
   size_t total = refused.size();
   std::string out = fmt::format("0/{} nodes are available: {}.", total, fmt::join(parts, ", "));
-  if (pod.spec.preemptionPolicy && *pod.spec.preemptionPolicy == "Never") return out + " no new claims to deallocate, preemption: not eligible due to preemptionPolicy=Never.";
+  if (pod.spec.preemptionPolicy && *pod.spec.preemptionPolicy == "Never")
+    return out + " no new claims to deallocate, preemption: not eligible due to preemptionPolicy=Never.";
   std::vector<std::string> why;
-  if (victimless > 0) why.push_back(fmt::format("{} No preemption victims found for incoming pod", victimless));
+  if (victimless > 0)
+    why.push_back(fmt::format("{} No preemption victims found for incoming pod", victimless));
   if (helpless > 0) why.push_back(fmt::format("{} Preemption is not helpful for scheduling", helpless));
   std::sort(why.begin(), why.end());
-  return out + fmt::format(" no new claims to deallocate, preemption: 0/{} nodes are available: {}.", total, fmt::join(why, ", "));
+  return out + fmt::format(" no new claims to deallocate, preemption: 0/{} nodes are available: {}.", total,
+                           fmt::join(why, ", "));
 }
 
 // DefaultBinder. The answer comes on a transport's thread.
@@ -242,25 +264,29 @@ void Scheduler::bind(QueuedPod q, const std::string& node) {
   b.target.kind = "Node";
   b.target.name = node;
   client::Target t = client::target(Pod::kType, q.pod->metadata.namespace_, q.pod->metadata.name, "binding");
-  client_.create(t, api::Object::of(std::move(b)), {}, [this, q = std::move(q), node](Result<api::ObjectPtr> r) {
-    const Pod& pod = *q.pod;
-    std::string uid = pod.metadata.uid.str();
-    if (r.ok()) {
-      recorder_.event(client::referenceTo(pod), client::kEventNormal, "Scheduled", "Binding",
-                      fmt::format("Successfully assigned {}/{} to {}", pod.metadata.namespace_, pod.metadata.name, node));
-    } else {
-      {
+  client_.create(
+      t, api::Object::of(std::move(b)), {}, [this, q = std::move(q), node](Result<api::ObjectPtr> r) {
+        const Pod& pod = *q.pod;
+        std::string uid = pod.metadata.uid.str();
+        if (r.ok()) {
+          recorder_.event(client::referenceTo(pod), client::kEventNormal, "Scheduled", "Binding",
+                          fmt::format("Successfully assigned {}/{} to {}", pod.metadata.namespace_,
+                                      pod.metadata.name, node));
+        } else {
+          {
+            std::lock_guard lock(mutex_);
+            cluster_.forget(uid);
+            // Gone or bound by someone else: there is nothing left to do. Else it is tried again.
+            if (!r.status().is("NotFound") && !r.status().is("Conflict") && !stopped_)
+              queue_.set(q.pod, now(), false);
+          }
+          if (!r.status().is("NotFound"))
+            reportFailure(q, fmt::format("binding rejected: {}", r.status().message()), "SchedulerError");
+          kick();
+        }
         std::lock_guard lock(mutex_);
-        cluster_.forget(uid);
-        // Gone or bound by someone else: there is nothing left to do. Else it is tried again.
-        if (!r.status().is("NotFound") && !r.status().is("Conflict") && !stopped_) queue_.set(q.pod, now(), false);
-      }
-      if (!r.status().is("NotFound")) reportFailure(q, fmt::format("binding rejected: {}", r.status().message()), "SchedulerError");
-      kick();
-    }
-    std::lock_guard lock(mutex_);
-    if (--binding_ == 0) idle_.notify_all();
-  });
+        if (--binding_ == 0) idle_.notify_all();
+      });
 }
 
 // The event, and the condition of the pod.
@@ -274,13 +300,15 @@ void Scheduler::reportFailure(const QueuedPod& q, const std::string& message, st
   codec::appendJsonString(body, reason);
   body += ",\"message\":";
   codec::appendJsonString(body, message);
-  bool was = std::any_of(pod.status.conditions.begin(), pod.status.conditions.end(), [](const auto& c) { return c.type == "PodScheduled" && c.status == "False"; });
+  bool was = std::any_of(pod.status.conditions.begin(), pod.status.conditions.end(),
+                         [](const auto& c) { return c.type == "PodScheduled" && c.status == "False"; });
   if (!was) body += fmt::format(",\"lastTransitionTime\":\"{}\"", codec::Time(timers_.clock().now()).str());
   body += fmt::format(",\"observedGeneration\":{}", pod.metadata.generation);
   body += "}]}}";
-  client_.patch(client::target(Pod::kType, pod.metadata.namespace_, pod.metadata.name, "status"), client::PatchType::kStrategicMerge,
-                std::move(body), {}, [](Result<api::ObjectPtr> r) {
-                  if (!r.ok() && !r.status().is("NotFound")) KM_LOG(WARNING, "pod status could not be written: {}", r.status().message());
+  client_.patch(client::target(Pod::kType, pod.metadata.namespace_, pod.metadata.name, "status"),
+                client::PatchType::kStrategicMerge, std::move(body), {}, [](Result<api::ObjectPtr> r) {
+                  if (!r.ok() && !r.status().is("NotFound"))
+                    KM_LOG(WARNING, "pod status could not be written: {}", r.status().message());
                 });
 }
 

@@ -26,25 +26,26 @@ struct Options {
 class Scheduler {
  public:
   // All must outlive the scheduler.
-  Scheduler(client::Client& client, client::InformerFactory& informers, client::WorkerPool& pool, client::Timers& timers,
-            const client::SeriesRecorder& recorder, Options options = {});
+  Scheduler(client::Client& client, client::InformerFactory& informers, client::WorkerPool& pool,
+            client::Timers& timers, const client::SeriesRecorder& recorder, Options options = {});
   ~Scheduler();  // stop()
 
   // Adds its handlers; begins once the informers, which the caller starts, have synced.
   void start();
-  // No attempt begins afterwards; waits for one in progress. Bindings under way end by themselves before it returns.
+  // No attempt begins afterwards; waits for one in progress. Bindings under way end by themselves before it
+  // returns.
   void stop();
 
  private:
   struct Outcome {
-    std::string node;       // empty: none
+    std::string node;  // empty: none
     std::string message;
     uint32_t wakes = ~0u;
   };
 
   void onPod(const api::ObjectPtr& before, const api::ObjectPtr& now);
   void onNode(const api::ObjectPtr& before, const api::ObjectPtr& now);
-  void kick();           // an attempt may be possible: runs the cycle on the lane
+  void kick();  // an attempt may be possible: runs the cycle on the lane
   void cycle();
   Outcome schedule(const api::core_v1::Pod& pod);
   std::string explain(const api::core_v1::Pod& pod, const std::vector<FilterResult>& refused) const;

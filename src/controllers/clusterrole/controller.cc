@@ -59,12 +59,13 @@ class Aggregation : public Controller {
   Status apply(const std::string& name, const Rules& rules) {
     std::string body = R"({"kind":"ClusterRole","apiVersion":"rbac.authorization.k8s.io/v1","metadata":{"name":)";
     codec::appendJsonString(body, name);
-    body += R"(},"rules":[)";
+    body += "}";
+    // Where there is nothing to gather nothing is said: rules that users wrote stay, those gathered before go.
     for (size_t i = 0; i < rules.size(); i++) {
-      if (i != 0) body += ',';
+      body += i == 0 ? ",\"rules\":[" : ",";
       codec::encodeJson(body, &rules[i], PolicyRule::kType, "");
     }
-    body += "]}";
+    body += rules.empty() ? "}" : "]}";
     client::WriteOptions options = writeOptions();
     options.fieldManager = "clusterrole-aggregation-controller";
     options.force = true;

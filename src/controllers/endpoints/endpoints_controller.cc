@@ -4,6 +4,7 @@
 #include <map>
 #include <tuple>
 
+#include "base/fnv.h"
 #include "codec/json.h"
 #include "codec/ops.h"
 
@@ -23,6 +24,13 @@ using PortKey = std::tuple<std::string, int32_t, std::string, std::string>;
 
 PortKey keyOfPort(const EndpointPort& p) {
   return {p.name.str(), p.port, p.protocol.str(), p.appProtocol ? p.appProtocol->str() : ""};
+}
+
+// Ports stand in the order of these hashes, which upstream takes of the port as its debug printer writes it.
+unsigned __int128 orderOf(const EndpointPort& p) {
+  std::string text = "(v1.EndpointPort){Name:(string)" + p.name.str() + " Port:(int32)" + std::to_string(p.port) + " Protocol:(v1.Protocol)" +
+                     p.protocol.str() + " AppProtocol:(*string)" + (p.appProtocol ? p.appProtocol->str() : "<nil>") + "}";
+  return fnv1a128(text);
 }
 
 // The pod's address of the service's family.
@@ -93,18 +101,27 @@ Subsets computeSubsets(const Service& service, const std::vector<PodPtr>& pods) 
     return std::tuple(a.address.ip.view(), a.address.targetRef->uid.view()) <
            std::tuple(b.address.ip.view(), b.address.targetRef->uid.view());
   });
-  std::map<std::vector<PortKey>, EndpointSubset> groups;
-  for (Placed& p : placed) {
-    std::vector<PortKey> key;
-    for (auto& [k, port] : p.ports) key.push_back(k);
-    EndpointSubset& subset = groups[key];
-    if (subset.ports.empty()) {
-      for (auto& [k, port] : p.ports) subset.ports.push_back(port);
+  // Ports that are on the same pods stand in one subset; pods without a port of the service in one without ports.
+  std::map<PortKey, std::pair<EndpointPort, std::vector<size_t>>> byPort;
+  std::map<std::vector<size_t>, std::vector<EndpointPort>> groups;
+  std::vector<size_t> portless;
+  for (size_t i = 0; i < placed.size(); i++) {
+    if (placed[i].ports.empty()) portless.push_back(i);
+    for (auto& [key, port] : placed[i].ports) {
+      auto& entry = byPort[key];
+      entry.first = port;
+      entry.second.push_back(i);
     }
-    (p.ready ? subset.addresses : subset.notReadyAddresses).push_back(std::move(p.address));
   }
+  if (!portless.empty()) groups[portless];
+  for (auto& [key, entry] : byPort) groups[entry.second].push_back(std::move(entry.first));
   Subsets out;
-  for (auto& [key, subset] : groups) out.push_back(std::move(subset));
+  for (auto& [members, ports] : groups) {
+    EndpointSubset& subset = out.add();
+    for (size_t i : members) (placed[i].ready ? subset.addresses : subset.notReadyAddresses).push_back(EndpointAddress(placed[i].address));
+    std::sort(ports.begin(), ports.end(), [](const EndpointPort& x, const EndpointPort& y) { return orderOf(x) < orderOf(y); });
+    for (EndpointPort& port : ports) subset.ports.push_back(std::move(port));
+  }
   return out;
 }
 

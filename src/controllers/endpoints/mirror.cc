@@ -101,7 +101,9 @@ EndpointSlice filled(EndpointSlice base, const Endpoints& e, Wanted& w) {
   return base;
 }
 
-bool isOwnedBy(const EndpointSlice& slice, const Endpoints& e) { return isControlledBy(slice.metadata, e.metadata.uid); }
+bool isOwnedBy(const EndpointSlice& slice, const Endpoints& e) {
+  return isControlledBy(slice.metadata, e.metadata.uid);
+}
 
 class Mirror : public Controller {
  public:
@@ -110,7 +112,8 @@ class Mirror : public Controller {
         endpoints_(context.use<Endpoints>()),
         services_(context.use<Service>()),
         slices_(context.use<EndpointSlice>()),
-        loop_(context, "endpoint_slice_mirroring_controller", 5, [this](const std::string& key) { return sync(key); }) {
+        loop_(context, "endpoint_slice_mirroring_controller", 5,
+              [this](const std::string& key) { return sync(key); }) {
     slices_.addIndex(kByMirrored, [](const api::Object& o) { return keysOf(o); });
     loop_.onKeys(endpoints_);
     // A service of the same name decides whether it is mirrored.
@@ -118,7 +121,8 @@ class Mirror : public Controller {
     auto slice = [this](const ObjectPtr& o) {
       for (const std::string& key : keysOf(*o)) loop_.add(key);
     };
-    loop_.on(slices_, {[slice](const ObjectPtr& o, bool) { slice(o); }, [slice](const ObjectPtr&, const ObjectPtr& o) { slice(o); },
+    loop_.on(slices_, {[slice](const ObjectPtr& o, bool) { slice(o); },
+                       [slice](const ObjectPtr&, const ObjectPtr& o) { slice(o); },
                        [slice](const ObjectPtr& o, bool) { slice(o); }});
   }
   void start() override { loop_.start(); }
@@ -190,7 +194,9 @@ SliceChanges mirrorEndpoints(const Endpoints& e, const std::vector<SlicePtr>& ex
     wanted.erase(at);
   }
   for (auto& [key, w] : wanted) {
-    auto at = std::find_if(spare.begin(), spare.end(), [&](const SlicePtr& s) { return s->addressType == w.addressType && isOwnedBy(*s, e); });
+    auto at = std::find_if(spare.begin(), spare.end(), [&](const SlicePtr& s) {
+      return s->addressType == w.addressType && isOwnedBy(*s, e);
+    });
     if (at != spare.end()) {
       out.update.push_back(filled(**at, e, w));
       spare.erase(at);
@@ -207,6 +213,8 @@ SliceChanges mirrorEndpoints(const Endpoints& e, const std::vector<SlicePtr>& ex
   return out;
 }
 
-std::unique_ptr<Controller> makeMirror(Context& context) { return std::make_unique<Mirror>(context); }
+std::unique_ptr<Controller> makeMirror(Context& context) {
+  return std::make_unique<Mirror>(context);
+}
 
 }  // namespace km::controllers::endpoints
