@@ -163,7 +163,7 @@ def nghttpd_per_second(body, count):
         with open(folder + "/body", "wb") as f:
             f.write(body)
         port = free_port()
-        server = subprocess.Popen(["nghttpd", "--no-push", "-a", "127.0.0.1", "-d", folder, str(port), folder + "/key", folder + "/crt"],
+        server = subprocess.Popen(["nghttpd", "-a", "127.0.0.1", "-d", folder, str(port), folder + "/key", folder + "/crt"],
                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             while True:
@@ -171,6 +171,8 @@ def nghttpd_per_second(body, count):
                     socket.create_connection(("127.0.0.1", port)).close()
                     break
                 except OSError:
+                    if server.poll() is not None:
+                        raise SystemExit("nghttpd does not start")
                     time.sleep(0.01)
             return per_second(["h2load", *LOAD, "-n", str(count), f"https://127.0.0.1:{port}/body"])
         finally:
