@@ -65,6 +65,21 @@ start_cluster() {
   IMAGE=$(k get node n1 -o jsonpath='{.status.images[*].names[*]}' | tr ' ' '\n' | grep busybox | grep -v sha256 | head -n 1)
   [ -n "$IMAGE" ] || fail "no busybox among the node's images"
 }
+# The API server alone, on loopback of the machine: `start_apiserver FLAG...`; its address is $URL. Ended with the story.
+API_PID=
+API_PORT=$((20000 + $$ % 20000))
+URL=https://127.0.0.1:$API_PORT
+start_apiserver() {
+  "$KM" apiserver --data-dir "$DATA/d" --bind-address 127.0.0.1 --secure-port "$API_PORT" --write-kubeconfig "$KUBECONFIG" "$@" >"$DATA/err" 2>&1 &
+  API_PID=$!
+  eventually ok curl -sk "$URL/readyz"
+}
+# After it was asked to end, or with a signal to ask with: `end_apiserver [-TERM]`.
+end_apiserver() {
+  [ -z "${1:-}" ] || kill "$1" "$API_PID"
+  wait "$API_PID" || true
+  API_PID=
+}
 # A Deployment of web servers whose pods leave the Service before they end, as an operator would write it: `web NAME REPLICAS`.
 web() {
   k apply -f - <<END
@@ -105,6 +120,7 @@ end_cluster() {
     timeout 5 nsenter --net="/run/netns/$NS" "$KUBECTL" get events -A --sort-by=.metadata.creationTimestamp 2>/dev/null | tail -n 40 || true
     tail -n 30 "$DATA/err" 2>/dev/null || true
   fi
+  [ -z "$API_PID" ] || end_apiserver -KILL 2>/dev/null
   for job in $(jobs -p); do
     [ "$job" = "$KM_PID" ] || kill "$job" 2>/dev/null || true
   done
