@@ -10,22 +10,16 @@
 #include "api/types/events_v1.h"
 #include "base/log.h"
 #include "client/event_correlator.h"
+#include "client/event_writing.h"
 
 namespace km::client {
 namespace {
 
 using api::events_v1::Event;
 
-constexpr size_t kMaxWaiting = 1000;
 constexpr size_t kMaxNote = 1024;
-constexpr int kMaxTries = 12;
-constexpr Duration kRetryAfter = std::chrono::seconds(10);
 constexpr int64_t kSeriesEnds = 6 * 60;   // seconds without another of its kind
 constexpr int64_t kSeriesTold = 30 * 60;  // seconds between two writes of a series that goes on
-
-bool isRefused(const Status& s) {
-  return s.code() >= 400 && s.code() < 500 && s.code() != 429;
-}
 
 std::string keyOf(const Event& e) {
   return fmt::format("{}|{}|{}|{}|{}|{}", e.type.view(), e.action.view(), e.reason.view(),

@@ -8,19 +8,13 @@
 #include "base/log.h"
 #include "base/rand.h"
 #include "client/event_correlator.h"
+#include "client/event_writing.h"
 
 namespace km::client {
 namespace {
 
 using api::core_v1::Event;
 using api::core_v1::ObjectReference;
-
-constexpr size_t kMaxWaiting = 1000;
-constexpr int kMaxTries = 12;
-constexpr Duration kRetryAfter = std::chrono::seconds(10);
-
-// Refused for good, as opposed to not reached.
-bool isRefused(const Status& s) { return s.code() >= 400 && s.code() < 500 && s.code() != 429; }
 
 }  // namespace
 

@@ -2,9 +2,7 @@
 
 #include <algorithm>
 #include <map>
-#include <set>
 
-#include "codec/json.h"
 #include "codec/ops.h"
 #include "controllers/objects.h"
 #include "controllers/pod_control.h"
@@ -34,17 +32,7 @@ Ports portsOf(const api::core_v1::EndpointSubset& subset) {
   return out;
 }
 
-std::string keyOf(const Ports& ports, std::string_view addressType) {
-  std::set<std::string> parts;
-  for (const auto& p : ports) {
-    std::string k;
-    codec::encodeJson(k, &p, api::discovery_v1::EndpointPort::kType, "");
-    parts.insert(std::move(k));
-  }
-  std::string out(addressType);
-  for (const auto& p : parts) out += ";" + p;
-  return out;
-}
+std::string keyOf(const Ports& ports, std::string_view addressType) { return std::string(addressType) + ";" + portsKey(ports); }
 
 Endpoint endpointOf(const EndpointAddress& a, bool ready) {
   Endpoint e;

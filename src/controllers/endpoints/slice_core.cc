@@ -22,19 +22,6 @@ struct Group {
   EndpointSet wanted;
 };
 
-std::string portsKey(const Ports& ports) {
-  std::vector<std::string> keys;
-  for (const auto& p : ports) {
-    std::string k;
-    codec::encodeJson(k, &p, api::discovery_v1::EndpointPort::kType, "");
-    keys.push_back(std::move(k));
-  }
-  std::sort(keys.begin(), keys.end());
-  std::string out;
-  for (const auto& k : keys) out += k + ";";
-  return out;
-}
-
 std::string endpointKey(const Endpoint& e) {
   std::vector<std::string> addresses;
   for (const auto& a : e.addresses) addresses.push_back(a.str());
@@ -292,6 +279,19 @@ SliceChanges reconcileType(const Service& service, const std::vector<PodPtr>& po
 }
 
 }  // namespace
+
+std::string portsKey(const Ports& ports) {
+  std::vector<std::string> keys;
+  for (const auto& p : ports) {
+    std::string k;
+    codec::encodeJson(k, &p, api::discovery_v1::EndpointPort::kType, "");
+    keys.push_back(std::move(k));
+  }
+  std::sort(keys.begin(), keys.end());
+  std::string out;
+  for (const auto& k : keys) out += k + ";";
+  return out;
+}
 
 SliceChanges reconcileSlices(const Service& service, const std::vector<PodPtr>& pods,
                              const std::function<NodePtr(std::string_view name)>& node,

@@ -27,6 +27,9 @@ struct SliceChanges {
   Status error;  // a pod was left out, since its node is not known: look again
 };
 
+// The same for the same ports in any order.
+std::string portsKey(const codec::List<api::discovery_v1::EndpointPort>& ports);
+
 // `existing`: the slices of this controller for the service.
 SliceChanges reconcileSlices(const Service& service, const std::vector<PodPtr>& pods,
                              const std::function<NodePtr(std::string_view name)>& node,

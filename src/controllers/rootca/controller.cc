@@ -23,8 +23,7 @@ class RootCaPublisher : public Controller {
         namespaces_(context.use<Namespace>()),
         configMaps_(context.use<ConfigMap>()),
         loop_(context, "root_ca_cert_publisher", 1, [this](const std::string& key) { return sync(key); }) {
-    loop_.on(namespaces_, {[this](const ObjectPtr& o, bool) { loop_.add(o->name()); },
-                           [this](const ObjectPtr&, const ObjectPtr& o) { loop_.add(o->name()); }, nullptr});
+    loop_.onKeys(namespaces_);
     loop_.on(configMaps_, {nullptr,
                            [this](const ObjectPtr&, const ObjectPtr& o) {
                              if (o->name() == kName) loop_.add(o->ns());

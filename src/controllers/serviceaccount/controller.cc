@@ -17,8 +17,7 @@ class ServiceAccountController : public Controller {
         namespaces_(context.use<Namespace>()),
         accounts_(context.use<ServiceAccount>()),
         loop_(context, "serviceaccount", 1, [this](const std::string& key) { return sync(key); }) {
-    loop_.on(namespaces_, {[this](const ObjectPtr& o, bool) { loop_.add(o->name()); },
-                           [this](const ObjectPtr&, const ObjectPtr& o) { loop_.add(o->name()); }, nullptr});
+    loop_.onKeys(namespaces_);
     loop_.on(accounts_, {nullptr, nullptr, [this](const ObjectPtr& o, bool) {
                            if (o->name() == kName) loop_.add(o->ns());
                          }});
