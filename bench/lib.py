@@ -2,18 +2,17 @@
 import json
 import os
 import re
-import selectors
 import shutil
 import signal
 import socket
 import ssl
 import subprocess
 import tempfile
-import threading
 import time
 import urllib.request
 
 KM = os.environ.get("KM", os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "_output", "local", "bin", "km"))
+FANOUT = os.environ.get("FANOUT", os.path.join(os.path.dirname(KM), "bench_fanout"))
 TOKEN = "benchtoken"
 LOAD = ["-c", "4", "-m", "25", "-t", "1"]
 
@@ -92,6 +91,11 @@ class Server(Process):
             args += ["-d", file, "-H", "content-type: application/json"]
         return per_second(args + [self.url + path])
 
+    def fanout(self, *flags):
+        """What bench_fanout tells of watchers on this server."""
+        args = [FANOUT, "--port", str(self.port), "--pid", str(self.process.pid), "--token", TOKEN, *flags]
+        return json.loads(subprocess.run(args, stdout=subprocess.PIPE, text=True, check=True).stdout)
+
     def close(self):
         self.stop()
         self.log.close()
@@ -102,47 +106,6 @@ class Server(Process):
 
     def __exit__(self, *_):
         self.close()
-
-
-def open_watch(server, path):
-    """A watch over a connection of its own; returned once its answer has begun."""
-    s = server.context.wrap_socket(socket.create_connection(("127.0.0.1", server.port)))
-    s.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode())
-    head = b""
-    while b"\r\n\r\n" not in head:
-        head += s.recv(1)
-    if b" 200 " not in head.split(b"\r\n")[0]:
-        raise SystemExit(head.decode())
-    return s
-
-
-def count_in_thread(streams, mark, count):
-    """A started thread that ends once the mark has come `count` times over the streams together."""
-
-    def run():
-        poll, tails, left = selectors.DefaultSelector(), {}, count
-        for s in streams:
-            s.setblocking(False)
-            poll.register(s, selectors.EVENT_READ)
-            tails[s] = b""
-        while left > 0:
-            for key, _ in poll.select():
-                s = key.fileobj
-                while True:
-                    try:
-                        data = s.recv(1 << 18)
-                    except (ssl.SSLWantReadError, BlockingIOError):
-                        break
-                    if not data:
-                        raise SystemExit("a watch ended early")
-                    data = tails[s] + data
-                    left -= data.count(mark)
-                    # A mark that is cut in two is counted with what follows.
-                    tails[s] = data[-(len(mark) - 1):]
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    return thread
 
 
 def per_second(args):

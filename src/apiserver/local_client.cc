@@ -118,21 +118,23 @@ class LocalWatch : public std::enable_shared_from_this<LocalWatch> {
 
   void pump() {
     for (;;) {
-      events_.clear();
+      batches_.clear();
       Status s;
       {
         std::lock_guard guard(watcherMutex_);
         if (!watcher_) return;
-        s = watcher_->drain(events_);
+        s = watcher_->drain(batches_);
       }
-      for (const cache::Delivery& d : events_) {
-        if (!deliver(d.type, d.object)) return;
+      for (const cache::BatchPtr& b : batches_) {
+        for (const cache::Delivery& d : b->events()) {
+          if (!deliver(d.type, d.object)) return;
+        }
       }
       if (!s.ok()) {
         sink_->onEvent({client::EventType::kError, nullptr, s});
         return end(s);
       }
-      if (events_.empty()) return;
+      if (batches_.empty()) return;
     }
   }
 
@@ -147,7 +149,7 @@ class LocalWatch : public std::enable_shared_from_this<LocalWatch> {
   CallPtr call_;
   client::WorkerPool& pool_;
   std::shared_ptr<client::WatchSink> sink_;
-  std::vector<cache::Delivery> events_;
+  std::vector<cache::BatchPtr> batches_;
   std::mutex watcherMutex_;
   std::unique_ptr<cache::Watcher> watcher_;
 

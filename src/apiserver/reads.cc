@@ -84,6 +84,7 @@ Result<cache::Selection> Operations::selection(const Call& call) const {
     }
   }
   if (labels->empty() && fields->empty()) return s;
+  s.text = call.labelSelector + '\n' + call.fieldSelector;
   const registry::Strategy* strategy = &call.served->registry->strategy();
   s.matches = [labels = std::move(*labels), fields = std::move(*fields), strategy](const api::Object& o) {
     if (!labels.empty() && !labels.matches(o.meta().labels)) return false;

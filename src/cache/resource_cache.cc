@@ -156,13 +156,24 @@ void ResourceCache::whenAt(int64_t revision, std::function<void(Status)> done) {
 // --- following the store (committer thread) -----------------------------------------------------------
 
 void ResourceCache::onEvents(std::span<const store::EventPtr> events) {
-  for (const store::EventPtr& e : events) {
+  {
+    // One step for all: a watcher is enlisted with all events before, and then gets all events after; readers see a batch
+    // as it was made durable.
     std::unique_lock lock(mutex_);
-    if (EventPtr event = apply(*e)) {
-      // Handed over under the lock: a watcher is enlisted with all events before, and then gets all events after.
-      dispatch(event);
+    for (const store::EventPtr& e : events) {
+      if (EventPtr event = apply(*e)) {
+        std::string now, before;
+        if (watchers_.byIndex()) {
+          now = indexValue(*event->object);
+          if (event->prev) before = indexValue(*event->prev);
+        }
+        watchers_.collect(*event, now, before);
+      }
+      lastEvent_ = std::max(lastEvent_, e->revision());
     }
-    lastEvent_ = std::max(lastEvent_, e->revision());
+    watchers_.flush([](const WatchGroup& group, const BatchPtr& batch) {
+      for (Watcher* w : group.watchers) w->push(batch);
+    });
   }
   trimWindow();
   wakeWaiters(events.back()->revision());
@@ -210,29 +221,6 @@ EventPtr ResourceCache::apply(const store::Event& e) {
   return event;
 }
 
-void ResourceCache::dispatch(const EventPtr& event) {
-  auto tell = [&](const WatcherSet& watchers) {
-    for (Watcher* w : watchers) w->push(event);
-  };
-  auto tellIn = [&](const std::unordered_map<std::string, WatcherSet>& index, const std::string& key) {
-    auto it = index.find(key);
-    if (it != index.end()) tell(it->second);
-  };
-  tell(all_);
-  const api::Object& o = *event->object;
-  if (!byNs_.empty()) tellIn(byNs_, std::string(o.ns()));
-  if (!byName_.empty()) tellIn(byName_, o.key());
-  if (!byIndex_.empty()) {
-    std::string now = indexValue(o);
-    tellIn(byIndex_, now);
-    // An object that moved concerns those who watched it where it was.
-    if (event->prev) {
-      std::string before = indexValue(*event->prev);
-      if (before != now) tellIn(byIndex_, before);
-    }
-  }
-}
-
 void ResourceCache::trimWindow() {
   std::vector<Dated> dropped;  // destroyed outside the lock
   std::unique_lock lock(mutex_);
@@ -272,75 +260,49 @@ void ResourceCache::wakeWaiters(int64_t revision) {
 
 // --- watching -----------------------------------------------------------------------------------------
 
-void ResourceCache::enlist(Watcher* w) {
-  const Selection& s = w->selection();
-  if (!s.name.empty()) {
-    byName_[cacheKey(s.ns, s.name)].insert(w);
-  } else if (s.byIndex) {
-    byIndex_[s.indexValue].insert(w);
-  } else if (!s.ns.empty()) {
-    byNs_[s.ns].insert(w);
-  } else {
-    all_.insert(w);
-  }
+void ResourceCache::enlist(Watcher& w, Selection selection) {
+  w.group_ = watchers_.add(&w, std::move(selection), w.place_);
 }
 
 void ResourceCache::delist(Watcher* w) {
   std::unique_lock lock(mutex_);
-  const Selection& s = w->selection();
-  auto remove = [&](std::unordered_map<std::string, WatcherSet>& index, const std::string& key) {
-    auto it = index.find(key);
-    if (it == index.end()) return;
-    it->second.erase(w);
-    if (it->second.empty()) index.erase(it);
-  };
-  if (!s.name.empty()) {
-    remove(byName_, cacheKey(s.ns, s.name));
-  } else if (s.byIndex) {
-    remove(byIndex_, s.indexValue);
-  } else if (!s.ns.empty()) {
-    remove(byNs_, s.ns);
-  } else {
-    all_.erase(w);
-  }
+  if (w->group_ == nullptr) return;
+  if (Watcher* moved = watchers_.remove(w->group_, w->place_)) moved->place_ = w->place_;
 }
 
-bool ResourceCache::replay(int64_t revision, Watcher& w, std::vector<Delivery>& out) const {
+bool ResourceCache::replay(int64_t revision, const Selection& selection, std::vector<Delivery>& out) const {
   if (revision < windowStart_) return false;
   auto it = std::upper_bound(window_.begin(), window_.end(), revision,
                              [](int64_t r, const Dated& d) { return r < d.event->revision; });
   for (; it != window_.end(); ++it) {
     Delivery d;
-    if (w.classify(*it->event, d)) out.push_back(std::move(d));
+    if (selection.classify(*it->event, d)) out.push_back(std::move(d));
   }
   return true;
 }
 
 Result<std::unique_ptr<Watcher>> ResourceCache::watchFrom(int64_t revision, Selection selection, std::function<void()> wake) {
-  auto w = std::make_unique<Watcher>(*this, std::move(selection), std::move(wake));
-  bool signal = false, ok;
-  int64_t oldest;
+  auto w = std::make_unique<Watcher>(*this, std::move(wake));
+  bool signal = false;
+  Status s;
   {
     std::unique_lock lock(mutex_);
-    oldest = windowStart_;
-    ok = replay(revision, *w, w->queue_);
-    if (ok) {
-      w->seen_ = lastEvent_;
-      signal = w->signalled_ = !w->queue_.empty();
-      enlist(w.get());
-    }
+    enlist(*w, std::move(selection));
+    w->seen_ = revision;
+    s = w->replay();
+    signal = w->signalled_ = !w->queue_.empty();
   }
-  if (!ok) return errors::expired(fmt::format("too old resource version: {} ({})", revision, oldest));
+  KM_TRY(s);
   if (signal) w->wake_();
   return w;
 }
 
 std::unique_ptr<Watcher> ResourceCache::watchWithInitial(Selection selection, std::function<void()> wake, Snapshot& initial) {
-  auto w = std::make_unique<Watcher>(*this, std::move(selection), std::move(wake));
+  auto w = std::make_unique<Watcher>(*this, std::move(wake));
   auto selected = std::make_shared<std::vector<api::ObjectPtr>>();
   int64_t delivered = watch_ ? watch_->delivered() : 0;
   std::unique_lock lock(mutex_);
-  const Selection& s = w->selection();
+  const Selection& s = selection;
   if (!s.name.empty()) {
     auto it = objects_.find(cacheKey(s.ns, s.name));
     if (it != objects_.end() && s.selects(*it->second)) selected->push_back(it->second);
@@ -353,7 +315,7 @@ std::unique_ptr<Watcher> ResourceCache::watchWithInitial(Selection selection, st
   w->seen_ = lastEvent_;
   initial.revision = std::max(lastEvent_, delivered);
   initial.objects = std::move(selected);
-  enlist(w.get());
+  enlist(*w, std::move(selection));
   return w;
 }
 

@@ -9,14 +9,13 @@
 #include <shared_mutex>
 #include <span>
 #include <string>
-#include <unordered_map>
-#include <unordered_set>
 #include <vector>
 
 #include "api/resource.h"
 #include "base/clock.h"
 #include "base/result.h"
 #include "cache/event.h"
+#include "cache/watch_index.h"
 #include "cache/watcher.h"
 #include "store/store.h"
 
@@ -75,19 +74,17 @@ class ResourceCache : private store::WatchSink {
 
  private:
   friend class Watcher;
-  using WatcherSet = std::unordered_set<Watcher*>;
 
   void onEvents(std::span<const store::EventPtr> events) override;
   void onProgress(store::Revision revision) override;
   void onError(const Status& status) override;
 
   EventPtr apply(const store::Event& e);
-  void dispatch(const EventPtr& event);
   void trimWindow();
-  void enlist(Watcher* w);
+  void enlist(Watcher& w, Selection selection);
   void delist(Watcher* w);
-  // Events after `revision` as the watcher sees them; false if the window does not reach back.
-  bool replay(int64_t revision, Watcher& w, std::vector<Delivery>& out) const;
+  // Events after `revision` as the selection sees them; false if the window does not reach back.
+  bool replay(int64_t revision, const Selection& selection, std::vector<Delivery>& out) const;
   void wakeWaiters(int64_t revision);
 
   struct Dated {
@@ -104,8 +101,7 @@ class ResourceCache : private store::WatchSink {
   std::deque<Dated> window_;
   int64_t windowStart_ = 0;  // the window has every event after this revision
   int64_t lastEvent_ = 0;
-  WatcherSet all_;
-  std::unordered_map<std::string, WatcherSet> byNs_, byName_, byIndex_;
+  WatchIndex watchers_;
   mutable std::mutex snapshotMutex_;
   mutable std::shared_ptr<const std::vector<api::ObjectPtr>> wholeList_;  // null: something changed
 
