@@ -76,21 +76,53 @@ def list_pods(accept, row, goal):
         lib.report(row, f"LIST/s of {PODS} pods, {len(body) / 1e6:.1f} MB", figure, goal, lib.nghttpd_per_second(body, 300))
 
 
+RUNNING = {"status": {
+    "phase": "Running", "hostIP": "10.1.2.3", "podIP": "10.244.3.17", "startTime": "2026-01-02T03:04:05Z", "qosClass": "Burstable",
+    "podIPs": [{"ip": "10.244.3.17"}], "hostIPs": [{"ip": "10.1.2.3"}],
+    "conditions": [{"type": t, "status": "True", "lastTransitionTime": "2026-01-02T03:04:06Z"}
+                   for t in ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")],
+    "containerStatuses": [{"name": "web", "ready": True, "started": True, "restartCount": 0, "image": "registry.example/web:1.2.3",
+                           "imageID": "registry.example/web@sha256:" + "5e" * 32, "containerID": "containerd://" + "ab" * 32,
+                           "state": {"running": {"startedAt": "2026-01-02T03:04:05Z"}}}]}}
+
+
+def store_cluster(s):
+    """Nodes, and pods that are bound to them and have the status that a kubelet writes."""
+    ready(s)
+    for i in range(NODES):
+        s.request("POST", "/api/v1/nodes", node(i))
+    each = PODS // NODES
+    for i in range(0, NODES, 100):  # the pods of a hundred nodes have one node's name: what is measured does not depend on it
+        s.load("/api/v1/namespaces/default/pods", each * 100, pod(generate="bench-", node=f"node-{i}"))
+    pods = json.loads(s.request("GET", "/api/v1/namespaces/default/pods"))["items"]
+    s.load([f"/api/v1/namespaces/default/pods/{p['metadata']['name']}/status" for p in pods], len(pods), RUNNING, method="PATCH",
+           content="application/strategic-merge-patch+json")
+
+
+def at_rest(s, row, unit, goal):
+    """Memory and CPU once nothing happens, and the requests that came nevertheless."""
+    time.sleep(10)
+    requests, before, seconds = s.requests_answered(), s.cpu_seconds(), 30
+    time.sleep(seconds)
+    cpu = (s.cpu_seconds() - before) / seconds * 100
+    lib.report(row, unit, s.rss_mb(), goal, cpu_percent=cpu, requests_meanwhile=s.requests_answered() - requests - 1)
+
+
 def stored():
-    """Memory and CPU with a cluster's objects stored and nothing happening."""
+    """Memory and CPU with a cluster's objects stored and nothing happening; then the same after the loads of the other rows. No kubelets: their Leases
+    would be requests."""
     with lib.Server("server", "--controllers=-node-lifecycle-controller,-pod-garbage-collector-controller,*") as s:
-        for i in range(NODES):
-            s.request("POST", "/api/v1/nodes", node(i))
-        made = 0
-        while made < PODS:
-            count = min(500, PODS - made)
-            s.load("/api/v1/namespaces/default/pods", count, pod(generate="bench-", node=f"node-{made // 5}"))
-            made += count
-        time.sleep(10)
-        before, seconds = s.cpu_seconds(), 20
-        time.sleep(seconds)
-        lib.report("stored", f"MB resident with {NODES} nodes and {PODS} pods", s.rss_mb(), "under 100",
-                   cpu_percent=(s.cpu_seconds() - before) / seconds * 100)
+        store_cluster(s)
+        size = len(s.request("GET", "/api/v1/pods")) / PODS
+        at_rest(s, "stored", f"MB resident with {NODES} nodes and {PODS} pods of {size:.0f} bytes", "under 100")
+        pods = "/api/v1/namespaces/default/pods"
+        for accept in (JSON, PROTOBUF):
+            s.load(pods, 200, accept=accept)
+        made = "/api/v1/namespaces/default/configmaps"
+        s.load(made, 20000, {"metadata": {"generateName": "bench-"}, "data": {"key": "x" * 200}})
+        s.fanout("--watchers", "400", "--writes", "1000")
+        s.request("DELETE", made)
+        at_rest(s, "stored-after-loads", "MB resident after lists, creates, deletions and watches", "")
 
 
 def watch_fanout():

@@ -81,15 +81,27 @@ class Server(Process):
         with urllib.request.urlopen(r, context=self.context) as answer:
             return answer.read()
 
-    def load(self, path, count, body=None, accept="application/json"):
-        """Requests a second with 100 in flight; answers other than 2xx end the run."""
+    def load(self, path, count, body=None, accept="application/json", method=None, content="application/json"):
+        """Requests a second with 100 in flight; answers other than 2xx end the run. `path` may be a list of paths, taken in turn."""
         args = ["h2load", *LOAD, "-n", str(count), "-H", "authorization: Bearer " + TOKEN, "-H", "accept: " + accept]
+        if method is not None:
+            args += ["-H", ":method: " + method]
         if body is not None:
             file = os.path.join(self.dir, "body.json")
             with open(file, "w") as f:
                 json.dump(body, f)
-            args += ["-d", file, "-H", "content-type: application/json"]
-        return per_second(args + [self.url + path])
+            args += ["-d", file, "-H", "content-type: " + content]
+        if isinstance(path, str):
+            return per_second(args + [self.url + path])
+        file = os.path.join(self.dir, "paths")
+        with open(file, "w") as f:
+            f.writelines(self.url + p + "\n" for p in path)
+        return per_second(args + ["-i", file])
+
+    def requests_answered(self):
+        """How many requests the server has counted so far, this one not."""
+        text = self.request("GET", "/metrics").decode()
+        return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith("apiserver_request_total"))
 
     def fanout(self, *flags):
         """What bench_fanout tells of watchers on this server."""

@@ -81,11 +81,20 @@ int64_t Object::resourceVersion() const {
 }
 
 SharedBytes Object::json() const {
+  if (!asked_.load(std::memory_order_relaxed)) asked_.store(true, std::memory_order_relaxed);
   return encodeOnce(json_, [this](std::string& out) { codec::encodeJson(out, data_, type_); });
 }
 
 SharedBytes Object::proto() const {
+  if (!asked_.load(std::memory_order_relaxed)) asked_.store(true, std::memory_order_relaxed);
   return encodeOnce(proto_, [this](std::string& out) { codec::encodeEnveloped(out, data_, type_, type_.apiVersion); });
+}
+
+bool Object::letGoOfEncodings() const {
+  if (asked_.exchange(false, std::memory_order_relaxed)) return true;
+  json_.store(nullptr, std::memory_order_release);
+  proto_.store(nullptr, std::memory_order_release);
+  return false;
 }
 
 GroupVersion splitApiVersion(std::string_view apiVersion) {

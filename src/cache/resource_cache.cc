@@ -83,6 +83,7 @@ std::string ResourceCache::indexValue(const api::Object& o) const {
 
 api::ObjectPtr ResourceCache::get(std::string_view ns, std::string_view name) const {
   std::string key = cacheKey(ns, name);
+  untidy();
   std::shared_lock lock(mutex_);
   auto it = objects_.find(key);
   return it == objects_.end() ? nullptr : it->second;
@@ -90,6 +91,7 @@ api::ObjectPtr ResourceCache::get(std::string_view ns, std::string_view name) co
 
 Snapshot ResourceCache::list(std::string_view ns) const {
   Snapshot s;
+  untidy();
   s.revision = revision();
   std::shared_lock lock(mutex_);
   s.revision = std::max(s.revision, lastEvent_);
@@ -176,6 +178,7 @@ void ResourceCache::onEvents(std::span<const store::EventPtr> events) {
     });
   }
   trimWindow();
+  untidy();
   wakeWaiters(events.back()->revision());
 }
 
@@ -221,7 +224,8 @@ EventPtr ResourceCache::apply(const store::Event& e) {
   return event;
 }
 
-void ResourceCache::trimWindow() {
+// Whether time will make more of it old.
+bool ResourceCache::trimWindow() {
   std::vector<Dated> dropped;  // destroyed outside the lock
   std::unique_lock lock(mutex_);
   Duration oldest = clock_.monotonic() - kKeep;
@@ -230,6 +234,30 @@ void ResourceCache::trimWindow() {
     dropped.push_back(std::move(window_.front()));
     window_.pop_front();
   }
+  if (!dropped.empty() && window_.size() <= kMinWindow) window_.shrink_to_fit();
+  return window_.size() > kMinWindow;
+}
+
+bool ResourceCache::tidy() {
+  untidy_ = false;
+  bool more = trimWindow();
+  // A piece at a time, so that writers don't wait.
+  std::vector<api::ObjectPtr> some;
+  std::string from;
+  bool end = false;
+  while (!end) {
+    some.clear();
+    {
+      std::shared_lock lock(mutex_);
+      auto it = from.empty() ? objects_.begin() : objects_.upper_bound(from);
+      for (; it != objects_.end() && some.size() < 1000; ++it) some.push_back(it->second);
+      end = it == objects_.end();
+      if (!end) from = std::prev(it)->first;
+    }
+    for (const api::ObjectPtr& o : some) more = o->letGoOfEncodings() || more;
+  }
+  if (more) untidy_ = true;
+  return more;
 }
 
 void ResourceCache::onProgress(store::Revision revision) { wakeWaiters(revision); }

@@ -1,6 +1,7 @@
 // ResourceCache: everything known of one stored resource (see README.md).
 #pragma once
 
+#include <atomic>
 #include <deque>
 #include <functional>
 #include <map>
@@ -66,6 +67,12 @@ class ResourceCache : private store::WatchSink {
   // Watches from now on; `initial` receives what is selected now, in key order, and the revision of that.
   std::unique_ptr<Watcher> watchWithInitial(Selection selection, std::function<void()> wake, Snapshot& initial);
 
+  // Frees what is kept for those who may come back: events beyond the window's time, and encodings of objects that nobody asked for
+  // since the last call. True if a later call has more to free; `tell` is called, from any thread, when that comes to be after a call
+  // that gave false. Set before start().
+  bool tidy();
+  void whenUntidy(std::function<void()> tell) { tellUntidy_ = std::move(tell); }
+
   // The object of a stored value.
   Result<api::MutableObject> decode(const store::KeyValue& kv) const;
 
@@ -80,7 +87,10 @@ class ResourceCache : private store::WatchSink {
   void onError(const Status& status) override;
 
   EventPtr apply(const store::Event& e);
-  void trimWindow();
+  bool trimWindow();
+  void untidy() const {
+    if (!untidy_.load(std::memory_order_relaxed) && !untidy_.exchange(true) && tellUntidy_) tellUntidy_();
+  }
   void enlist(Watcher& w, Selection selection);
   void delist(Watcher* w);
   // Events after `revision` as the selection sees them; false if the window does not reach back.
@@ -102,6 +112,8 @@ class ResourceCache : private store::WatchSink {
   int64_t windowStart_ = 0;  // the window has every event after this revision
   int64_t lastEvent_ = 0;
   WatchIndex watchers_;
+  mutable std::atomic<bool> untidy_{false};
+  std::function<void()> tellUntidy_;
   mutable std::mutex snapshotMutex_;
   mutable std::shared_ptr<const std::vector<api::ObjectPtr>> wholeList_;  // null: something changed
 

@@ -14,6 +14,16 @@ namespace {
 
 using api::core_v1::Pod;
 
+class HandClock final : public Clock {
+ public:
+  WallTime now() const override { return {}; }
+  Duration monotonic() const override { return at_; }
+  void advance(Duration d) { at_ += d; }
+
+ private:
+  Duration at_{0};
+};
+
 class CacheWatch : public testing::Test {
  protected:
   CacheWatch() {
@@ -69,6 +79,7 @@ class CacheWatch : public testing::Test {
     return out;
   }
 
+  HandClock clock_;
   std::unique_ptr<store::Store> store_ = store::openMemory();
   std::unique_ptr<ResourceCache> cache_;
 };
@@ -160,6 +171,28 @@ TEST_F(CacheWatch, BeginsAfterARevisionOrTellsThatItIsGone) {
   EXPECT_EQ(initial.objects->size(), 2u);
   put("a", "three", "", "db");
   EXPECT_EQ(told(*w), "+a/three");
+}
+
+TEST_F(CacheWatch, TidiesOnceAndIsToldOnceThereIsMore) {
+  ResourceCache cache(*store_, cache_->config(), clock_);
+  int told = 0;
+  cache.whenUntidy([&] { told++; });
+  ASSERT_TRUE(cache.start().ok());
+  for (int i = 0; i < 150; i++) put("a", "one", "", std::to_string(i));
+  cache.whenFresh([](Status) {});
+  EXPECT_EQ(told, 1);
+  auto o = cache.get("a", "one");
+  const void* made = o->json().get();
+  EXPECT_TRUE(cache.tidy());  // the encoding was asked for, and the window is young
+  EXPECT_EQ(o->json().get(), made);
+  clock_.advance(std::chrono::seconds(80));
+  EXPECT_TRUE(cache.tidy());   // asked for again
+  EXPECT_FALSE(cache.tidy());  // and then not
+  EXPECT_EQ(told, 1);
+  EXPECT_FALSE(cache.watchFrom(2, {}, [] {}).ok());
+  o.reset();
+  EXPECT_EQ(cache.get("a", "one")->json()->substr(0, 14), R"({"kind":"Pod",)");
+  EXPECT_EQ(told, 2);
 }
 
 TEST_F(CacheWatch, ConsumersDrainWhileEventsCome) {
