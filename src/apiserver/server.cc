@@ -187,6 +187,9 @@ Status ApiServer::setUpServices() {
     });
   };
   hooks.writing = [this](const api::Object& s, const api::Object* old) { addresses_->writing(s, old); };
+  hooks.settle = [this](const api::Object& s, const api::Object* old, std::function<void()> done) {
+    addresses_->settle(s, old, std::move(done));
+  };
   hooks.deleted = [this](const api::Object& s) {
     services_->release(s);
     addresses_->deleted(s);
