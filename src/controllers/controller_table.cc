@@ -12,6 +12,7 @@
 #include "controllers/nodelifecycle/taint_eviction.h"
 #include "controllers/podgc/controller.h"
 #include "controllers/replicaset/controller.h"
+#include "controllers/resourcequota/controller.h"
 #include "controllers/rootca/controller.h"
 #include "controllers/serviceaccount/controller.h"
 #include "controllers/serviceaccount/tokens_controller.h"
@@ -34,6 +35,7 @@ constexpr ControllerRow kRows[] = {
     {"node-lifecycle-controller", "nodelifecycle", "node-controller", nodelifecycle::make},
     {"pod-garbage-collector-controller", "podgc", "pod-garbage-collector", podgc::make},
     {"replicaset-controller", "replicaset", "replicaset-controller", replicaset::make},
+    {"resourcequota-controller", "resourcequota", "resourcequota-controller", resourcequota::make},
     {"root-ca-certificate-publisher-controller", "root-ca-cert-publisher", "root-ca-cert-publisher",
      rootca::make},
     {"serviceaccount-controller", "serviceaccount", "service-account-controller", serviceaccount::make},

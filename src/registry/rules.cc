@@ -208,13 +208,6 @@ bool isStandardQuotaResource(std::string_view name) {
                "persistentvolumeclaims", "configmaps", "services.nodeports", "services.loadbalancers"}) ||
          isHugePages(name) || name.starts_with("requests.hugepages-");
 }
-bool isNativeResource(std::string_view name) {
-  return name.find('/') == std::string_view::npos || name.find("kubernetes.io/") != std::string_view::npos;
-}
-bool isExtendedResource(std::string_view name) {
-  if (isNativeResource(name) || name.starts_with("requests.")) return false;
-  return api::isQualifiedName(fmt::format("requests.{}", name)).empty();
-}
 bool isIntegerResource(std::string_view name) {
   return isIn(name, {"pods", "resourcequotas", "services", "replicationcontrollers", "secrets", "configmaps",
                      "persistentvolumeclaims", "services.nodeports", "services.loadbalancers"}) ||
