@@ -16,6 +16,7 @@
 #include "controllers/rootca/controller.h"
 #include "controllers/serviceaccount/controller.h"
 #include "controllers/serviceaccount/tokens_controller.h"
+#include "controllers/servicecidr/controller.h"
 #include "controllers/ttl/controller.h"
 
 namespace km::controllers {
@@ -38,6 +39,7 @@ constexpr ControllerRow kRows[] = {
     {"resourcequota-controller", "resourcequota", "resourcequota-controller", resourcequota::make},
     {"root-ca-certificate-publisher-controller", "root-ca-cert-publisher", "root-ca-cert-publisher",
      rootca::make},
+    {"service-cidr-controller", "", "service-cidrs-controller", servicecidr::make},
     {"serviceaccount-controller", "serviceaccount", "service-account-controller", serviceaccount::make},
     {"serviceaccount-token-controller", "serviceaccount-token", "", serviceaccount::makeTokens},
     {"taint-eviction-controller", "", "node-controller", nodelifecycle::makeTaintEviction},

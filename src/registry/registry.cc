@@ -188,6 +188,7 @@ void Registry::create(const Context& c, api::MutableObject o, Admit admit, Objec
   meta.resourceVersion.clear();
   bool generated = meta.name.empty() && !meta.generateName.empty();
   fillSystemFields(meta, c.now);
+  if (generated) meta.name = strategy_.generateName(meta.generateName);
   auto taken = take(*o, nullptr);
   if (!taken.ok()) return done(taken.status());
   if (Status s = prepareCreate(c, *o); !s.ok()) return done(std::move(s));
@@ -244,7 +245,7 @@ void Registry::commitCreate(std::shared_ptr<CreateCall> call) {
     }
     offload_([this, call] {
       call->object = call->object->clone();
-      call->object->meta().name = generateName(call->object->meta().generateName);
+      call->object->meta().name = strategy_.generateName(call->object->meta().generateName);
       commitCreate(call);
     });
   });

@@ -146,7 +146,7 @@ void validateCondition(const api::meta_v1::Condition& c, const Path& p, FieldErr
         fmt::format(
             "a condition reason must start with alphabetic character, optionally followed by a string of "
             "alphanumeric characters or '_,:', and must end with an alphanumeric character or '_' (e.g. "
-            "'my_name', or 'MY_NAME', or 'MyName', or 'ReasonA,ReasonB', or 'ReasonA:ReasonB', regex used "
+            "'my_name',  or 'MY_NAME',  or 'MyName',  or 'ReasonA,ReasonB',  or 'ReasonA:ReasonB', regex used "
             "for "
             "validation is '{}')",
             kReasonFormat));
