@@ -44,6 +44,13 @@ double cpuSeconds(int pid) {
   return total;
 }
 
+double residentMb(int pid) {
+  std::ifstream f("/proc/" + std::to_string(pid) + "/statm");
+  double size = 0, resident = 0;
+  f >> size >> resident;
+  return resident * static_cast<double>(sysconf(_SC_PAGESIZE)) / (1 << 20);
+}
+
 class Run {
  public:
   explicit Run(Options options) : o_(std::move(options)) {}
@@ -67,6 +74,7 @@ class Run {
     create();
     for (size_t i = 0; i < o_.watchers; ++i) openWatch(*clients_[i % clients], watched);
     wait([this] { return open_ == o_.watchers; });
+    resident_ = residentMb(o_.pid);
     double before = cpuSeconds(o_.pid);
     auto begin = Clock::now();
     write();
@@ -128,10 +136,12 @@ class Run {
       auto c = call("POST", o_.path, body(i, 0));
       auto answer = http::fetch(endpoint_, std::move(c));
       if (!answer.ok()) fail(answer.status());
-      if (answer->status != 201) fail(errors::failed(answer->body));
-      size_t at = answer->body.find("\"resourceVersion\":\"");
-      if (at != std::string::npos) version_ = answer->body.substr(at + 19, answer->body.find('"', at + 19) - at - 19);
+      if (answer->status != 201 && answer->status != 409) fail(errors::failed(answer->body));
     }
+    auto list = http::fetch(endpoint_, call("GET", o_.path + "?limit=1"));
+    if (!list.ok()) fail(list.status());
+    size_t at = list->body.find("\"resourceVersion\":\"");
+    if (at != std::string::npos) version_ = list->body.substr(at + 19, list->body.find('"', at + 19) - at - 19);
   }
 
   void openWatch(http::Client& client, const http::Endpoint& endpoint) {
@@ -219,10 +229,11 @@ class Run {
   void report(double seconds, double with, double alone) {
     double events = static_cast<double>(o_.watchers * o_.writes);
     printf("{\"watchers\":%zu,\"connections\":%zu,\"writes\":%zu,\"in_flight\":%zu,\"protocol\":\"%s\",\"events_per_cpu_second\":%.0f,"
-           "\"with_writes\":%.0f,\"events_per_second\":%.0f,\"bytes_per_event\":%.0f,\"cpu_seconds\":%.2f,\"writes_alone\":%.2f",
+           "\"with_writes\":%.0f,\"events_per_second\":%.0f,\"bytes_per_event\":%.0f,\"cpu_seconds\":%.2f,\"writes_alone\":%.2f,"
+           "\"rss_watching_mb\":%.1f",
            o_.watchers, o_.http1 ? o_.watchers : std::min(o_.connections, o_.watchers), o_.writes, o_.inFlight, o_.http1 ? "http/1.1" : "h2",
            events / std::max(with - alone, 1e-4), events / std::max(with, 1e-4), events / seconds, static_cast<double>(bytes_.load()) / events,
-           with, alone);
+           with, alone, resident_);
     if (!latencies_.empty()) {
       std::sort(latencies_.begin(), latencies_.end());
       printf(",\"all_told_us_p50\":%.0f,\"all_told_us_p99\":%.0f", latencies_[latencies_.size() / 2], latencies_[latencies_.size() * 99 / 100]);
@@ -242,6 +253,7 @@ class Run {
   std::atomic<size_t> open_{0}, events_{0}, bytes_{0}, target_{0}, begun_{0}, done_{0};
   std::atomic<bool> watching_{true};
   std::vector<double> latencies_;
+  double resident_ = 0;  // of the server, with all watches open
 };
 
 int main(int argc, char** argv) {

@@ -96,14 +96,7 @@ Snapshot ResourceCache::list(std::string_view ns) const {
   std::shared_lock lock(mutex_);
   s.revision = std::max(s.revision, lastEvent_);
   if (ns.empty()) {
-    std::lock_guard snapshotLock(snapshotMutex_);
-    if (!wholeList_) {
-      auto all = std::make_shared<std::vector<api::ObjectPtr>>();
-      all->reserve(objects_.size());
-      for (const auto& [key, o] : objects_) all->push_back(o);
-      wholeList_ = std::move(all);
-    }
-    s.objects = wholeList_;
+    s.objects = whole();
     return s;
   }
   auto some = std::make_shared<std::vector<api::ObjectPtr>>();
@@ -113,6 +106,54 @@ Snapshot ResourceCache::list(std::string_view ns) const {
   }
   s.objects = std::move(some);
   return s;
+}
+
+std::shared_ptr<const std::vector<api::ObjectPtr>> ResourceCache::whole() const {
+  std::lock_guard snapshotLock(snapshotMutex_);
+  if (!wholeList_) {
+    auto all = std::make_shared<std::vector<api::ObjectPtr>>();
+    all->reserve(objects_.size());
+    for (const auto& [key, o] : objects_) all->push_back(o);
+    wholeList_ = std::move(all);
+  }
+  return wholeList_;
+}
+
+std::span<const api::ObjectPtr> ResourceCache::part(const std::vector<api::ObjectPtr>& objects, std::string_view ns, std::string_view start) {
+  auto from = [&](std::string_view key) {
+    return std::lower_bound(objects.begin(), objects.end(), key, [](const api::ObjectPtr& o, std::string_view k) { return o->key() < k; });
+  };
+  auto begin = objects.begin(), end = objects.end();
+  if (!ns.empty()) {
+    // '0' follows '/'.
+    begin = from(fmt::format("{}/", ns));
+    end = from(fmt::format("{}0", ns));
+  }
+  if (!start.empty()) begin = std::clamp(from(start), begin, end);
+  return {begin, end};
+}
+
+std::shared_ptr<const std::vector<api::ObjectPtr>> ResourceCache::listAt(int64_t revision) const {
+  if (this->revision() < revision) return nullptr;
+  {
+    std::shared_lock lock(mutex_);
+    if (lastEvent_ <= revision) return whole();
+  }
+  std::lock_guard snapshotLock(snapshotMutex_);
+  for (const Kept& k : kept_) {
+    if (k.snapshot.revision == revision) return k.snapshot.objects;
+  }
+  return nullptr;
+}
+
+void ResourceCache::keep(const Snapshot& snapshot) {
+  {
+    std::lock_guard snapshotLock(snapshotMutex_);
+    if (!kept_.empty() && kept_.back().snapshot.revision == snapshot.revision) return;
+    kept_.push_back({snapshot, clock_.monotonic()});
+    if (kept_.size() > kMaxKept) kept_.pop_front();
+  }
+  untidy();
 }
 
 Snapshot ResourceCache::listIndexed(std::string_view value) const {
@@ -241,6 +282,12 @@ bool ResourceCache::trimWindow() {
 bool ResourceCache::tidy() {
   untidy_ = false;
   bool more = trimWindow();
+  {
+    std::lock_guard snapshotLock(snapshotMutex_);
+    Duration oldest = clock_.monotonic() - kKeep;
+    while (!kept_.empty() && kept_.front().at < oldest) kept_.pop_front();
+    more = more || !kept_.empty();
+  }
   // A piece at a time, so that writers don't wait.
   std::vector<api::ObjectPtr> some;
   std::string from;

@@ -50,6 +50,12 @@ class ResourceCache : private store::WatchSink {
   api::ObjectPtr get(std::string_view ns, std::string_view name) const;
   // All objects, or those of one namespace. The whole list is shared between calls until something changes.
   Snapshot list(std::string_view ns = "") const;
+  // Where the objects of a namespace, or those from `start` on ("ns/name"), stand in a whole list: a part of `objects`.
+  static std::span<const api::ObjectPtr> part(const std::vector<api::ObjectPtr>& objects, std::string_view ns, std::string_view start = "");
+  // All objects as they were at the revision, if that is at hand: nothing changed since, or the snapshot was kept. Null: the store knows.
+  std::shared_ptr<const std::vector<api::ObjectPtr>> listAt(int64_t revision) const;
+  // Keeps a whole list for listAt(), for a client that takes it in pages.
+  void keep(const Snapshot& snapshot);
   // Those whose index field has the value.
   Snapshot listIndexed(std::string_view value) const;
   size_t size() const;
@@ -114,6 +120,14 @@ class ResourceCache : private store::WatchSink {
   WatchIndex watchers_;
   mutable std::atomic<bool> untidy_{false};
   std::function<void()> tellUntidy_;
+  std::shared_ptr<const std::vector<api::ObjectPtr>> whole() const;  // with the lock held
+
+  static constexpr size_t kMaxKept = 8;
+  struct Kept {
+    Snapshot snapshot;
+    Duration at;
+  };
+  std::deque<Kept> kept_;  // by age; guarded by snapshotMutex_
   mutable std::mutex snapshotMutex_;
   mutable std::shared_ptr<const std::vector<api::ObjectPtr>> wholeList_;  // null: something changed
 

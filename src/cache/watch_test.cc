@@ -195,6 +195,34 @@ TEST_F(CacheWatch, TidiesOnceAndIsToldOnceThereIsMore) {
   EXPECT_EQ(told, 2);
 }
 
+TEST_F(CacheWatch, KeepsASnapshotForItsPages) {
+  ResourceCache cache(*store_, cache_->config(), clock_);
+  ASSERT_TRUE(cache.start().ok());
+  for (const char* name : {"a", "b", "c"}) put("ns", name, "", "");
+  put("ns-1", "a", "", "");  // before "ns/a", as text
+  put("nt", "a", "", "");
+  auto names = [](std::span<const api::ObjectPtr> part) {
+    std::string out;
+    for (const auto& o : part) out += o->key() + " ";
+    return out;
+  };
+  Snapshot s = cache.list();
+  EXPECT_EQ(names(ResourceCache::part(*s.objects, "ns")), "ns/a ns/b ns/c ");
+  EXPECT_EQ(names(ResourceCache::part(*s.objects, "ns", std::string("ns/a") + '\0')), "ns/b ns/c ");
+  EXPECT_EQ(names(ResourceCache::part(*s.objects, "ns", "nt/z")), "");
+  EXPECT_EQ(names(ResourceCache::part(*s.objects, "", "ns/c")), "ns/c nt/a ");
+  EXPECT_EQ(cache.listAt(s.revision), s.objects);
+  cache.keep(s);
+  erase("ns", "b");
+  EXPECT_EQ(cache.list().objects->size(), 4u);
+  EXPECT_EQ(cache.listAt(s.revision), s.objects);
+  EXPECT_EQ(cache.listAt(s.revision - 1), nullptr);
+  EXPECT_EQ(cache.listAt(s.revision + 100), nullptr);
+  clock_.advance(std::chrono::seconds(80));
+  cache.tidy();
+  EXPECT_EQ(cache.listAt(s.revision), nullptr);
+}
+
 TEST_F(CacheWatch, ConsumersDrainWhileEventsCome) {
   constexpr int kEvents = 2000, kWatchers = 8;
   std::vector<std::thread> consumers;

@@ -77,7 +77,7 @@ Status hollow(HollowFlags f) {
     n.kubelet = std::make_unique<kubelet::Kubelet>(o, *api->client, api->pool, api->timers, api->loops.at(0), *n.runtime,
                                                    events.recorder("kubelet", o.nodeName), shared);
     kubelet::Kubelet* k = n.kubelet.get();
-    api->timers.after(kLeasePeriod * i / f.count, [&pool, k] {
+    api->timers.after(Duration(kLeasePeriod) * i / f.count, [&pool, k] {
       pool.post([k] {
         if (Status s = k->start(); !s.ok()) KM_LOG(ERROR, "a hollow node does not start: {}", s.message());
       });
