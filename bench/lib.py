@@ -47,7 +47,7 @@ class Process:
 
 
 class Server(Process):
-    """`km COMMAND` on an empty data directory. `started` is the time from exec to /readyz answering ok, in seconds."""
+    """`km COMMAND` on an empty data directory; `{dir}` in flags is a directory of this server's. `started` is the time from exec to /readyz answering ok, in seconds."""
 
     def __init__(self, command="apiserver", *flags):
         self.dir = tempfile.mkdtemp(prefix="km-bench.")
@@ -56,7 +56,7 @@ class Server(Process):
             f.write(f'{TOKEN},bench,bench-uid,"system:masters"\n')
         # Certificates are made at the first start; kubeadm counts that to the installation, and so do we.
         args = [KM, command, "--data-dir", self.dir + "/d", "--secure-port", str(self.port), "--bind-address", "127.0.0.1",
-                "--token-auth-file", self.dir + "/tokens.csv", "--service-cluster-ip-range", "10.96.0.0/16", *flags]
+                "--token-auth-file", self.dir + "/tokens.csv", "--service-cluster-ip-range", "10.96.0.0/16", *(f.replace("{dir}", self.dir) for f in flags)]
         self.log = open(os.path.join(self.dir, "log"), "w")
         begin = time.monotonic()
         super().__init__(subprocess.Popen(args, stdout=self.log, stderr=self.log))
@@ -99,9 +99,9 @@ class Server(Process):
         return per_second(args + ["-i", file])
 
     def requests_answered(self):
-        """How many requests the server has counted so far, this one not."""
+        """How many requests and calls of its own parts the server has counted so far, this one not."""
         text = self.request("GET", "/metrics").decode()
-        return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith("apiserver_request_total"))
+        return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(("apiserver_request_total", "km_local_calls_total")))
 
     def fanout(self, *flags):
         """What bench_fanout tells of watchers on this server."""

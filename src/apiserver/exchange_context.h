@@ -27,6 +27,7 @@ struct HttpCall {
   std::string auditId;
   std::vector<std::string> warnings;
   Duration started{};
+  bool known = false;  // a resource that is served: it is counted
 
   const http::Request& request() const { return exchange->request(); }
   // Headers that every answer carries, and the given content type.
@@ -35,6 +36,8 @@ struct HttpCall {
   void answerText(int code, std::string_view text);
   void answerJson(int code, std::string json);  // with the newline or prettiness of the format
   void fail(const Status& s);
+  // Counts the request, once its answer is known; a watch when it ends.
+  void count(int code) const;
   // Runs on the exchange's loop: now if that is this thread.
   void onLoop(std::function<void()> f) const { exchange->loop().dispatch(std::move(f)); }
 };

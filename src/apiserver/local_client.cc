@@ -8,6 +8,7 @@
 
 #include "api/types/meta_v1.h"
 #include "apiserver/render.h"
+#include "apiserver/request_metrics.h"
 
 namespace km::apiserver {
 namespace {
@@ -315,6 +316,7 @@ class LocalClient : public client::Client {
                         .name = t.name,
                         .fieldSelector = fieldSelector};
     if (a.name.empty()) a.name = namedBy(fieldSelector);
+    countLocalCall(verb, r.group, r.name);
     authz::Answer answer = authorizer_.authorize(a);
     if (answer.decision != authz::Decision::kAllow) return forbiddenBy(a, answer.reason);
     auto call = std::make_shared<Call>();

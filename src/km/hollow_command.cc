@@ -22,7 +22,7 @@ constexpr int kMaxNodes = 1 << 16;
 
 struct HollowFlags {
   std::string kubeconfig, master, prefix = "hollow-", memory = "256Gi";
-  int count = 1, first = 0, cpus = 32, maxPods = 110, threads = 32;
+  int count = 1, first = 0, cpus = 32, maxPods = 110, threads = 128;
   std::map<std::string, std::string> labels;
 
   void addTo(FlagSet& flags) {
