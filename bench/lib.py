@@ -99,9 +99,10 @@ class Server(Process):
         return per_second(args + ["-i", file])
 
     def requests_answered(self):
-        """How many requests and calls of its own parts the server has counted so far, this one not."""
+        """How many requests for resources, and calls of its own parts, the server has counted so far."""
         text = self.request("GET", "/metrics").decode()
-        return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(("apiserver_request_total", "km_local_calls_total")))
+        return sum(float(line.rpartition(" ")[2]) for line in text.splitlines()
+                   if line.startswith(("apiserver_request_total", "km_local_calls_total")) and 'resource=""' not in line)
 
     def fanout(self, *flags):
         """What bench_fanout tells of watchers on this server."""

@@ -4,7 +4,6 @@
 
 #include "apiserver/compress.h"
 #include "apiserver/render.h"
-#include "apiserver/request_metrics.h"
 #include "codec/json.h"
 
 namespace km::apiserver {
@@ -23,6 +22,10 @@ std::string warningHeader(std::string_view text) {
 }
 
 }  // namespace
+
+HttpCall::~HttpCall() {
+  if (exchange != nullptr) metrics.end(info, query.get("dryRun") == "All", exchange->status(), Clock::system().monotonic() - started);
+}
 
 http::Headers HttpCall::headers(std::string_view contentType) const {
   http::Headers h;
@@ -46,20 +49,8 @@ http::Headers HttpCall::headers(std::string_view contentType) const {
   return h;
 }
 
-void HttpCall::count(int code) const {
-  if (!known) return;
-  Duration took = Clock::system().monotonic() - started;
-  if (info.verb != "patch" || !request().headers.get("content-type").starts_with("application/apply-patch")) {
-    return countRequest(info, code, query.has("dryRun"), took);
-  }
-  RequestInfo apply = info;
-  apply.verb = "apply";
-  countRequest(apply, code, query.has("dryRun"), took);
-}
-
 void HttpCall::answer(int code, http::Body body, std::string_view contentType) {
   seat.reset();
-  count(code);
   http::Headers h = headers(contentType);
   if (body.size() > kCompressFrom && acceptsGzip(request().headers.get("accept-encoding"))) {
     body = gzip(std::move(body));
@@ -71,7 +62,6 @@ void HttpCall::answer(int code, http::Body body, std::string_view contentType) {
 
 void HttpCall::answerText(int code, std::string_view text) {
   seat.reset();
-  count(code);
   http::Headers h = headers("text/plain; charset=utf-8");
   h.add("x-content-type-options", "nosniff");
   exchange->respond(code, std::move(h), http::Body(std::string(text)));
@@ -88,7 +78,6 @@ void HttpCall::answerJson(int code, std::string json) {
 
 void HttpCall::fail(const Status& s) {
   seat.reset();
-  count(s.code());
   const OutputFormat& f = errorFormat;
   http::Headers h = headers(f.contentType());
   if (const StatusDetails* d = s.details(); d != nullptr && d->retryAfterSeconds > 0) {

@@ -8,6 +8,7 @@
 #include "apiserver/call.h"
 #include "apiserver/media_type.h"
 #include "apiserver/request_info.h"
+#include "apiserver/request_metrics.h"
 #include "authn/user.h"
 #include "base/clock.h"
 #include "http/exchange.h"
@@ -27,7 +28,9 @@ struct HttpCall {
   std::string auditId;
   std::vector<std::string> warnings;
   Duration started{};
-  bool known = false;  // a resource that is served: it is counted
+  RequestMetrics metrics;
+
+  ~HttpCall();
 
   const http::Request& request() const { return exchange->request(); }
   // Headers that every answer carries, and the given content type.
@@ -36,8 +39,6 @@ struct HttpCall {
   void answerText(int code, std::string_view text);
   void answerJson(int code, std::string json);  // with the newline or prettiness of the format
   void fail(const Status& s);
-  // Counts the request, once its answer is known; a watch when it ends.
-  void count(int code) const;
   // Runs on the exchange's loop: now if that is this thread.
   void onLoop(std::function<void()> f) const { exchange->loop().dispatch(std::move(f)); }
 };

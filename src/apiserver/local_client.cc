@@ -8,10 +8,17 @@
 
 #include "api/types/meta_v1.h"
 #include "apiserver/render.h"
-#include "apiserver/request_metrics.h"
+#include "base/metrics.h"
 
 namespace km::apiserver {
 namespace {
+
+// Calls of parts of this process are no requests, and counted apart.
+void countLocalCall(std::string_view verb, std::string_view group, std::string_view resource) {
+  static auto& calls = MetricRegistry::process().counter("km_local_calls_total", "Calls to the API by parts of the API server's own process.",
+                                                         {"group", "resource", "verb"});
+  calls.with({group, resource, verb}).inc();
+}
 
 client::EventType eventType(cache::EventType t) {
   switch (t) {

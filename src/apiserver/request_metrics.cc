@@ -1,74 +1,126 @@
 #include "apiserver/request_metrics.h"
 
-#include <string>
+#include <array>
 #include <unordered_map>
 
+#include "base/fnv.h"
 #include "base/metrics.h"
-#include "base/strings.h"
 
 namespace km::apiserver {
 namespace {
 
-constexpr double kSeconds[] = {0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60};
+constexpr std::array<double, 23> kSeconds = {0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60};
 
-// As upstream names verbs here: by the method where one verb has one.
-std::string_view verbLabel(std::string_view verb) {
-  constexpr std::pair<std::string_view, std::string_view> kNames[] = {
-      {"get", "GET"},       {"list", "LIST"},     {"watch", "WATCH"},   {"create", "POST"},
-      {"update", "PUT"},    {"patch", "PATCH"},   {"apply", "APPLY"},   {"delete", "DELETE"}, {"deletecollection", "DELETECOLLECTION"},
-      {"proxy", "CONNECT"}, {"connect", "CONNECT"}};
-  for (const auto& [name, label] : kNames) {
-    if (name == verb) return label;
-  }
-  return "other";
+MetricVec<Counter>& total() {
+  static auto& family = MetricRegistry::process().counter(
+      "apiserver_request_total",
+      "[STABLE] Counter of apiserver requests broken out for each verb, dry run value, group, version, resource, scope, component, and HTTP "
+      "response code.",
+      {"verb", "dry_run", "group", "version", "resource", "subresource", "scope", "component", "code", "system_client"});
+  return family;
 }
 
-std::string_view scopeOf(const RequestInfo& i) {
-  if (!i.name.empty() || i.verb == "create") return "resource";
-  return i.ns.empty() ? "cluster" : "namespace";
+MetricVec<Histogram>& duration() {
+  static auto& family = MetricRegistry::process().histogram(
+      "apiserver_request_duration_seconds",
+      "[STABLE] Response latency distribution in seconds for each verb, dry run value, group, version, resource, subresource, scope and "
+      "component.",
+      {"verb", "dry_run", "group", "version", "resource", "subresource", "scope", "component"}, kSeconds);
+  return family;
+}
+
+Gauge& inFlight(bool mutating) {
+  static auto& family = MetricRegistry::process().gauge(
+      "apiserver_current_inflight_requests",
+      "[STABLE] Maximal number of currently used inflight request limit of this apiserver per request kind in last second.", {"request_kind"});
+  static Gauge &reads = family.with({"readOnly"}), &writes = family.with({"mutating"});
+  return mutating ? writes : reads;
+}
+
+MetricVec<Gauge>& longRunning() {
+  static auto& family = MetricRegistry::process().gauge(
+      "apiserver_longrunning_requests",
+      "[STABLE] Gauge of all active long-running apiserver requests broken out by verb, group, version, resource, scope and component. Not "
+      "all requests are tracked this way.",
+      {"verb", "group", "version", "resource", "subresource", "scope", "component"});
+  return family;
+}
+
+// As upstream names verbs here.
+std::string_view shownVerb(const RequestInfo& info, bool apply) {
+  if (!info.isResource) {
+    if (info.verb == "get") return "GET";
+    return info.verb == "post" ? "POST" : info.verb == "put" ? "PUT" : info.verb == "delete" ? "DELETE" : info.verb == "patch" ? "PATCH" : "OTHER";
+  }
+  constexpr std::pair<std::string_view, std::string_view> kVerbs[] = {
+      {"get", "GET"},       {"list", "LIST"},   {"watch", "WATCH"},   {"create", "POST"},
+      {"update", "PUT"},    {"delete", "DELETE"}, {"deletecollection", "DELETECOLLECTION"}, {"proxy", "CONNECT"},
+  };
+  std::string_view sub = info.subresource;
+  if (sub == "exec" || sub == "attach" || sub == "portforward" || sub == "proxy") return "CONNECT";
+  if (info.verb == "patch") return apply ? "APPLY" : "PATCH";
+  for (auto [verb, shown] : kVerbs) {
+    if (verb == info.verb) return shown;
+  }
+  return "OTHER";
+}
+
+std::string_view scopeOf(const RequestInfo& info) {
+  if (!info.isResource) return "";
+  if (!info.name.empty()) return "resource";
+  return info.ns.empty() ? "cluster" : "namespace";
 }
 
 struct Handles {
   Counter* total;
-  Histogram* seconds;
+  Histogram* duration;
 };
 
-Handles lookUp(const RequestInfo& i, std::string_view code, bool dryRun) {
-  static auto& totals = MetricRegistry::process().counter(
-      "apiserver_request_total", "[STABLE] Requests that were answered, by what they asked for and the code of the answer.",
-      {"code", "component", "dry_run", "group", "resource", "scope", "subresource", "verb", "version"});
-  static auto& durations = MetricRegistry::process().histogram(
-      "apiserver_request_duration_seconds", "[STABLE] Time from a request's head to its answer, by what it asked for; of a watch to its end.",
-      {"component", "dry_run", "group", "resource", "scope", "subresource", "verb", "version"}, kSeconds);
-  std::string_view dry = dryRun ? "All" : "", scope = scopeOf(i), verb = verbLabel(i.verb);
-  return {&totals.with({code, "apiserver", dry, i.group, i.resource, scope, i.subresource, verb, i.version}),
-          &durations.with({"apiserver", dry, i.group, i.resource, scope, i.subresource, verb, i.version})};
+// Found by a hash of all labels: a look-up by the labels themselves would cost more than the rest.
+const Handles& handlesOf(const RequestInfo& info, std::string_view verb, bool dryRun, int code) {
+  thread_local std::unordered_map<uint64_t, Handles> known;
+  std::string_view scope = scopeOf(info);
+  uint64_t key = fnv1a64(verb);
+  for (std::string_view part : {std::string_view(info.resource), std::string_view(info.subresource), std::string_view(info.version),
+                                std::string_view(info.group), scope}) {
+    key = fnv1a64(part, fnv1a64("/", key));
+  }
+  key = (key * 2 + (dryRun ? 1 : 0)) * 1000 + static_cast<uint64_t>(code);
+  auto [it, fresh] = known.try_emplace(key);
+  if (fresh) {
+    std::string_view dry = dryRun ? "All" : "";
+    it->second.total = &total().with(
+        {verb, dry, info.group, info.version, info.resource, info.subresource, scope, "apiserver", std::to_string(code), ""});
+    it->second.duration = &duration().with({verb, dry, info.group, info.version, info.resource, info.subresource, scope, "apiserver"});
+  }
+  return it->second;
+}
+
+bool isMutating(std::string_view verb) {
+  return verb == "create" || verb == "update" || verb == "patch" || verb == "delete" || verb == "deletecollection" || verb == "post" || verb == "put";
 }
 
 }  // namespace
 
-void countRequest(const RequestInfo& i, int code, bool dryRun, Duration took) {
-  // Found once by each thread: looking up goes through a lock.
-  thread_local std::unordered_map<std::string, Handles> known;
-  thread_local std::string key;
-  std::string digits = std::to_string(code);
-  key.clear();
-  for (std::string_view part : {std::string_view(i.verb), std::string_view(i.group), std::string_view(i.version), std::string_view(i.resource),
-                                std::string_view(i.subresource), scopeOf(i), std::string_view(digits)}) {
-    key += part;
-    key += '\n';
+void RequestMetrics::begin(const RequestInfo& info, bool isLongRunning, bool apply) {
+  verb_ = shownVerb(info, apply);
+  if (isLongRunning) {
+    underWay_ = &longRunning().with({verb_, info.group, info.version, info.resource, info.subresource, scopeOf(info), "apiserver"});
+  } else {
+    underWay_ = &inFlight(isMutating(info.verb));
   }
-  if (dryRun) key += 'd';
-  auto it = known.find(key);
-  if (it == known.end()) it = known.emplace(key, lookUp(i, digits, dryRun)).first;
-  it->second.total->inc();
-  it->second.seconds->observe(std::chrono::duration<double>(took).count());
+  underWay_->inc();
 }
 
-void countLocalCall(std::string_view verb, std::string_view group, std::string_view resource) {
-  static auto& calls = MetricRegistry::process().counter("km_local_calls_total", "Calls to the API by parts of the API server's own process.",
-                                                         {"group", "resource", "verb"});
-  calls.with({group, resource, verb}).inc();
+RequestMetrics::~RequestMetrics() {
+  if (underWay_ != nullptr) underWay_->dec();
+}
+
+void RequestMetrics::end(const RequestInfo& info, bool dryRun, int code, Duration took) const {
+  if (underWay_ == nullptr) return;
+  const Handles& h = handlesOf(info, verb_, dryRun, code);
+  h.total->inc();
+  h.duration->observe(std::chrono::duration<double>(took).count());
 }
 
 }  // namespace km::apiserver

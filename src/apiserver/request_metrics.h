@@ -1,4 +1,5 @@
-// How many requests were answered and how long they took: apiserver_request_total and apiserver_request_duration_seconds.
+// What the API server counts of its requests: upstream's apiserver_request_total, apiserver_request_duration_seconds,
+// apiserver_current_inflight_requests and apiserver_longrunning_requests.
 #pragma once
 
 #include <string_view>
@@ -6,12 +7,28 @@
 #include "apiserver/request_info.h"
 #include "base/clock.h"
 
+namespace km {
+class Gauge;
+}
+
 namespace km::apiserver {
 
-// Any thread.
-void countRequest(const RequestInfo& info, int code, bool dryRun, Duration took);
+// One request, from its start until nothing of it is left. Any thread.
+class RequestMetrics {
+ public:
+  RequestMetrics() = default;
+  RequestMetrics(const RequestMetrics&) = delete;
+  // Leaves the gauge of requests under way.
+  ~RequestMetrics();
 
-// Calls of parts of this process, which are no requests: km_local_calls_total.
-void countLocalCall(std::string_view verb, std::string_view group, std::string_view resource);
+  // The request is for something that is served, and counts as one under way. `apply`: a patch is one of server-side apply.
+  void begin(const RequestInfo& info, bool longRunning, bool apply);
+  // It was answered: with 0 if the client went away before.
+  void end(const RequestInfo& info, bool dryRun, int code, Duration took) const;
+
+ private:
+  std::string_view verb_;
+  Gauge* underWay_ = nullptr;
+};
 
 }  // namespace km::apiserver

@@ -9,8 +9,6 @@
 #include "apiserver/impersonation.h"
 #include "apiserver/media_type.h"
 #include "apiserver/request_info.h"
-#include "apiserver/request_metrics.h"
-#include "base/metrics.h"
 #include "base/base64.h"
 
 namespace km::apiserver {
@@ -177,23 +175,6 @@ TEST(Impersonation, ConstrainedModesComeFirst) {
             "bob devs system:authenticated");
   EXPECT_EQ(impersonated(a, {{"impersonate-group", "devs"}}),
             "requested a uid, groups or extra fields without impersonating a user name");
-}
-
-TEST(RequestMetrics, CountsByWhatWasAskedFor) {
-  RequestInfo info = readRequestInfo("GET", "/apis/apps/v1/namespaces/a/deployments/d/scale", Query(""));
-  countRequest(info, 200, false, std::chrono::milliseconds(30));
-  countRequest(info, 200, false, std::chrono::milliseconds(2));
-  countRequest(info, 404, true, std::chrono::milliseconds(2));
-  countLocalCall("list", "", "pods");
-  std::string text;
-  MetricRegistry::process().writeText(text);
-  for (std::string_view line :
-       {R"(apiserver_request_total{code="200",component="apiserver",dry_run="",group="apps",resource="deployments",scope="resource",subresource="scale",verb="GET",version="v1"} 2)",
-        R"(apiserver_request_total{code="404",component="apiserver",dry_run="All",group="apps",resource="deployments",scope="resource",subresource="scale",verb="GET",version="v1"} 1)",
-        R"(apiserver_request_duration_seconds_bucket{component="apiserver",dry_run="",group="apps",resource="deployments",scope="resource",subresource="scale",verb="GET",version="v1",le="0.005"} 1)",
-        R"(km_local_calls_total{group="",resource="pods",verb="list"} 1)"}) {
-    EXPECT_NE(text.find(line), std::string::npos) << line << "\n" << text;
-  }
 }
 
 }  // namespace

@@ -75,7 +75,6 @@ void ResourceHandlers::handle(HttpCallPtr http) {
   if (Status s = checkRoute(operations_.resources(), http->request(), info); !s.ok()) return http->fail(s);
   const Served* served = operations_.resources().find(info.group, info.version, info.resource);
   if (served == nullptr) return http->fail(routeNotFound());
-  http->known = true;
   auto call = std::make_shared<Call>();
   call->user = http->user;
   call->served = served;

@@ -147,7 +147,6 @@ class WatchStream : public std::enable_shared_from_this<WatchStream> {
   void close(bool finish) {
     if (!keep_) return;
     auto self = std::move(keep_);
-    http_->count(200);
     longRunning_.remove(endKey_);
     watcher_.reset();
     timeout_.reset();
