@@ -108,13 +108,13 @@ def pods():
 
 def agent():
     """The node part alone: kubelet, proxy and DNS of `km agent`, with ten pods that run and nothing that happens. containerd and runc are not in it."""
-    n, running = Namespace(), []
+    n, running, limit = Namespace(), [], time.monotonic() + 60
     try:
         for command in (("link", "add", "wire", "type", "bridge"), ("addr", "add", "172.30.0.1/24", "dev", "wire"), ("addr", "add", "172.30.0.11/24", "dev", "wire"),
                         ("link", "set", "wire", "up")):
             subprocess.run(["ip", *command], check=True)
-        server = n.start("server", "server", "--data-dir", n.dir + "/cp", "--bind-address", "172.30.0.1", "--secure-port", "6443", "--write-kubeconfig",
-                         n.dir + "/kubeconfig")
+        server = n.start("server", "server", "--data-dir", n.dir + "/cp", "--bind-address", "172.30.0.1", "--secure-port", "6443", "--allocate-node-cidrs",
+                         "--write-kubeconfig", n.dir + "/kubeconfig")
         running.append(server)
         while not os.path.exists(n.dir + "/kubeconfig"):
             if server.process.poll() is not None:
@@ -130,7 +130,10 @@ def agent():
             if a.process.poll() is not None:
                 raise SystemExit(open(n.dir + "/agent.err").read())
             time.sleep(0.05)
-        while "Ready=True" not in n.kubectl("get", "nodes", "-o", "jsonpath={.items[*].status.conditions[?(@.type=='Ready')]['type','status']}").replace(" ", "="):
+        while not any(c["type"] == "Ready" and c["status"] == "True" for node in json.loads(n.kubectl("get", "nodes", "-o", "json"))["items"]
+                      for c in node["status"].get("conditions", [])):
+            if time.monotonic() > limit:
+                raise SystemExit("the node does not become Ready: " + open(n.dir + "/agent.err").read())
             time.sleep(0.1)
         images = json.loads(n.kubectl("get", "node", "n1", "-o", "json"))["status"]["images"]
         image = next(name for i in images for name in i["names"] if "busybox" in name and "sha256" not in name)
