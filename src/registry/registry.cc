@@ -122,7 +122,7 @@ void Registry::commit(store::Txn txn, store::Store::Callback<store::TxnResult> d
   }
   if (ttlSeconds_ == 0 || txn.op == store::Txn::Op::kDelete)
     return store_.commit(std::move(txn), std::move(done));
-  store_.leaseGrant(ttlSeconds_, [this, txn = std::move(txn),
+  store_.leaseForKey(ttlSeconds_, [this, txn = std::move(txn),
                                   done = std::move(done)](Result<store::LeaseId> lease) mutable {
     if (!lease.ok()) return done(lease.status());
     txn.lease = *lease;

@@ -77,7 +77,7 @@ class RecordingSink final : public WatchSink {
     std::unique_lock lock(mutex_);
     int before = answers_;
     lock.unlock();
-    watch.requestProgress();
+    watch.requestProgress(0);
     lock.lock();
     changed_.wait(lock, [&] { return answers_ > before || !error_.ok(); });
     return progress_;
