@@ -174,22 +174,27 @@ Status ApiServer::setUpServices() {
         fmt::format("--service-node-port-range: {} is not a port range", options_.nodePortRange));
   }
   addresses_ = std::make_unique<ServiceAddresses>(*operations_);
-  o.isReserved = [this](const registry::Ip& ip) { return addresses_->isReserved(ip); };
+  o.isReserved = [this](const registry::Ip& ip) { return addresses_->isTaken(ip); };
+  o.ipsElsewhere = true;
   services_ = std::make_unique<registry::ServiceAllocator>(std::move(o));
   registry::Registry& r = *resources_.registry("", "services");
   services_->reset(*r.cache().list().objects);
   registry::Hooks hooks;
   hooks.begin = [this](api::Object& s, const api::Object* old) -> Result<std::function<void(bool)>> {
     KM_ASSIGN(auto change, old == nullptr ? services_->beginCreate(s) : services_->beginUpdate(s, *old));
-    return std::function<void(bool)>([this, change](bool stored) {
-      stored ? services_->commit(change) : services_->revert(change);
-      for (const registry::Ip& ip : stored ? change.freedIps : change.ips) addresses_->freed(ip);
-    });
+    return std::function<void(bool)>(
+        [this, change](bool stored) { stored ? services_->commit(change) : services_->revert(change); });
   };
-  hooks.writing = [this](const api::Object& s, const api::Object* old) { addresses_->writing(s, old); };
-  hooks.deleted = [this](const api::Object& s) {
-    services_->release(s);
-    addresses_->deleted(s);
+  hooks.claim = [this](const api::Object& s, const api::Object* old, std::function<void(Status)> next) {
+    addresses_->claim(s, old, std::move(next));
+  };
+  hooks.unclaim = [this](const api::Object& s, const api::Object* old, registry::Hooks::Next next) {
+    addresses_->release(s, old, std::move(next));
+  };
+  hooks.freed = [this](const api::Object& before, const api::Object* now, registry::Hooks::Next next) {
+    if (now != nullptr) return addresses_->release(before, now, std::move(next));
+    services_->release(before);
+    addresses_->deleted(before, std::move(next));
   };
   r.setHooks(std::move(hooks));
   return {};

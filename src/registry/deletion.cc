@@ -224,8 +224,9 @@ void Registry::erase(std::shared_ptr<DeleteCall> call, api::ObjectPtr last, bool
       return retry([this, call](api::ObjectPtr now) { attemptDelete(call, std::move(now)); }, r->kv,
                    [call](Status s) { call->done(std::move(s)); });
     }
-    if (hooks_.deleted) hooks_.deleted(*last);
-    call->done(Deleted{cache::withRevision(*last, r->revision), true});
+    freed(*last, nullptr, [call, gone = cache::withRevision(*last, r->revision)] {
+      call->done(Deleted{gone, true});
+    });
   });
 }
 

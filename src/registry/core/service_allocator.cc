@@ -129,7 +129,8 @@ void ServiceAllocator::reset(std::span<const api::ObjectPtr> services) {
   for (const auto& o : services) {
     const auto& s = o->as<Service>();
     for (const auto& text : s.spec.clusterIPs) {
-      if (auto ip = Ip::parseSloppy(text)) ips_.insert(*ip);
+      auto ip = options_.ipsElsewhere ? std::nullopt : Ip::parseSloppy(text);
+      if (ip) ips_.insert(*ip);
     }
     for (const auto& p : s.spec.ports) {
       if (p.nodePort != 0) ports_.insert(p.nodePort);
@@ -399,6 +400,8 @@ void ServiceAllocator::commit(const Change& change) {
   std::lock_guard lock(mutex_);
   for (const Ip& ip : change.freedIps) ips_.erase(ip);
   for (int port : change.freedPorts) ports_.erase(port);
+  if (!options_.ipsElsewhere) return;
+  for (const Ip& ip : change.ips) ips_.erase(ip);
 }
 
 void ServiceAllocator::revert(const Change& change) {
@@ -410,7 +413,7 @@ void ServiceAllocator::revert(const Change& change) {
 void ServiceAllocator::release(const api::Object& o) {
   std::lock_guard lock(mutex_);
   const auto& s = o.as<Service>();
-  if (hasAddresses(s)) {
+  if (hasAddresses(s) && !options_.ipsElsewhere) {
     for (const auto& text : s.spec.clusterIPs) {
       if (auto ip = Ip::parseSloppy(text)) ips_.erase(*ip);
     }
