@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <condition_variable>
+#include <future>
 #include <mutex>
 
 #include "admission/plugins.h"
@@ -15,6 +16,7 @@
 #include "apiserver/node_authorizer.h"
 #include "apiserver/node_proxy.h"
 #include "apiserver/routing.h"
+#include "apiserver/server_endpoints.h"
 #include "apiserver/special_subresources.h"
 #include "base/duration.h"
 #include "base/files.h"
@@ -122,10 +124,28 @@ Status ApiServer::setUpAuthentication() {
   return {};
 }
 
+namespace {
+
+// Until the cache has what others have written, or for half a second. Never on the store's committer thread.
+void waitUntilFresh(cache::ResourceCache& cache) {
+  auto fresh = std::make_shared<std::promise<void>>();
+  auto done = fresh->get_future();
+  cache.whenFresh([fresh](Status) { fresh->set_value(); });
+  done.wait_for(std::chrono::milliseconds(500));
+}
+
+}  // namespace
+
 void ApiServer::setUpAdmission() {
   admission::PluginContext context;
   context.get = [this](std::string_view group, std::string_view resource, std::string_view ns,
-                       std::string_view name) { return resources_.cache(group, resource).get(ns, name); };
+                       std::string_view name) -> api::ObjectPtr {
+    api::ObjectPtr found = resources_.cache(group, resource).get(ns, name);
+    if (found || !options_.sharedStore) return found;
+    // Another server may have made it a moment ago.
+    waitUntilFresh(resources_.registry(group, resource)->cache());
+    return resources_.cache(group, resource).get(ns, name);
+  };
   context.list = [this](std::string_view group, std::string_view resource, std::string_view ns) {
     return resources_.cache(group, resource).list(ns).objects;
   };
@@ -229,7 +249,7 @@ Status ApiServer::start() {
                   options_.advertiseAddress.empty() ? options_.bindAddress : options_.advertiseAddress,
                   port_));
   BootstrapOptions b;
-  b.advertiseAddress = options_.advertiseAddress;
+  if (!options_.sharedStore) b.advertiseAddress = options_.advertiseAddress;
   b.securePort = port_;
   b.serviceIp = firstServiceAddress(options_.serviceClusterIpRange);
   b.serviceRanges = services_->ranges();
@@ -239,6 +259,11 @@ Status ApiServer::start() {
   }
   KM_TRY(bootstrap(*operations_, b));
   addresses_->repair();
+  if (options_.sharedStore && !options_.advertiseAddress.empty()) {
+    endpoints_ = std::make_shared<ServerEndpoints>(*operations_, store_, loops_.at(0), pool_,
+                                                   options_.advertiseAddress, port_);
+    KM_TRY(endpoints_->start());
+  }
   ready_ = true;
   return {};
 }
@@ -246,6 +271,8 @@ Status ApiServer::start() {
 void ApiServer::stop(Duration grace) {
   stopping_ = true;
   if (!http_) return;
+  if (endpoints_) endpoints_->stop();
+  endpoints_.reset();
   std::mutex mutex;
   std::condition_variable done;
   bool ended = false;

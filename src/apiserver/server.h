@@ -32,6 +32,7 @@ namespace km::apiserver {
 class Discovery;
 class FlowControl;
 class NodeProxy;
+class ServerEndpoints;
 
 struct ServerOptions {
   std::string bindAddress = "127.0.0.1";
@@ -53,6 +54,10 @@ struct ServerOptions {
   int maxRequestsInflight = 400;
   int maxMutatingRequestsInflight = 200;
   bool enableAggregatorRouting = false;
+  // Other servers share the store: their places are kept beside this one's, and its health is asked for, each
+  // time no longer than said.
+  bool sharedStore = false;
+  Duration storeHealthTimeout = std::chrono::seconds(2), storeReadyTimeout = std::chrono::seconds(2);
 };
 
 class ApiServer : public http::Handler, public std::enable_shared_from_this<ApiServer> {
@@ -99,7 +104,8 @@ class ApiServer : public http::Handler, public std::enable_shared_from_this<ApiS
   void serve(const HttpCallPtr& http);
   void route(const HttpCallPtr& http);
   void routeNonResource(const HttpCallPtr& http);
-  void answerHealth(const HttpCallPtr& http, std::string_view path);
+  void answerHealth(const HttpCallPtr& http, std::string_view path, bool storeAnswers);
+  void checkHealth(const HttpCallPtr& http, std::string_view path);
   bool answerOpenApi(const HttpCallPtr& http, std::string_view path);
   void answerVersion(const HttpCallPtr& http);
   void answerRoot(const HttpCallPtr& http);
@@ -130,6 +136,7 @@ class ApiServer : public http::Handler, public std::enable_shared_from_this<ApiS
   std::unique_ptr<RbacGuard> guard_;
   ImpersonationModes impersonationModes_;
   std::unique_ptr<ServiceAddresses> addresses_;
+  std::shared_ptr<ServerEndpoints> endpoints_;  // of servers that share the store
   std::unique_ptr<registry::ServiceAllocator> services_;
   std::string jwks_;
 };

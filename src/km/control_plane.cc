@@ -168,6 +168,7 @@ Status ControlPlane::open() {
   } else {
     KM_TRY(readKey(options_.serviceAccountSigningKeyFile));
   }
+  tokenKey_ = o.serviceAccountKeys[0];
   for (const std::string& path : options_.serviceAccountKeyFiles) KM_TRY(readKey(path));
   if (!options_.serviceAccountIssuers.empty()) o.serviceAccountIssuers = options_.serviceAccountIssuers;
   o.apiAudiences = options_.apiAudiences;
@@ -177,6 +178,9 @@ Status ControlPlane::open() {
   o.nodePortRange = options_.nodePortRange;
   o.enableAdmissionPlugins = options_.enableAdmissionPlugins;
   o.disableAdmissionPlugins = options_.disableAdmissionPlugins;
+  o.sharedStore = usesEtcd();
+  o.storeHealthTimeout = options_.etcdHealthcheckTimeout;
+  o.storeReadyTimeout = options_.etcdReadycheckTimeout;
   o.maxRequestsInflight = options_.maxRequestsInflight;
   o.maxMutatingRequestsInflight = options_.maxMutatingRequestsInflight;
 

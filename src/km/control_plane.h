@@ -63,6 +63,7 @@ class ControlPlane {
   client::WorkerPool& pool() { return *pool_; }
   async::LoopGroup& loops() { return *loops_; }
   const pki::ClusterPki& pki() const { return *pki_; }
+  const pki::Key& tokenSigningKey() const { return *tokenKey_; }  // of service accounts
   const ControlPlaneOptions& options() const { return options_; }
   bool usesEtcd() const { return !options_.etcdServers.empty(); }
   std::string serverUrl() const;
@@ -77,6 +78,7 @@ class ControlPlane {
 
   ControlPlaneOptions options_;
   std::optional<pki::ClusterPki> pki_;
+  std::optional<pki::Key> tokenKey_;
   std::unique_ptr<store::Store> store_;
   std::unique_ptr<async::LoopGroup> loops_;
   std::unique_ptr<client::WorkerPool> pool_;

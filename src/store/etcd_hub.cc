@@ -118,19 +118,18 @@ void EtcdHub::begin(Revision from) {
   handler.onEvents = [this](auto events) { received(std::move(events)); };
   handler.onProgress = [this](Revision revision) { advance(revision); };
   handler.onError = [this](const Status& why) { lost(why); };
-  // Tests and tools have keys of other names.
-  bool usual = std::all_of(watches_.begin(), watches_.end(), [](auto& w) { return w->prefix.starts_with(kRoot); });
   window_.clear();
   windowBytes_ = 0;
   position_ = windowStart_ = from - 1;
-  feed_ = makeFeed(usual ? kRoot : "", from, std::move(handler));
+  feed_ = makeFeed(kRoot, from, std::move(handler));
   feed_->start();
 }
 
+bool EtcdHub::covers(std::string_view key) const { return !parts_.tellsProgress || key.starts_with(kRoot); }
+
 void EtcdHub::attach(const WatchingPtr& w) {
   if (!feed_) begin(w->next);
-  bool covered = !parts_.tellsProgress || w->prefix.starts_with(kRoot);
-  if (!covered || w->next <= windowStart_) return catchUp(w);
+  if (!covers(w->prefix) || w->next <= windowStart_) return catchUp(w);
   w->attached = true;
   std::vector<EventPtr> missed;
   if (w->next <= position_) missed.assign(window_.begin(), window_.end());
@@ -164,8 +163,7 @@ void EtcdHub::catchUp(const WatchingPtr& w) {
 
 // From here on the common feed has everything that this watch has not.
 void EtcdHub::caughtUp(const WatchingPtr& w) {
-  bool covered = !parts_.tellsProgress || w->prefix.starts_with(kRoot);
-  if (covered && feed_ && w->own && w->next > position_) {
+  if (covers(w->prefix) && feed_ && w->own && w->next > position_) {
     // Not within the feed's own call.
     w->own->stop();
     parts_.loop.defer([own = std::move(w->own)] {});

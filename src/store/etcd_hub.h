@@ -35,6 +35,8 @@ class EtcdHub {
   std::unique_ptr<Watch> watch(std::string prefix, Revision from, WatchSink& sink);
   // Whether events come now: somebody watches, and the feed stands.
   bool flows() const { return feed_ && feed_->flows(kEventWait); }
+  // Whether a write of this key shows itself in the common feed.
+  bool covers(std::string_view key) const;
   Revision position() const { return position_; }
   int64_t watches() const { return count_; }
   void reopen();

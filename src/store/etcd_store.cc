@@ -166,7 +166,7 @@ void EtcdStore::written(const WritingPtr& w, GrpcResult answer) {
     w->result = result.ok() ? std::move(result) : Result<TxnResult>(badAnswer(result.status()));
   }
   bool wrote = w->result->ok() && (*w->result)->succeeded && ((*w->result)->kv || w->txn.op == Txn::Op::kPut);
-  if (!wrote || !hub_ || (*w->result)->revision <= hub_->position() || !hub_->flows()) {
+  if (!wrote || !hub_ || (*w->result)->revision <= hub_->position() || !hub_->flows() || !hub_->covers(w->txn.key)) {
     forgetWrite(w);
     return finishWrite(w);
   }
