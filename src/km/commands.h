@@ -20,5 +20,6 @@ int runScheduler(ServerCall& call);
 int runKubeconfig(ServerCall& call);
 int runBackup(ServerCall& call);
 int runRestore(ServerCall& call);
+int runStore(ServerCall& call);
 
 }  // namespace km
