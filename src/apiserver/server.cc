@@ -195,10 +195,12 @@ Status ApiServer::setUpServices() {
   }
   addresses_ = std::make_unique<ServiceAddresses>(*operations_);
   o.isReserved = [this](const registry::Ip& ip) { return addresses_->isTaken(ip); };
-  o.ipsElsewhere = true;
-  services_ = std::make_unique<registry::ServiceAllocator>(std::move(o));
+  o.isPortReserved = [this](int port) { return ports_->isTaken(port); };
+  o.keptElsewhere = true;
   registry::Registry& r = *resources_.registry("", "services");
-  services_->reset(*r.cache().list().objects);
+  ports_ = std::make_unique<ServicePorts>(store_, o.firstPort, o.lastPort);
+  KM_TRY(ports_->start(*r.cache().list().objects));
+  services_ = std::make_unique<registry::ServiceAllocator>(std::move(o));
   registry::Hooks hooks;
   hooks.begin = [this](api::Object& s, const api::Object* old) -> Result<std::function<void(bool)>> {
     KM_ASSIGN(auto change, old == nullptr ? services_->beginCreate(s) : services_->beginUpdate(s, *old));
@@ -206,18 +208,34 @@ Status ApiServer::setUpServices() {
         [this, change](bool stored) { stored ? services_->commit(change) : services_->revert(change); });
   };
   hooks.claim = [this](const api::Object& s, const api::Object* old, std::function<void(Status)> next) {
-    addresses_->claim(s, old, std::move(next));
+    addresses_->claim(s, old, [this, &s, old, next = std::move(next)](Status claimed) mutable {
+      if (!claimed.ok()) return next(std::move(claimed));
+      ports_->claim(s, old, [this, &s, old, next = std::move(next)](Status claimed) mutable {
+        if (claimed.ok()) return next({});
+        addresses_->release(s, old, [claimed, next = std::move(next)] { next(claimed); });
+      });
+    });
   };
   hooks.unclaim = [this](const api::Object& s, const api::Object* old, registry::Hooks::Next next) {
-    addresses_->release(s, old, std::move(next));
+    ports_->release(s, old, [this, &s, old, next = std::move(next)] { addresses_->release(s, old, next); });
   };
   hooks.freed = [this](const api::Object& before, const api::Object* now, registry::Hooks::Next next) {
-    if (now != nullptr) return addresses_->release(before, now, std::move(next));
-    services_->release(before);
-    addresses_->deleted(before, std::move(next));
+    ports_->release(before, now, [this, &before, now, next = std::move(next)] {
+      now != nullptr ? addresses_->release(before, now, next) : addresses_->deleted(before, next);
+    });
   };
   r.setHooks(std::move(hooks));
   return {};
+}
+
+// Another server may be about to store a service whose port it has claimed; in a minute it has.
+void ApiServer::freeLostPorts() {
+  auto free = [this] { ports_->freeLost(*resources_.cache("", "services").list().objects); };
+  if (!options_.sharedStore) return free();
+  loops_.at(0).post([this, free] {
+    lostPorts_ = std::make_unique<async::Timer>(loops_.at(0));
+    lostPorts_->start(std::chrono::minutes(1), [this, free] { pool_.post(free); });
+  });
 }
 
 Status ApiServer::setUpNodeProxy() {
@@ -259,6 +277,7 @@ Status ApiServer::start() {
   }
   KM_TRY(bootstrap(*operations_, b));
   addresses_->repair();
+  freeLostPorts();
   if (options_.sharedStore && !options_.advertiseAddress.empty()) {
     endpoints_ = std::make_shared<ServerEndpoints>(*operations_, store_, loops_.at(0), pool_,
                                                    options_.advertiseAddress, port_);
@@ -271,6 +290,12 @@ Status ApiServer::start() {
 void ApiServer::stop(Duration grace) {
   stopping_ = true;
   if (!http_) return;
+  std::promise<void> cancelled;
+  loops_.at(0).post([&] {
+    lostPorts_.reset();
+    cancelled.set_value();
+  });
+  cancelled.get_future().wait();
   if (endpoints_) endpoints_->stop();
   endpoints_.reset();
   std::mutex mutex;

@@ -15,6 +15,7 @@
 #include "apiserver/resource_handlers.h"
 #include "apiserver/resources.h"
 #include "apiserver/service_addresses.h"
+#include "apiserver/service_ports.h"
 #include "apiserver/subresources.h"
 #include "async/loop.h"
 #include "authn/authenticator.h"
@@ -98,6 +99,7 @@ class ApiServer : public http::Handler, public std::enable_shared_from_this<ApiS
 
   Status setUpAuthentication();
   Status setUpServices();
+  void freeLostPorts();
   void setUpAdmission();
   void setUpSubresources();
   Status setUpNodeProxy();
@@ -136,6 +138,8 @@ class ApiServer : public http::Handler, public std::enable_shared_from_this<ApiS
   std::unique_ptr<RbacGuard> guard_;
   ImpersonationModes impersonationModes_;
   std::unique_ptr<ServiceAddresses> addresses_;
+  std::unique_ptr<ServicePorts> ports_;
+  std::unique_ptr<async::Timer> lostPorts_;  // of the first loop
   std::shared_ptr<ServerEndpoints> endpoints_;  // of servers that share the store
   std::unique_ptr<registry::ServiceAllocator> services_;
   std::string jwks_;

@@ -224,7 +224,7 @@ void Registry::erase(std::shared_ptr<DeleteCall> call, api::ObjectPtr last, bool
       return retry([this, call](api::ObjectPtr now) { attemptDelete(call, std::move(now)); }, r->kv,
                    [call](Status s) { call->done(std::move(s)); });
     }
-    freed(*last, nullptr, [call, gone = cache::withRevision(*last, r->revision)] {
+    freed(*last, nullptr, [call, last, gone = cache::withRevision(*last, r->revision)] {
       call->done(Deleted{gone, true});
     });
   });

@@ -459,7 +459,7 @@ void Registry::writeUpdate(std::shared_ptr<UpdateCall> call, api::MutableObject 
     if (!r.ok()) return call->done(r.status());
     if (!r->succeeded) {
       taken.reset();
-      auto again = [this, call, kv = r->kv] {
+      auto again = [this, call, kv = r->kv, o, existing] {
         retry([this, call](api::ObjectPtr now) { attemptUpdate(call, std::move(now)); }, kv,
               [call](Status s) { call->done(std::move(s)); });
       };

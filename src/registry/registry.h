@@ -62,7 +62,7 @@ struct Hooks {
   using Next = std::function<void()>;
   std::function<Result<std::function<void(bool stored)>>(api::Object& o, const api::Object* old)> begin;
   // Just before a create or an update goes to the store, what it needs beyond `old`. An error refuses the write,
-  // and leaves nothing claimed.
+  // and leaves nothing claimed. The objects given to this and the next two live until `next` is called.
   std::function<void(const api::Object& o, const api::Object* old, std::function<void(Status)> next)> claim;
   // The write was not stored: what was claimed for it is free again.
   std::function<void(const api::Object& o, const api::Object* old, Next next)> unclaim;
