@@ -142,6 +142,7 @@ class ApiServer : public http::Handler, public std::enable_shared_from_this<ApiS
   std::unique_ptr<async::Timer> lostPorts_;  // of the first loop
   std::shared_ptr<ServerEndpoints> endpoints_;  // of servers that share the store
   std::unique_ptr<registry::ServiceAllocator> services_;
+  std::unique_ptr<client::Client> ownClient_;  // of the server itself
   std::string jwks_;
 };
 

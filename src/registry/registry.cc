@@ -116,6 +116,10 @@ void Registry::retry(std::function<void(api::ObjectPtr)> again, const std::optio
   });
 }
 
+void Registry::freed(const api::Object& before, const api::Object* now, Hooks::Next next) {
+  hooks_.freed ? hooks_.freed(before, now, std::move(next)) : next();
+}
+
 // Gives events their lease first.
 void Registry::commit(store::Txn txn, store::Store::Callback<store::TxnResult> done) {
   if (txn.op == store::Txn::Op::kPut && txn.value->size() + txn.key.size() > kMaxStoredBytes) {
@@ -187,6 +191,7 @@ void Registry::create(const Context& c, api::MutableObject o, Admit admit, Objec
   meta.resourceVersion.clear();
   bool generated = meta.name.empty() && !meta.generateName.empty();
   fillSystemFields(meta, c.now);
+  if (generated) meta.name = strategy_.generateName(meta.generateName);
   createOnce(std::make_shared<CreateCall>(
       CreateCall{c, std::move(o), generated, std::move(admit), std::move(done), nullptr, nullptr}));
 }
@@ -198,10 +203,9 @@ void Registry::createOnce(std::shared_ptr<CreateCall> call) {
   if (!taken.ok()) return call->done(taken.status());
   call->taken = std::move(*taken);
   if (Status s = prepareCreate(call->context, o); !s.ok()) return call->done(std::move(s));
-  if (call->admit) {
-    if (Status s = call->admit(o, nullptr); !s.ok()) return call->done(std::move(s));
-  }
-  commitCreate(std::move(call));
+  if (!call->admit) return commitCreate(std::move(call));
+  call->admit(call->object, nullptr,
+              [this, call](Status s) { s.ok() ? commitCreate(call) : call->done(std::move(s)); });
 }
 
 // Why a create failed on what is there under its name.
@@ -257,12 +261,14 @@ void Registry::writeCreate(std::shared_ptr<CreateCall> call) {
       if (o->meta().resourceVersion.empty()) o->meta().resourceVersion = std::to_string(r->revision);
       return call->done(api::ObjectPtr(std::move(o)));
     }
-    auto taken = [this, call, kv = r->kv] {
-      if (!call->generated || call->attempts++ >= kMaxGeneratedNames)
+    auto taken = [this, call, o, kv = r->kv] {
+      if (!call->generated || call->attempts++ >= kMaxGeneratedNames) {
+        call->taken.reset();
         return call->done(createConflict(*call, kv));
+      }
       offload_([this, call] {
         call->object = call->object->clone();
-        call->object->meta().name = generateName(call->object->meta().generateName);
+        call->object->meta().name = strategy_.generateName(call->object->meta().generateName);
         commitCreate(call);
       });
     };
@@ -270,11 +276,13 @@ void Registry::writeCreate(std::shared_ptr<CreateCall> call) {
   });
 }
 
-void Registry::freed(const api::Object& before, const api::Object* now, Hooks::Next next) {
-  hooks_.freed ? hooks_.freed(before, now, std::move(next)) : next();
-}
-
 // --- update -------------------------------------------------------------------------------------------
+
+MakeObject makeAtOnce(std::function<Result<api::MutableObject>(const api::ObjectPtr& existing)> make) {
+  return [make = std::move(make)](const api::ObjectPtr& existing, std::function<void(Result<api::MutableObject>)> done) {
+    done(make(existing));
+  };
+}
 
 struct Registry::UpdateCall {
   Context context;
@@ -385,9 +393,13 @@ void Registry::attemptUpdate(std::shared_ptr<UpdateCall> call, api::ObjectPtr ex
   if (!c.uid.empty() && (!existing || existing->meta().uid != c.uid)) {
     return call->done(wrongUid(c, call->name, existing ? existing->meta().uid.view() : ""));
   }
-  auto made = call->make(existing);
-  if (!made.ok()) return call->done(made.status());
-  api::MutableObject o = std::move(*made);
+  call->make(existing, [this, call, existing](Result<api::MutableObject> made) {
+    made.ok() ? settleUpdate(call, std::move(*made), existing) : call->done(made.status());
+  });
+}
+
+// What was made, against the version that it was made from.
+void Registry::settleUpdate(std::shared_ptr<UpdateCall> call, api::MutableObject o, api::ObjectPtr existing) {
   auto& meta = o->meta();
   meta.selfLink.clear();
   if (Status s = checkVersion(meta.resourceVersion); !s.ok()) return call->done(std::move(s));
@@ -404,22 +416,26 @@ void Registry::attemptUpdate(std::shared_ptr<UpdateCall> call, api::ObjectPtr ex
     auto conflict = [this, call] {
       call->done(errors::conflict(groupResource(call->context), call->name, kModified));
     };
-    return get(c.ns, call->name, [this, call, existing, conflict](Result<api::ObjectPtr> r) {
+    return get(call->context.ns, call->name, [this, call, existing, conflict](Result<api::ObjectPtr> r) {
       if (!r.ok()) return call->done(r.status());
       if ((*r)->resourceVersion() == existing->resourceVersion()) return conflict();
       offload_([this, call, o = *r] { attemptUpdate(call, o); });
     });
   }
   meta.resourceVersion = oldMeta.resourceVersion;
+  admitUpdate(std::move(call), std::move(o), std::move(existing));
+}
+
+void Registry::admitUpdate(std::shared_ptr<UpdateCall> call, api::MutableObject o, api::ObjectPtr existing) {
   auto taken = take(*o, existing.get());
   if (!taken.ok()) return call->done(taken.status());
-  if (Status s = prepareUpdate(c, *o, *existing); !s.ok()) return call->done(std::move(s));
+  if (Status s = prepareUpdate(call->context, *o, *existing); !s.ok()) return call->done(std::move(s));
   // When a manager set its fields is no change of itself.
-  if (object::sameExceptManagedFieldsTime(*o, *existing)) meta.managedFields = oldMeta.managedFields;
-  if (call->admit) {
-    if (Status s = call->admit(*o, existing.get()); !s.ok()) return call->done(std::move(s));
-  }
-  commitUpdate(call, std::move(o), existing, std::move(*taken));
+  if (object::sameExceptManagedFieldsTime(*o, *existing)) o->meta().managedFields = existing->meta().managedFields;
+  if (!call->admit) return commitUpdate(call, std::move(o), existing, std::move(*taken));
+  call->admit(o, existing, [this, call, o, existing, taken = std::move(*taken)](Status s) {
+    s.ok() ? commitUpdate(call, o, existing, taken) : call->done(std::move(s));
+  });
 }
 
 void Registry::commitUpdate(std::shared_ptr<UpdateCall> call, api::MutableObject o, api::ObjectPtr existing,
