@@ -29,7 +29,7 @@ constexpr Check kChecks[] = {
     {"ping", Fact::kAlways, true, true, true},
     {"log", Fact::kAlways, true, true, true},
     {"loopback-serving-certificate", Fact::kAlways, true, false, true},
-    {"etcd", Fact::kStore, true, false, true},  // a store outside is also part of readiness
+    {"etcd", Fact::kStore, true, false, true},
     {"informer-sync", Fact::kReady, false, true, false},
     {"poststarthook/start-apiserver-admission-initializer", Fact::kReady, true, true, true},
     {"poststarthook/generic-apiserver-start-informers", Fact::kReady, true, true, true},
@@ -151,7 +151,8 @@ void ApiServer::answerHealth(const HttpCallPtr& http, std::string_view path, boo
   std::string_view endpoint = path.substr(1, path.find('/', 1) == std::string_view::npos ? std::string_view::npos : path.find('/', 1) - 1);
   std::string_view single = path.substr(1 + endpoint.size());
   auto in = [&](const Check& c) {
-    if (c.fact == Fact::kStore && options_.sharedStore) return true;
+    // Without a store outside nobody is served; as recorded, readiness names it only then.
+    if (c.fact == Fact::kStore && options_.sharedStore && (!storeAnswers || !single.empty())) return true;
     return endpoint == "livez" ? c.livez : endpoint == "readyz" ? c.readyz : c.healthz;
   };
   auto good = [&](const Check& c) {
