@@ -106,9 +106,10 @@ Status forEach(Store& store, store::Revision revision, bool keysOnly,
   page.revision = revision;
   while (true) {
     KM_ASSIGN(store::RangeResult got, store.range(page));
+    bool more = got.more && !got.kvs.empty();
+    if (more) page.start = got.kvs.back().key + '\0';
     for (store::KeyValue& kv : got.kvs) KM_TRY(each(kv));
-    if (!got.more || got.kvs.empty()) return {};
-    page.start = got.kvs.back().key + '\0';
+    if (!more) return {};
   }
 }
 

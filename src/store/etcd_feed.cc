@@ -46,7 +46,8 @@ void EtcdFeed::stop() {
 }
 
 void EtcdFeed::reopen() {
-  if (!stopped_) open();
+  // Where no stream is, one is opened in a while: nothing is gained by haste against servers that refuse.
+  if (!stopped_ && stream_) open();
 }
 
 void EtcdFeed::open() {
@@ -74,7 +75,7 @@ void EtcdFeed::open() {
     self->stream_.reset();
     self->down();
     self->openLater();
-    self->transport_.failed(endpoint);  // may open it at once
+    self->transport_.failed(endpoint);
   };
   stream_ = transport_.channel().open(api::etcd_v3_rpc::WatchMethods::Watch, std::move(options), std::move(handler));
   stream_->send(encodeEtcdWatch(key_, end_, position_ + 1));

@@ -154,7 +154,11 @@ void EtcdTransport::finish(const std::shared_ptr<Running>& r, GrpcResult result)
 void EtcdTransport::failed(size_t endpoint) {
   if (endpoint != current_ || channels_.size() == 1) return;
   current_ = (current_ + 1) % channels_.size();
-  KM_LOG(WARNING, "etcd endpoint {} failed; {} of {} is used now", endpoint + 1, current_ + 1, channels_.size());
+  // Where all fail in turn, a line a second is enough.
+  if (now() - loggedAt_ > std::chrono::seconds(1)) {
+    loggedAt_ = now();
+    KM_LOG(WARNING, "etcd endpoint {} failed; {} of {} is used now", endpoint + 1, current_ + 1, channels_.size());
+  }
   // Reads need not wait for one that may never answer.
   std::vector<std::shared_ptr<Running>> again;
   for (auto& r : running_) {

@@ -55,6 +55,7 @@ class EtcdTransport {
   std::list<std::shared_ptr<Running>> running_;
   std::unique_ptr<async::Timer> overseer_;
   bool probing_ = false;
+  Duration loggedAt_{0};
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
