@@ -127,12 +127,12 @@ Status ApiServer::setUpAuthentication() {
 
 namespace {
 
-// Until the cache has what others have written, or for half a second. Never on the store's committer thread.
+// Until the cache has what others have written, or for three seconds (upstream asks the store itself). Never on the store's committer thread.
 void waitUntilFresh(cache::ResourceCache& cache) {
   auto fresh = std::make_shared<std::promise<void>>();
   auto done = fresh->get_future();
   cache.whenFresh([fresh](Status) { fresh->set_value(); });
-  done.wait_for(std::chrono::milliseconds(500));
+  done.wait_for(std::chrono::seconds(3));
 }
 
 }  // namespace

@@ -115,7 +115,7 @@ def services():
 
 def write():
     wanted, client = int(sys.argv[4]), Client(SERVERS[0])
-    run, done, failed, longest, end = "w%d" % (time.time() * 1000), [], 0, 0, time.time() + 60
+    run, done, failed, longest, end = "n%d" % (time.time() * 1000), [], 0, 0, time.time() + 60
     i = 0
     while len(done) < wanted and time.time() < end:
         i += 1

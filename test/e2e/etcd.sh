@@ -15,7 +15,7 @@ end_story() {
   local code=$?
   if [ "$code" != 0 ]; then
     say "state at the failure"
-    for log in "$DATA"/*.log; do
+    for log in "$DATA"/[a-e].log; do
       echo "--- $log"
       tail -n 15 "$log" | cut -c 1-300
     done
@@ -152,7 +152,7 @@ eventually 410 http expired
 
 say "a server that slept through a compaction reads all again"
 kill -STOP "${SERVER[b]}"
-ka create configmap while-asleep --from-literal=a=b
+ka create configmap meanwhile --from-literal=a=b
 ka create configmap gone-again --from-literal=a=b
 ka delete configmap gone-again
 for i in 1 2 3; do end_member $i; done
@@ -163,7 +163,7 @@ now=$(store_revision 10.77.0.1:6443)
 expect revision etcd_api https://127.0.0.1:2371 kv/compaction "{\"revision\": \"$now\"}"
 kill -CONT "${SERVER[b]}"
 ready 10.77.0.2
-expect "b" kb get configmap while-asleep -o jsonpath='{.data.a}'
+expect "b" kb get configmap meanwhile -o jsonpath='{.data.a}'
 refuses "NotFound" kb get configmap gone-again
 http consistency
 grep -q "Listed again" "$DATA/b.log" || fail "b did not list again"
@@ -219,7 +219,8 @@ kill -TERM "${SERVER[a]}"
 wait "${SERVER[a]}" || true
 
 say "km is killed under write load"
-inside python3 test/e2e/kill_writers.py "$KM" "$DATA" "${KILLS:-8}" "${store_flags[@]}"
+mkdir "$DATA/k"
+inside python3 test/e2e/kill_writers.py "$KM" "$DATA/k" "${KILLS:-8}" "${store_flags[@]}"
 
 say "a full etcd says so, and is used again once it has space"
 nsenter --net="/run/netns/$NS" "$ETCD" --data-dir "$DATA/small" --listen-client-urls http://127.0.0.1:2390 --advertise-client-urls http://127.0.0.1:2390 --listen-peer-urls http://127.0.0.1:2391 \
@@ -236,5 +237,6 @@ ke delete configmaps --all -n default >/dev/null
 now=$(store_revision 10.77.0.1:6444)
 expect revision etcd_api http://127.0.0.1:2390 kv/compaction "{\"revision\": \"$now\", \"physical\": true}"
 etcd_api http://127.0.0.1:2390 maintenance/defragment '{}' >/dev/null
-etcd_api http://127.0.0.1:2390 maintenance/alarm '{"action": "DEACTIVATE", "alarm": "NOSPACE"}' >/dev/null
+member=$(etcd_api http://127.0.0.1:2390 maintenance/alarm '{}' | grep -o '"memberID":"[0-9]*"')
+etcd_api http://127.0.0.1:2390 maintenance/alarm "{\"action\": \"DEACTIVATE\", \"alarm\": \"NOSPACE\", $member}" >/dev/null
 eventually created ke create configmap again --from-literal=a=b
