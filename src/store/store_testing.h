@@ -95,6 +95,10 @@ class RecordingSink final : public WatchSink {
     std::lock_guard lock(mutex_);
     return events_;
   }
+  int answers() {
+    std::lock_guard lock(mutex_);
+    return answers_;
+  }
   int disorders() {
     std::lock_guard lock(mutex_);
     return disorders_;
