@@ -1,0 +1,55 @@
+// ApiWriter: the scheduler's writes to the API server. Many are under way at once; nobody waits for one.
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "client/client.h"
+#include "client/event_series.h"
+#include "scheduler/core.h"
+
+namespace km::scheduler {
+
+class ApiWriter : public Writer {
+ public:
+  // Hands the core a call on its lane; dropped at the end. Any thread.
+  using Tell = std::function<void(std::function<void(Core&)>)>;
+
+  ApiWriter(client::Client& client, const client::SeriesRecorder& recorder, Clock& clock, Tell tell)
+      : client_(client), recorder_(recorder), clock_(clock), tell_(std::move(tell)) {}
+  ~ApiWriter() override { drain(); }
+
+  void bind(PodPtr pod, std::string node, std::vector<Plugin*> before) override;
+  void reportFailure(PodPtr pod, std::string_view reason, const std::string& message,
+                     std::optional<std::string> nominated) override;
+  void clearNomination(PodPtr pod) override;
+  void evict(std::vector<PodPtr> victims, PodPtr preemptor, std::string node) override;
+
+  // Waits for the answers of all that is under way. Not on a transport's thread.
+  void drain();
+
+ private:
+  struct Eviction;
+  void preBind(PodPtr pod, std::string node, std::vector<Plugin*> before, size_t next);
+  void writeBinding(PodPtr pod, std::string node);
+  void answered(PodPtr pod, std::string node, Status s);
+  void evictOne(std::shared_ptr<Eviction> e, const PodPtr& victim);
+  void evicted(const std::shared_ptr<Eviction>& e, const PodPtr& victim, const Status& s);
+  void patchStatus(const PodPtr& pod, std::string body, std::function<void(Status)> done);
+  void begin();
+  void end();
+
+  client::Client& client_;
+  const client::SeriesRecorder& recorder_;
+  Clock& clock_;
+  const Tell tell_;
+  std::mutex mutex_;
+  std::condition_variable idle_;
+  int underWay_ = 0;
+};
+
+}  // namespace km::scheduler
