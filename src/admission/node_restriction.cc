@@ -311,9 +311,9 @@ class NodeRestriction : public Plugin {
       const auto& of = o->as<api::resource_v1::ResourceSlice>().spec.nodeName;
       return of && *of == node;
     };
-    if (a.operation == Operation::kCreate && !own(a.object))
+    if (a.operation == Operation::kCreate && !own(a.object.get()))
       return refuse(a, "can only create ResourceSlice with the same NodeName as the requesting node");
-    if (a.operation == Operation::kDelete && !own(a.old))
+    if (a.operation == Operation::kDelete && !own(a.old.get()))
       return refuse(a, "can only delete ResourceSlice with the same NodeName as the requesting node");
     return {};
   }

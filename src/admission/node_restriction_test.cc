@@ -42,8 +42,8 @@ class NodeRestrictionTest : public testing::Test {
                  .subresource = sub,
                  .ns = "",
                  .name = name,
-                 .object = o.get(),
-                 .old = before.get(),
+                 .object = o,
+                 .old = before,
                  .user = &user_};
     return plugin_->mutate(a).message();
   }

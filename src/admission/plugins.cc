@@ -30,6 +30,7 @@ constexpr Row kRows[] = {
     {"CertificateSubjectRestriction", makeCertificateSubjectRestriction, true},
     {"DefaultIngressClass", makeDefaultIngressClass, true},
     {"PodTopologyLabels", makePodTopologyLabels, true},
+    {"ResourceQuota", makeResourceQuota, true},
 };
 
 bool has(const std::vector<std::string>& list, std::string_view name) { return std::find(list.begin(), list.end(), name) != list.end(); }

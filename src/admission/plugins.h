@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "admission/plugin.h"
+#include "base/clock.h"
+#include "client/client.h"
 
 namespace km::admission {
 
@@ -25,6 +27,10 @@ struct PluginContext {
   std::function<bool(const authn::UserInfo& node, std::string_view ns, std::string_view audience,
                      std::string_view account)>
       mayUseAudience;
+  // The server's own client, runs of work that may wait, and the time; for plugins that wait.
+  std::function<client::Client&()> client;
+  std::function<void(std::function<void()>)> offload;
+  const Clock* clock = nullptr;
 };
 
 // Adds to the chain, in upstream's order, the plugins that are on by default or enabled, and not disabled.
@@ -48,5 +54,6 @@ std::unique_ptr<Plugin> makeCertificateSubjectRestriction(const PluginContext& c
 std::unique_ptr<Plugin> makeDefaultIngressClass(const PluginContext& context);
 std::unique_ptr<Plugin> makeStorageObjectInUseProtection(const PluginContext& context);
 std::unique_ptr<Plugin> makePersistentVolumeClaimResize(const PluginContext& context);
+std::unique_ptr<Plugin> makeResourceQuota(const PluginContext& context);
 
 }  // namespace km::admission

@@ -36,12 +36,12 @@ struct Cluster {
     };
   }
   // What comes of the creation of a pod.
-  Status create(const Plugin& plugin, api::Object& pod) {
+  Status create(const Plugin& plugin, const api::MutableObject& pod) {
     Attributes a;
     a.resource = api::findResource("", "v1", "pods");
     a.ns = "default";
-    a.name = pod.name();
-    a.object = &pod;
+    a.name = pod->name();
+    a.object = pod;
     a.warnings = &warnings;
     if (Status s = plugin.mutate(a); !s.ok()) return s;
     return plugin.validate(a);
@@ -54,12 +54,12 @@ TEST(LimitRangerTest, GivesDefaultsAndKeepsBounds) {
       "default":{"cpu":"500m"},"defaultRequest":{"cpu":"100m"}}]}})"));
   auto plugin = makeLimitRanger(c.context);
   auto pod = object<v1::Pod>(R"({"metadata":{"name":"p"},"spec":{"containers":[{"name":"c"}]}})");
-  EXPECT_TRUE(c.create(*plugin, *pod).ok());
+  EXPECT_TRUE(c.create(*plugin, pod).ok());
   EXPECT_EQ(pod->as<v1::Pod>().spec.containers[0].resources.limits.get("cpu").str(), "500m");
   EXPECT_EQ(pod->meta().annotations.get("kubernetes.io/limit-ranger"),
             "LimitRanger plugin set: cpu request for container c; cpu limit for container c");
   auto large = object<v1::Pod>(R"({"metadata":{"name":"q"},"spec":{"containers":[{"name":"c","resources":{"limits":{"cpu":"2"}}}]}})");
-  EXPECT_EQ(c.create(*plugin, *large).message(), "pods \"q\" is forbidden: maximum cpu usage per Container is 1, but limit is 2");
+  EXPECT_EQ(c.create(*plugin, large).message(), "pods \"q\" is forbidden: maximum cpu usage per Container is 1, but limit is 2");
 }
 
 TEST(LimitRangerTest, AddsUpThePod) {
@@ -68,7 +68,7 @@ TEST(LimitRangerTest, AddsUpThePod) {
   auto plugin = makeLimitRanger(c.context);
   auto pod = object<v1::Pod>(R"({"metadata":{"name":"p"},"spec":{"containers":[{"name":"a","resources":{"requests":{"cpu":"1"}}},
       {"name":"b","resources":{"requests":{"cpu":"1500m"}}}]}})");
-  EXPECT_EQ(c.create(*plugin, *pod).message(), "pods \"p\" is forbidden: minimum cpu usage per Pod is 3, but request is 2500m");
+  EXPECT_EQ(c.create(*plugin, pod).message(), "pods \"p\" is forbidden: minimum cpu usage per Pod is 3, but request is 2500m");
 }
 
 TEST(PodSecurityTest, EnforcesTheLevelOfTheNamespace) {
@@ -76,9 +76,9 @@ TEST(PodSecurityTest, EnforcesTheLevelOfTheNamespace) {
   c.namespaces.push_back(object<v1::Namespace>(R"({"metadata":{"name":"default","labels":{"pod-security.kubernetes.io/enforce":"baseline"}}})"));
   auto plugin = makePodSecurity(c.context);
   auto fine = object<v1::Pod>(R"({"metadata":{"name":"p"},"spec":{"containers":[{"name":"c"}]}})");
-  EXPECT_TRUE(c.create(*plugin, *fine).ok());
+  EXPECT_TRUE(c.create(*plugin, fine).ok());
   auto bad = object<v1::Pod>(R"({"metadata":{"name":"p"},"spec":{"hostNetwork":true,"containers":[{"name":"c"}]}})");
-  EXPECT_EQ(c.create(*plugin, *bad).message(),
+  EXPECT_EQ(c.create(*plugin, bad).message(),
             "pods \"p\" is forbidden: violates PodSecurity \"baseline:latest\": host namespaces (hostNetwork=true)");
 }
 
@@ -87,7 +87,7 @@ TEST(ServiceAccountTest, MirrorPodsUseNoSecrets) {
   auto plugin = makeServiceAccount(c.context);
   auto pod = object<v1::Pod>(R"({"metadata":{"name":"p","annotations":{"kubernetes.io/config.mirror":"x"}},
       "spec":{"containers":[{"name":"c","envFrom":[{"secretRef":{"name":"s"}}]}]}})");
-  EXPECT_EQ(c.create(*plugin, *pod).message(), "pods \"p\" is forbidden: a mirror pod may not reference secrets");
+  EXPECT_EQ(c.create(*plugin, pod).message(), "pods \"p\" is forbidden: a mirror pod may not reference secrets");
 }
 
 }  // namespace

@@ -46,7 +46,7 @@ class Writer {
         status(*next);
         return next;
       };
-      call->served->registry->update(c, std::string((*r)->name()), make, {}, false, [this](Result<registry::UpdateResult> u) {
+      call->served->registry->update(c, std::string((*r)->name()), registry::makeAtOnce(make), {}, false, [this](Result<registry::UpdateResult> u) {
         finish(u.ok() ? Status() : u.status());
       });
     });

@@ -37,6 +37,8 @@ const Served* podsOf(ApiServer& server) { return server.operations().resources()
 
 // --- binding ------------------------------------------------------------------------------------------
 
+void bindAdmitted(ApiServer& server, const CallPtr& call, const api::MutableObject& object, ObjectCallback done);
+
 void bind(ApiServer& server, CallPtr call, api::MutableObject object, ObjectCallback done) {
   const auto& meta = object->meta();
   if (call->name.empty() && call->subresource.empty()) call->name = meta.name.str();
@@ -45,7 +47,12 @@ void bind(ApiServer& server, CallPtr call, api::MutableObject object, ObjectCall
   if (call->name.empty()) return done(errors::badRequest("Name parameter required."));
   call->served = podsOf(server);
   if (call->subresource.empty()) call->subresource = "binding";
-  if (Status s = server.operations().admitSubresource(*call, *object); !s.ok()) return done(std::move(s));
+  server.operations().admitSubresource(call, object, [&server, call, object, done = std::move(done)](Status s) {
+    s.ok() ? bindAdmitted(server, call, object, std::move(done)) : done(std::move(s));
+  });
+}
+
+void bindAdmitted(ApiServer& server, const CallPtr& call, const api::MutableObject& object, ObjectCallback done) {
   WallTime now = server.operations().clock().now();
   auto make = [call, object, now](const api::ObjectPtr& existing) -> Result<api::MutableObject> {
     const auto& given = object->meta();
@@ -60,8 +67,8 @@ void bind(ApiServer& server, CallPtr call, api::MutableObject object, ObjectCall
     return registry::bindPod(*existing, *object, now);
   };
   registry::Context context = contextOf(server, *call);
-  context.uid = meta.uid.str();
-  podsOf(server)->registry->update(context, call->name, std::move(make), {}, false,
+  context.uid = object->meta().uid.str();
+  podsOf(server)->registry->update(context, call->name, registry::makeAtOnce(std::move(make)), {}, false,
                                    [done](Result<registry::UpdateResult> r) {
                                      if (!r.ok()) return done(r.status());
                                      done(successStatus(201));
@@ -147,8 +154,9 @@ class Eviction : public std::enable_shared_from_this<Eviction> {
     auto& e = object->as<api::policy_v1::Eviction>();
     if (e.metadata.name != call_->name) return done_(errors::badRequest("name in URL does not match name in Eviction object"));
     if (Status s = takeOptions(e); !s.ok()) return done_(std::move(s));
-    if (Status s = server_.operations().admitSubresource(*call_, *object); !s.ok()) return done_(std::move(s));
-    findPod();
+    server_.operations().admitSubresource(call_, object, [self = shared_from_this()](Status s) {
+      s.ok() ? self->findPod() : self->done_(std::move(s));
+    });
   }
 
  private:
@@ -276,7 +284,7 @@ class Eviction : public std::enable_shared_from_this<Eviction> {
       registry::setPodCondition(next->as<Pod>().status, std::move(c), now);
       return next;
     };
-    pods().update(contextOf(server_, *call_), call_->name, std::move(make), {}, false,
+    pods().update(contextOf(server_, *call_), call_->name, registry::makeAtOnce(std::move(make)), {}, false,
                   [self = shared_from_this(), options = std::move(options), finish = std::move(finish)](Result<registry::UpdateResult> r) mutable {
                     if (!r.ok()) return finish(r.status());
                     if (options.resourceVersion) options.resourceVersion = r->object->meta().resourceVersion.str();
@@ -294,7 +302,7 @@ class Eviction : public std::enable_shared_from_this<Eviction> {
       bad.notSupported(api::Path("propagationPolicy"), policy, {"Foreground", "Background", "Orphan", "nil"});
     }
     if (Status s = bad.toStatus("meta.k8s.io", "DeleteOptions", ""); !s.ok()) return finish(std::move(s));
-    pods().remove(c, call_->name, std::move(options), [](const api::Object&) { return Status(); },
+    pods().remove(c, call_->name, std::move(options), {},
                   [self = shared_from_this(), finish = std::move(finish)](Result<registry::Deleted> r) {
                     if (!r.ok()) return finish(r.status());
                     self->done_(successStatus(201));

@@ -17,8 +17,23 @@
 namespace km::apiserver {
 namespace {
 
-admission::Operation operationOf(bool create) {
-  return create ? admission::Operation::kCreate : admission::Operation::kUpdate;
+// A write for admission: a create without `old`, a delete without `o`.
+admission::AttributesPtr admissionOf(const CallPtr& call, api::MutableObject o, api::ObjectPtr old) {
+  auto a = std::make_shared<admission::Attributes>();
+  a->operation = old == nullptr ? admission::Operation::kCreate
+                 : o == nullptr ? admission::Operation::kDelete
+                                : admission::Operation::kUpdate;
+  a->resource = &call->served->registry->resource();
+  a->subresource = call->subresource;
+  a->ns = call->ns;
+  a->name = call->name;
+  a->object = std::move(o);
+  a->old = std::move(old);
+  a->user = &call->user;
+  a->dryRun = call->dryRun;
+  a->warnings = &call->warnings;
+  a->call = call;
+  return a;
 }
 
 // Who writes, for managed fields.
@@ -123,20 +138,10 @@ Status Operations::settle(const Call& call, api::MutableObject& o) const {
   return {};
 }
 
-Status Operations::admitMutating(Call& call, admission::Operation op, api::Object* o,
-                                 const api::Object* old) const {
-  admission::Attributes a;
-  a.operation = op;
-  a.resource = &call.served->registry->resource();
-  a.subresource = call.subresource;
-  a.ns = call.ns;
-  a.name = o != nullptr && !o->name().empty() ? o->name() : std::string_view(call.name);
-  a.object = o;
-  a.old = old;
-  a.user = &call.user;
-  a.dryRun = call.dryRun;
-  a.warnings = &call.warnings;
-  return admission_.mutate(a);
+void Operations::admitMutating(const CallPtr& call, api::MutableObject o, api::ObjectPtr old, std::function<void(Status)> done) const {
+  admission::AttributesPtr a = admissionOf(call, std::move(o), std::move(old));
+  if (a->object != nullptr && !a->object->name().empty()) a->name = a->object->name();
+  admission_.mutate(a, std::move(done));
 }
 
 Status Operations::checkDecoded(const Call& call, const api::Object& o) const {
@@ -148,37 +153,22 @@ Status Operations::checkDecoded(const Call& call, const api::Object& o) const {
                                         api::goQuote(r.version), r.kind, s.message()));
 }
 
-Status Operations::admitSubresource(Call& call, api::Object& o) const {
-  admission::Attributes a;
-  a.operation = admission::Operation::kCreate;
-  a.resource = &call.served->registry->resource();
-  a.subresource = call.subresource;
-  a.ns = call.ns;
-  a.name = call.name;
-  a.object = &o;
-  a.user = &call.user;
-  a.dryRun = call.dryRun;
-  a.warnings = &call.warnings;
-  KM_TRY(admission_.mutate(a));
-  return admission_.validate(a);
+void Operations::admitSubresource(CallPtr call, api::MutableObject o, std::function<void(Status)> done) const {
+  admission::AttributesPtr a = admissionOf(call, std::move(o), nullptr);
+  admission_.mutate(a, [this, a, done = std::move(done)](Status s) mutable {
+    s.ok() ? admission_.validate(a, std::move(done)) : done(std::move(s));
+  });
 }
 
 registry::Admit Operations::validating(CallPtr call) const {
-  return [this, call](const api::Object& o, const api::Object* old) -> Status {
+  return [this, call](const api::MutableObject& o, const api::ObjectPtr& old, std::function<void(Status)> done) {
     // A replace or an apply that creates needs the right to.
-    if (old == nullptr && call->verb != "create") KM_TRY(mayCreate(*call));
-    admission::Attributes a;
-    a.operation = operationOf(old == nullptr);
-    a.resource = &call->served->registry->resource();
-    a.subresource = call->subresource;
-    a.ns = call->ns;
-    a.name = o.name();
-    a.object = const_cast<api::Object*>(&o);
-    a.old = old;
-    a.user = &call->user;
-    a.dryRun = call->dryRun;
-    a.warnings = &call->warnings;
-    return admission_.validate(a);
+    if (old == nullptr && call->verb != "create") {
+      if (Status s = mayCreate(*call); !s.ok()) return done(std::move(s));
+    }
+    admission::AttributesPtr a = admissionOf(call, o, old);
+    a->name = o->name();
+    admission_.validate(a, std::move(done));
   };
 }
 
@@ -233,29 +223,42 @@ void Operations::create(CallPtr call, api::MutableObject o, registry::ObjectCall
   object::updateManagedFields(nullptr, *o, fieldWriter(*call, clock_));
   auto stored = toStored(*call, std::move(o));
   if (!stored.ok()) return done(stored.status());
-  if (Status s = admitMutating(*call, admission::Operation::kCreate, stored->get(), nullptr); !s.ok())
-    return done(std::move(s));
-  if (guard_) {
-    if (Status s = guard_(*call, **stored, nullptr); !s.ok()) return done(std::move(s));
-  }
-  registry::Context c = context(*call);
-  call->served->registry->create(c, std::move(*stored), validating(call), std::move(done));
+  admitMutating(call, *stored, nullptr, [this, call, o = *stored, done = std::move(done)](Status s) mutable {
+    if (!s.ok()) return done(std::move(s));
+    if (guard_) {
+      if (Status refused = guard_(*call, *o, nullptr); !refused.ok()) return done(std::move(refused));
+    }
+    call->served->registry->create(context(*call), std::move(o), validating(call), std::move(done));
+  });
+}
+
+// Mutating admission and the guard, of what an update or a patch made.
+void Operations::finishMaking(const CallPtr& call, api::MutableObject stored, const api::ObjectPtr& existing, bool repeatedOwners,
+                              std::function<void(Result<api::MutableObject>)> done) const {
+  admitMutating(call, stored, existing, [this, call, stored, existing, repeatedOwners, done = std::move(done)](Status s) mutable {
+    if (!s.ok()) return done(std::move(s));
+    if (guard_) {
+      if (Status refused = guard_(*call, *stored, existing.get()); !refused.ok()) return done(std::move(refused));
+    }
+    if (repeatedOwners) dropRepeatedOwners(*stored, *call, true);
+    done(std::move(stored));
+  });
 }
 
 registry::MakeObject Operations::updateMaker(CallPtr call, api::MutableObject body) {
-  return [this, call, body](const api::ObjectPtr& existing) -> Result<api::MutableObject> {
+  return [this, call, body](const api::ObjectPtr& existing, std::function<void(Result<api::MutableObject>)> done) {
     api::MutableObject o = body->clone();
     object::FieldWriter writer = fieldWriter(*call, clock_);
+    api::ObjectPtr live;
     if (existing) {
-      KM_ASSIGN(api::ObjectPtr live, toServed(*call, existing));
-      object::updateManagedFields(live.get(), *o, writer);
-    } else {
-      object::updateManagedFields(nullptr, *o, writer);
+      auto served = toServed(*call, existing);
+      if (!served.ok()) return done(served.status());
+      live = std::move(*served);
     }
-    KM_ASSIGN(api::MutableObject stored, toStored(*call, std::move(o)));
-    KM_TRY(admitMutating(*call, operationOf(!existing), stored.get(), existing.get()));
-    if (guard_) KM_TRY(guard_(*call, *stored, existing.get()));
-    return stored;
+    object::updateManagedFields(live.get(), *o, writer);
+    auto stored = toStored(*call, std::move(o));
+    if (!stored.ok()) return done(stored.status());
+    finishMaking(call, std::move(*stored), existing, false, std::move(done));
   };
 }
 
@@ -270,46 +273,50 @@ void Operations::update(CallPtr call, api::MutableObject o, registry::UpdateCall
   r.update(c, call->name, updateMaker(call, std::move(o)), validating(call), false, std::move(done));
 }
 
+// The object with the patch, of the stored version; without one it is created.
+Result<api::MutableObject> Operations::patched(const CallPtr& call, PatchKind kind, std::string_view body,
+                                               const api::ObjectPtr& existing) const {
+  const registry::Strategy& strategy = call->served->registry->strategy();
+  object::FieldWriter writer = fieldWriter(*call, clock_);
+  writer.setDefaults = [&strategy](api::Object& o) { strategy.setDefaults(o); };
+  codec::StrictErrors strict;
+  codec::StrictErrors* wanted = call->fieldValidation == FieldValidation::kIgnore ? nullptr : &strict;
+  api::ObjectPtr live;
+  if (existing) {
+    KM_ASSIGN(live, toServed(*call, existing));
+  }
+  api::MutableObject o;
+  if (kind == PatchKind::kApply) {
+    KM_ASSIGN(o, object::serverSideApply(live.get(), *call->served->resource->type, body, call->force,
+                                         writer, wanted));
+    if (!strict.errors.empty() && call->fieldValidation == FieldValidation::kStrict) {
+      return errors::badRequest(
+          fmt::format("error strict decoding YAML: {}", fmt::join(strict.errors, ", ")));
+    }
+  } else {
+    if (!live) return errors::notFound(call->groupResource(), call->name);
+    KM_ASSIGN(o, object::applyPatch(static_cast<object::PatchKind>(kind), *live, body, wanted,
+                                    call->fieldValidation == FieldValidation::kStrict));
+    KM_TRY(settle(*call, o));
+    object::updateManagedFields(live.get(), *o, writer);
+  }
+  for (std::string& e : strict.errors) call->warnings.push_back(std::move(e));
+  if (!existing && !o->meta().uid.empty()) {
+    return errors::conflict(
+        call->groupResource(), call->name,
+        fmt::format("uid mismatch: the provided object specified uid {}, and no existing object was found",
+                    o->meta().uid));
+  }
+  KM_TRY(checkBody(*call, *o));
+  return toStored(*call, std::move(o));
+}
+
 registry::MakeObject Operations::patchMaker(CallPtr call, PatchKind kind, std::string body) {
-  return [this, call, kind,
-          body = std::move(body)](const api::ObjectPtr& existing) -> Result<api::MutableObject> {
-    const registry::Strategy& strategy = call->served->registry->strategy();
-    object::FieldWriter writer = fieldWriter(*call, clock_);
-    writer.setDefaults = [&strategy](api::Object& o) { strategy.setDefaults(o); };
-    codec::StrictErrors strict;
-    codec::StrictErrors* wanted = call->fieldValidation == FieldValidation::kIgnore ? nullptr : &strict;
-    api::ObjectPtr live;
-    if (existing) {
-      KM_ASSIGN(live, toServed(*call, existing));
-    }
-    api::MutableObject o;
-    if (kind == PatchKind::kApply) {
-      KM_ASSIGN(o, object::serverSideApply(live.get(), *call->served->resource->type, body, call->force,
-                                           writer, wanted));
-      if (!strict.errors.empty() && call->fieldValidation == FieldValidation::kStrict) {
-        return errors::badRequest(
-            fmt::format("error strict decoding YAML: {}", fmt::join(strict.errors, ", ")));
-      }
-    } else {
-      if (!live) return errors::notFound(call->groupResource(), call->name);
-      KM_ASSIGN(o, object::applyPatch(static_cast<object::PatchKind>(kind), *live, body, wanted,
-                                      call->fieldValidation == FieldValidation::kStrict));
-      KM_TRY(settle(*call, o));
-      object::updateManagedFields(live.get(), *o, writer);
-    }
-    for (std::string& e : strict.errors) call->warnings.push_back(std::move(e));
-    if (!existing && !o->meta().uid.empty()) {
-      return errors::conflict(
-          call->groupResource(), call->name,
-          fmt::format("uid mismatch: the provided object specified uid {}, and no existing object was found",
-                      o->meta().uid));
-    }
-    KM_TRY(checkBody(*call, *o));
-    KM_ASSIGN(api::MutableObject stored, toStored(*call, std::move(o)));
-    KM_TRY(admitMutating(*call, operationOf(!existing), stored.get(), existing.get()));
-    if (guard_) KM_TRY(guard_(*call, *stored, existing.get()));
-    dropRepeatedOwners(*stored, *call, true);
-    return stored;
+  return [this, call, kind, body = std::move(body)](const api::ObjectPtr& existing,
+                                                    std::function<void(Result<api::MutableObject>)> done) {
+    auto stored = patched(call, kind, body, existing);
+    if (!stored.ok()) return done(stored.status());
+    finishMaking(call, std::move(*stored), existing, true, std::move(done));
   };
 }
 
@@ -333,18 +340,14 @@ void warnOfJobs(Call& call, const registry::DeleteOptions& options) {
 
 void Operations::remove(CallPtr call, registry::DeleteOptions options, registry::DeleteCallback done) {
   warnOfJobs(*call, options);
-  auto admit = [this, call](const api::Object& old) -> Status {
-    KM_TRY(admitMutating(*call, admission::Operation::kDelete, nullptr, &old));
-    admission::Attributes a;
-    a.operation = admission::Operation::kDelete;
-    a.resource = &call->served->registry->resource();
-    a.ns = call->ns;
-    a.name = old.name();
-    a.old = &old;
-    a.user = &call->user;
-    a.dryRun = call->dryRun;
-    a.warnings = &call->warnings;
-    return admission_.validate(a);
+  auto admit = [this, call](const api::MutableObject&, const api::ObjectPtr& old, std::function<void(Status)> done) {
+    admitMutating(call, nullptr, old, [this, call, old, done = std::move(done)](Status s) mutable {
+      if (!s.ok()) return done(std::move(s));
+      admission::AttributesPtr a = admissionOf(call, nullptr, old);
+      a->name = old->name();
+      a->subresource = {};
+      admission_.validate(a, std::move(done));
+    });
   };
   call->served->registry->remove(context(*call), call->name, std::move(options), std::move(admit),
                                  std::move(done));

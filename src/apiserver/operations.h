@@ -65,8 +65,9 @@ class Operations {
   // Whether the object could be upstream's internal one; a 400 as the decoder would say it.
   Status checkDecoded(const Call& call, const api::Object& o) const;
 
-  // Admission, mutating and validating, of the object that a subresource creates (a Binding, an Eviction).
-  Status admitSubresource(Call& call, api::Object& o) const;
+  // Admission, mutating and validating, of the object that a subresource creates (a Binding, an Eviction). Answers as
+  // registry::Admit does.
+  void admitSubresource(CallPtr call, api::MutableObject o, std::function<void(Status)> done) const;
 
   // Asked about every create (old is null) and update, after mutating admission. Once, before the first call.
   using Guard = std::function<Status(const Call& call, const api::Object& o, const api::Object* old)>;
@@ -80,7 +81,10 @@ class Operations {
   Clock& clock() { return clock_; }
 
  private:
-  Status admitMutating(Call& call, admission::Operation op, api::Object* o, const api::Object* old) const;
+  void admitMutating(const CallPtr& call, api::MutableObject o, api::ObjectPtr old, std::function<void(Status)> done) const;
+  void finishMaking(const CallPtr& call, api::MutableObject stored, const api::ObjectPtr& existing, bool repeatedOwners,
+                    std::function<void(Result<api::MutableObject>)> done) const;
+  Result<api::MutableObject> patched(const CallPtr& call, PatchKind kind, std::string_view body, const api::ObjectPtr& existing) const;
   registry::Admit validating(CallPtr call) const;
   Status mayCreate(const Call& call) const;
   Status settle(const Call& call, api::MutableObject& o) const;

@@ -127,7 +127,8 @@ Result<api::MutableObject> ResourceHandlers::body(const HttpCallPtr& http, Call&
 }
 
 void ResourceHandlers::subresource(HttpCallPtr http, CallPtr call, const SubresourceOps& ops) {
-  if (!negotiateInto(http)) return;
+  // Of what is only done, a Binding or a review, there are no tables.
+  if (!negotiateInto(http, ops.get ? Forms::kTables : Forms::kMetadata)) return;
   auto refuse = [&] { http->fail(routeMethodNotAllowed()); };
   auto answer = [this, http, call](int code) {
     return [this, http, call, code](Result<api::ObjectPtr> r) {
@@ -293,6 +294,7 @@ void ResourceHandlers::removeCollection(HttpCallPtr http, CallPtr call) {
           o = std::move(*converted);
         }
       }
+      for (std::string& w : call->warnings) http->warnings.push_back(std::move(w));
       auto body = renderList(*r, view(*http, *call));
       if (!body.ok()) return http->fail(body.status());
       http->answer(200, std::move(*body), http->format.contentType());

@@ -6,7 +6,6 @@
 #include <algorithm>
 
 #include "api/types/core_v1.h"
-#include "api/types/discovery_v1.h"
 #include "apiserver/node_proxy.h"
 #include "base/rand.h"
 #include "base/strings.h"
@@ -17,6 +16,7 @@
 namespace km::apiserver {
 namespace {
 
+using api::core_v1::Endpoints;
 using api::core_v1::Node;
 using api::core_v1::Pod;
 using api::core_v1::Service;
@@ -152,6 +152,15 @@ Result<http::Endpoint> ResourceProxy::podEndpoint(const Call& call, const ProxyN
   return e;
 }
 
+// Only what a pod of the namespace answers to is reached through the server.
+bool ResourceProxy::isOfPod(std::string_view ns, const api::core_v1::EndpointAddress& address) const {
+  if (!address.targetRef || address.targetRef->namespace_ != ns) return false;
+  api::ObjectPtr pod = resources_.cache("", "pods").get(ns, address.targetRef->name);
+  if (!pod) return false;
+  const auto& ips = pod->as<Pod>().status.podIPs;
+  return std::any_of(ips.begin(), ips.end(), [&](const auto& ip) { return ip.ip == address.ip; });
+}
+
 Result<http::Endpoint> ResourceProxy::serviceEndpoint(const Call& call, const ProxyName& name) const {
   api::ObjectPtr o = resources_.cache("", "services").get(call.ns, name.name);
   if (!o) return errors::notFound({"", "services"}, name.name);
@@ -165,24 +174,24 @@ Result<http::Endpoint> ResourceProxy::serviceEndpoint(const Call& call, const Pr
     }
     if (!known) return errors::serviceUnavailable(fmt::format("no service port {} found for service \"{}\"", *number, name.name));
   }
+  api::ObjectPtr endpoints = resources_.cache("", "endpoints").get(call.ns, name.name);
+  if (!endpoints) return errors::notFound({"", "services"}, name.name);
+  const auto& subsets = endpoints->as<Endpoints>().subsets;
+  if (subsets.empty()) return noEndpoints(name.name);
   std::vector<http::Endpoint> found;
-  cache::Snapshot slices = resources_.cache("discovery.k8s.io", "endpointslices").list(call.ns);
-  for (const api::ObjectPtr& entry : *slices.objects) {
-    const auto& slice = entry->as<api::discovery_v1::EndpointSlice>();
-    const codec::String* service = slice.metadata.labels.find("kubernetes.io/service-name");
-    if (!service || *service != std::string_view(name.name) || slice.addressType == "FQDN") continue;
-    for (const auto& p : slice.ports) {
-      if ((p.name ? p.name->view() : std::string_view()) != port || !p.port) continue;
-      for (const auto& endpoint : slice.endpoints) {
-        if (endpoint.addresses.empty() || !endpoint.conditions.ready.value_or(true)) continue;
+  for (const auto& subset : subsets) {
+    for (const auto& p : subset.ports) {
+      if (p.name != std::string_view(port)) continue;
+      for (const auto& address : subset.addresses) {
+        if (!isOfPod(call.ns, address)) continue;
         http::Endpoint e;
-        e.host = endpoint.addresses[0].str();
-        e.port = *p.port;
+        e.host = address.ip.str();
+        e.port = p.port;
         found.push_back(std::move(e));
       }
     }
   }
-  if (found.empty()) return noEndpoints(port.empty() ? name.name : name.name + ":" + port);
+  if (found.empty()) return noEndpoints(call.name);
   http::Endpoint e = found[randomUint64() % found.size()];
   if (!mayBeProxied(e.host)) return errors::badRequest("address not allowed");
   if (name.scheme == "https") e.tls = anyTls_;

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "api/types/fwd.h"
 #include "apiserver/resource_handlers.h"
 #include "apiserver/resources.h"
 #include "async/tls.h"
@@ -30,6 +31,7 @@ class ResourceProxy {
  private:
   Result<http::Endpoint> endpoint(const Call& call) const;
   Result<http::Endpoint> podEndpoint(const Call& call, const ProxyName& name) const;
+  bool isOfPod(std::string_view ns, const api::core_v1::EndpointAddress& address) const;
   Result<http::Endpoint> serviceEndpoint(const Call& call, const ProxyName& name) const;
   Result<http::Endpoint> nodeEndpoint(const Call& call, const ProxyName& name) const;
   void serve(const HttpCallPtr& http, const CallPtr& call);

@@ -40,7 +40,6 @@ Result<pki::ObjectRef> boundTo(ApiServer& server, const std::string& ns, const B
 
 Result<api::ObjectPtr> makeToken(ApiServer& server, Call& call, api::MutableObject o) {
   auto& request = o->as<TokenRequest>();
-  KM_TRY(server.operations().admitSubresource(call, *o));
   if (server.options().serviceAccountKeys.empty())
     return errors::notFound({"", "serviceaccounts/token"}, call.name);
   api::FieldErrors wrong;
@@ -239,7 +238,9 @@ void addTokens(ApiServer& server) {
                             {&TokenRequest::kType,
                              {},
                              [&server](CallPtr call, api::MutableObject o, ObjectCallback done) {
-                               done(makeToken(server, *call, std::move(o)));
+                               server.operations().admitSubresource(call, o, [&server, call, o, done = std::move(done)](Status s) {
+                                 s.ok() ? done(makeToken(server, *call, o)) : done(std::move(s));
+                               });
                              },
                              {}});
 }

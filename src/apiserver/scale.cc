@@ -47,7 +47,7 @@ void change(ApiServer& server, const CallPtr& call, std::string uid, Change to, 
   registry::Context c = server.operations().context(*call);
   c.subresource.clear();
   c.uid = std::move(uid);
-  call->served->registry->update(c, call->name, std::move(make), {}, false, [done = std::move(done)](Result<registry::UpdateResult> r) {
+  call->served->registry->update(c, call->name, registry::makeAtOnce(std::move(make)), {}, false, [done = std::move(done)](Result<registry::UpdateResult> r) {
     if (!r.ok()) return done(r.status());
     done(api::ObjectPtr(registry::makeScale(*r->object)));
   });

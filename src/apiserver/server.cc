@@ -92,6 +92,7 @@ ApiServer::ApiServer(ServerOptions options, store::Store& store, async::LoopGrou
   });
   authorizer_ = std::make_unique<SystemAuthorizer>(resources_, *rbac_);
   operations_->setAuthorizer(authorizer_.get());
+  ownClient_ = localClient({.name = "system:apiserver", .groups = {"system:masters"}}, "kube-apiserver");
   guard_ = std::make_unique<RbacGuard>(resources_, *rbac_, *authorizer_);
   operations_->setGuard([this](const Call& call, const api::Object& o, const api::Object* old) {
     return guard_->check(call, o, old);
@@ -152,6 +153,9 @@ void ApiServer::setUpAdmission() {
                         .name = account};
     return authorizer_->authorize(a).decision == authz::Decision::kAllow;
   };
+  context.client = [this]() -> client::Client& { return *ownClient_; };
+  context.offload = [this](std::function<void()> task) { pool_.post(std::move(task)); };
+  context.clock = &clock_;
   admission::addPlugins(admission_, context, options_.enableAdmissionPlugins,
                         options_.disableAdmissionPlugins);
 }
@@ -187,6 +191,9 @@ Status ApiServer::setUpServices() {
     });
   };
   hooks.writing = [this](const api::Object& s, const api::Object* old) { addresses_->writing(s, old); };
+  hooks.settle = [this](const api::Object& s, const api::Object* old, std::function<void()> done) {
+    addresses_->settle(s, old, std::move(done));
+  };
   hooks.deleted = [this](const api::Object& s) {
     services_->release(s);
     addresses_->deleted(s);

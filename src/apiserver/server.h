@@ -131,6 +131,7 @@ class ApiServer : public http::Handler, public std::enable_shared_from_this<ApiS
   ImpersonationModes impersonationModes_;
   std::unique_ptr<ServiceAddresses> addresses_;
   std::unique_ptr<registry::ServiceAllocator> services_;
+  std::unique_ptr<client::Client> ownClient_;  // of the server itself
   std::string jwks_;
 };
 

@@ -1,5 +1,7 @@
 #include "apiserver/service_addresses.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "api/types/core_v1.h"
@@ -23,6 +25,8 @@ std::vector<std::string> addressesOf(const api::Object& service) {
   }
   return out;
 }
+
+std::string endpointsKey(const api::Object& service) { return fmt::format("{}/{}", service.ns(), service.name()); }
 
 bool has(const std::vector<std::string>& list, const std::string& value) { return std::find(list.begin(), list.end(), value) != list.end(); }
 
@@ -78,9 +82,32 @@ void ServiceAddresses::deleted(const api::Object& service) {
   if (!operations_.resources().registry("", "endpoints")->cache().get(service.ns(), service.name())) return;
   CallPtr call = callFor("", "endpoints", "delete", std::string(service.name()));
   call->ns = service.ns();
-  operations_.remove(call, {}, [](Result<registry::Deleted> r) {
+  std::string key = endpointsKey(service);
+  {
+    std::lock_guard lock(mutex_);
+    entries_[key].busy = true;
+  }
+  operations_.remove(call, {}, [this, key](Result<registry::Deleted> r) {
     if (!r.ok() && !r.status().is("NotFound")) KM_LOG(WARNING, "delete the endpoints of a deleted service: {}", r.status().message());
+    Entry gone;  // who waits for it is told after the lock
+    std::lock_guard lock(mutex_);
+    std::swap(gone, entries_[key]);
+    entries_.erase(key);
   });
+}
+
+void ServiceAddresses::settle(const api::Object& service, const api::Object* old, std::function<void()> done) {
+  std::vector<std::string> keys = addressesOf(service);
+  keys.push_back(endpointsKey(service));
+  if (old != nullptr) {
+    for (std::string& ip : addressesOf(*old)) keys.push_back(std::move(ip));
+  }
+  auto waiting = std::make_shared<Waiting>(std::move(done));
+  std::lock_guard lock(mutex_);
+  for (const std::string& key : keys) {
+    auto it = entries_.find(key);
+    if (it != entries_.end() && (it->second.busy || it->second.wanted != it->second.stored)) it->second.waiting.push_back(waiting);
+  }
 }
 
 bool ServiceAddresses::isReserved(const registry::Ip& ip) const {
@@ -108,12 +135,14 @@ void ServiceAddresses::want(const std::string& ip, std::optional<Owner> owner) {
 
 void ServiceAddresses::step(const std::string& ip) {
   std::optional<Owner> create;
+  std::vector<std::shared_ptr<Waiting>> settled;  // let go after the lock
   {
     std::lock_guard lock(mutex_);
     auto it = entries_.find(ip);
     if (it == entries_.end() || it->second.busy) return;
     Entry& e = it->second;
     if (e.wanted == e.stored) {
+      settled.swap(e.waiting);
       if (!e.wanted) entries_.erase(it);
       return;
     }

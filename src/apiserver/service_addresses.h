@@ -4,11 +4,13 @@
 // The allocator's memory decides who has an address; the objects follow it, in the order of the changes to each address. Any thread.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "apiserver/operations.h"
 #include "registry/ip.h"
@@ -27,6 +29,8 @@ class ServiceAddresses {
   // The address is free again, or its service was not stored after all.
   void freed(const registry::Ip& ip);
   void deleted(const api::Object& service);
+  // Calls `done` when all that was begun for the service is stored: at once, or on the store's thread.
+  void settle(const api::Object& service, const api::Object* old, std::function<void()> done);
   // Whether somebody else keeps the address by an object of his own.
   bool isReserved(const registry::Ip& ip) const;
 
@@ -35,9 +39,17 @@ class ServiceAddresses {
     std::string ns, name;
     bool operator==(const Owner&) const = default;
   };
+  // Runs when the last that holds it lets go.
+  struct Waiting {
+    explicit Waiting(std::function<void()> d) : done(std::move(d)) {}
+    Waiting(const Waiting&) = delete;
+    ~Waiting() { done(); }
+    std::function<void()> done;
+  };
   struct Entry {
     std::optional<Owner> wanted, stored;
     bool busy = false;  // a write is under way
+    std::vector<std::shared_ptr<Waiting>> waiting;
   };
 
   void want(const std::string& ip, std::optional<Owner> owner);
@@ -47,7 +59,7 @@ class ServiceAddresses {
 
   Operations& operations_;
   std::mutex mutex_;
-  std::map<std::string, Entry> entries_;
+  std::map<std::string, Entry> entries_;  // by address; Endpoints that are being deleted by "namespace/name"
 };
 
 }  // namespace km::apiserver

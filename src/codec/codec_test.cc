@@ -58,6 +58,8 @@ TEST(Quantity, CanonicalForms) {
       {"0.1Mi", "104857600m"}, {"500Ki", "500Ki"}, {"1023", "1023"},   {"-1.5", "-1500m"},   {"1.0", "1"},
       {"1n", "1n"},         {"0.0000000001", "1n"}, {"4e9", "4e9"},   {"2Ei", "2Ei"},       {"1E", "1E"},
       {"1.5e3", "1500"},    {"0.5Ki", "512"},    {"128974848", "128974848"}, {"129M", "129M"},
+      // Decimal numbers have no end.
+      {"9e30", "9e30"},     {"1e19", "10e18"},   {"1e31", "10e30"},   {"-9e30", "-9e30"},   {"123456789012345678901234567890123", "123456789012345678901234567890123"},
   };
   for (auto [in, out] : cases) EXPECT_EQ(canonical(in), out) << in;
   EXPECT_EQ(canonical("1Zi"), "error: quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'");

@@ -9,9 +9,9 @@ namespace {
 
 constexpr __int128 kNanosPerUnit = 1'000'000'000;
 constexpr __int128 kMaxNano = static_cast<__int128>(std::numeric_limits<int64_t>::max()) * kNanosPerUnit;
-// Decimal texts have no cap upstream; here it is what 128 bits hold.
-// Less than the most by what rounding adds.
-constexpr __int128 kMaxDecimal = static_cast<__int128>(~static_cast<unsigned __int128>(0) >> 1) - 1'000'000'000;
+// Decimal texts have no cap upstream; here the number has, at the whole units that 128 bits hold, and the text has none.
+constexpr __int128 kMaxDecimal =
+    (static_cast<__int128>(~static_cast<unsigned __int128>(0) >> 1) / kNanosPerUnit - 1) * kNanosPerUnit;
 
 struct Suffix {
   std::string_view text;
@@ -131,7 +131,7 @@ std::string canonical(__int128 v, Quantity::Format format) {
     return decimal(v);
   }
   int exponent = -9;
-  while (v % 1000 == 0 && exponent < 18) {
+  while (v % 1000 == 0 && (exponent < 18 || format == Format::kDecimalExponent)) {
     v /= 1000;
     exponent += 3;
   }
@@ -142,6 +142,28 @@ std::string canonical(__int128 v, Quantity::Format format) {
     if (s.base == 10 && s.exponent == exponent) return decimal(v).append(s.text);
   }
   return decimal(v);
+}
+
+// The same of a decimal number that is too large for 128 bits.
+std::string canonicalDigits(const Parts& parts, const Scale& scale) {
+  std::string digits = std::string(parts.whole) + std::string(parts.fraction);
+  int exponent = scale.exponent - static_cast<int>(parts.fraction.size());
+  digits.erase(0, digits.find_first_not_of('0'));
+  while (digits.ends_with('0')) {
+    digits.pop_back();
+    exponent++;
+  }
+  int most = scale.format == Quantity::Format::kDecimalExponent ? exponent : 18;
+  while (exponent % 3 != 0 || exponent > most) {
+    digits += '0';
+    exponent--;
+  }
+  if (parts.negative) digits.insert(0, "-");
+  if (scale.format == Quantity::Format::kDecimalExponent) return exponent == 0 ? digits : digits + "e" + std::to_string(exponent);
+  for (const Suffix& s : kSuffixes) {
+    if (s.base == 10 && s.exponent == exponent) return digits.append(s.text);
+  }
+  return digits;
 }
 
 }  // namespace
@@ -262,7 +284,9 @@ Result<Quantity> Quantity::parse(std::string_view text) {
   bool beyond = value > codec::kMaxNano || value < -codec::kMaxNano;
   bool differs = way.keepsText && q.str() != text;
   if (beyond || differs || (!way.fast && (value / 1'000'000 > INT64_MAX || value / 1'000'000 < INT64_MIN))) {
-    q.spell(way.keepsText ? text : std::string_view(canonical(value, scale.format)), value, !way.fast);
+    bool capped = scale.base == 10 && (value == kMaxNano || value == -kMaxNano);
+    std::string shown = way.keepsText ? std::string(text) : capped ? canonicalDigits(parts, scale) : canonical(value, scale.format);
+    q.spell(shown, value, !way.fast);
   }
   return q;
 }

@@ -384,6 +384,10 @@ TEST(CidrSetTest, Ranges) {
   EXPECT_EQ(set->allocate()->str(), "fd00:0:0:4::/64");
   EXPECT_FALSE(set->occupy(*nodeipam::Cidr::parse("fd01::/64")).ok());
   EXPECT_FALSE(nodeipam::Cidr::parse("10.0.0.0/33").ok());
+  auto range = nodeipam::Cidr::parse("10.96.0.0/12");
+  EXPECT_TRUE(range->contains(*nodeipam::Cidr::parse("10.111.255.255/32")));
+  EXPECT_FALSE(range->contains(*nodeipam::Cidr::parse("10.112.0.0/32")));
+  EXPECT_FALSE(range->contains(*nodeipam::Cidr::parse("10.0.0.0/8")));
 }
 
 TEST(PodGcTest, EvictedPodsGoFirst) {

@@ -28,6 +28,8 @@ struct Options {
   int concurrentNamespaceSyncs = 10;
   int concurrentGcSyncs = 20;
   int concurrentServiceAccountTokenSyncs = 5;
+  int concurrentResourceQuotaSyncs = 5;
+  Duration resourceQuotaSyncPeriod = std::chrono::minutes(5);
   int maxEndpointsPerSlice = 100;
   int terminatedPodGcThreshold = 12500;
   std::string clusterCidr;                 // "10.244.0.0/16", or one of each family, comma-separated

@@ -12,9 +12,11 @@
 #include "controllers/nodelifecycle/taint_eviction.h"
 #include "controllers/podgc/controller.h"
 #include "controllers/replicaset/controller.h"
+#include "controllers/resourcequota/controller.h"
 #include "controllers/rootca/controller.h"
 #include "controllers/serviceaccount/controller.h"
 #include "controllers/serviceaccount/tokens_controller.h"
+#include "controllers/servicecidr/controller.h"
 #include "controllers/ttl/controller.h"
 
 namespace km::controllers {
@@ -34,8 +36,10 @@ constexpr ControllerRow kRows[] = {
     {"node-lifecycle-controller", "nodelifecycle", "node-controller", nodelifecycle::make},
     {"pod-garbage-collector-controller", "podgc", "pod-garbage-collector", podgc::make},
     {"replicaset-controller", "replicaset", "replicaset-controller", replicaset::make},
+    {"resourcequota-controller", "resourcequota", "resourcequota-controller", resourcequota::make},
     {"root-ca-certificate-publisher-controller", "root-ca-cert-publisher", "root-ca-cert-publisher",
      rootca::make},
+    {"service-cidr-controller", "", "service-cidrs-controller", servicecidr::make},
     {"serviceaccount-controller", "serviceaccount", "service-account-controller", serviceaccount::make},
     {"serviceaccount-token-controller", "serviceaccount-token", "", serviceaccount::makeTokens},
     {"taint-eviction-controller", "", "node-controller", nodelifecycle::makeTaintEviction},

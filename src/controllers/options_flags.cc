@@ -17,6 +17,8 @@ void addFlags(FlagSet& flags, Options& o) {
   flags.addInt(&o.concurrentServiceEndpointSyncs, "concurrent-service-endpoint-syncs", "The `number` of service endpoint syncing operations that will be done concurrently.");
   flags.addInt(&o.concurrentNamespaceSyncs, "concurrent-namespace-syncs", "The `number` of namespace objects that are allowed to sync concurrently.");
   flags.addInt(&o.concurrentGcSyncs, "concurrent-gc-syncs", "The `number` of garbage collector workers that are allowed to sync concurrently.");
+  flags.addInt(&o.concurrentResourceQuotaSyncs, "concurrent-resource-quota-syncs", "The `number` of resource quotas that are allowed to sync concurrently.");
+  flags.add(&o.resourceQuotaSyncPeriod, "resource-quota-sync-period", "The `period` for syncing quota usage status in the system.");
   flags.addInt(&o.maxEndpointsPerSlice, "max-endpoints-per-slice", "The maximum `number` of endpoints that will be added to an EndpointSlice.");
 }
 

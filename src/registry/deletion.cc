@@ -61,7 +61,7 @@ struct Registry::DeleteCall {
   Context context;
   std::string name;
   DeleteOptions options;
-  std::function<Status(const api::Object&)> admit;
+  Admit admit;
   DeleteCallback done;
 };
 
@@ -85,8 +85,7 @@ Status Registry::checkPreconditions(const DeleteOptions& options, const api::Obj
   return {};
 }
 
-void Registry::remove(const Context& c, std::string name, DeleteOptions options,
-                      std::function<Status(const api::Object&)> admit, DeleteCallback done) {
+void Registry::remove(const Context& c, std::string name, DeleteOptions options, Admit admit, DeleteCallback done) {
   auto call = std::make_shared<DeleteCall>(
       DeleteCall{c, std::move(name), std::move(options), std::move(admit), std::move(done)});
   get(c.ns, call->name, [this, call](Result<api::ObjectPtr> r) {
@@ -135,9 +134,14 @@ void Registry::attemptDelete(std::shared_ptr<DeleteCall> call, api::ObjectPtr ex
   if (strategy_.holdsDeletions() && !(existing->meta().deletionTimestamp && strategy_.mayEnd(*existing)))
     return hold(call, existing);
   if (Status s = checkPreconditions(call->options, *existing); !s.ok()) return call->done(std::move(s));
-  if (call->admit) {
-    if (Status s = call->admit(*existing); !s.ok()) return call->done(std::move(s));
-  }
+  if (!call->admit) return markOrErase(std::move(call), std::move(existing));
+  call->admit(nullptr, existing, [this, call, existing](Status s) {
+    s.ok() ? markOrErase(call, existing) : call->done(std::move(s));
+  });
+}
+
+void Registry::markOrErase(std::shared_ptr<DeleteCall> call, api::ObjectPtr existing) {
+  const Context& c = call->context;
   api::MutableObject o = existing->clone();
   auto& meta = o->meta();
   DeleteOptions options = call->options;
@@ -200,11 +204,15 @@ void Registry::hold(std::shared_ptr<DeleteCall> call, api::ObjectPtr existing) {
     return failed("ResourceVersion", *call->options.resourceVersion, was.resourceVersion);
   }
   if (was.deletionTimestamp) return call->done(Deleted{existing, false});
-  if (call->admit) {
-    if (Status s = call->admit(*existing); !s.ok()) return call->done(std::move(s));
-  }
+  if (!call->admit) return markHeld(call, existing);
+  call->admit(nullptr, existing, [this, call, existing](Status s) {
+    s.ok() ? markHeld(call, existing) : call->done(std::move(s));
+  });
+}
+
+void Registry::markHeld(std::shared_ptr<DeleteCall> call, const api::ObjectPtr& existing) {
   api::MutableObject o = existing->clone();
-  o->meta().deletionTimestamp = codec::Time(c.now);
+  o->meta().deletionTimestamp = codec::Time(call->context.now);
   strategy_.markHeld(*o);
   DeleteOptions options = call->options;
   if (options.orphanDependents)
@@ -225,7 +233,7 @@ void Registry::erase(std::shared_ptr<DeleteCall> call, api::ObjectPtr last, bool
                    [call](Status s) { call->done(std::move(s)); });
     }
     if (hooks_.deleted) hooks_.deleted(*last);
-    call->done(Deleted{cache::withRevision(*last, r->revision), true});
+    answer(*last, nullptr, [call, last, revision = r->revision] { call->done(Deleted{cache::withRevision(*last, revision), true}); });
   });
 }
 

@@ -39,6 +39,8 @@ struct Kind {
   api::MutableObject created(std::string_view json, std::string* errors = nullptr) {
     auto o = decode(json);
     fillSystemFields(o->meta(), context.now);
+    auto& meta = o->meta();
+    if (!meta.generateName.empty() && meta.name.empty()) meta.name = strategy->generateName(meta.generateName);
     o->meta().namespace_ = context.ns;
     strategy->prepareForCreate(context, *o);
     api::FieldErrors bad;

@@ -90,7 +90,6 @@ void fillSystemFields(api::meta_v1::ObjectMeta& meta, WallTime now) {
   meta.selfLink.clear();
   meta.creationTimestamp = codec::Time(now);
   meta.uid = randomUuid();
-  if (!meta.generateName.empty() && meta.name.empty()) meta.name = generateName(meta.generateName);
 }
 
 void validateAnnotations(const codec::Map<codec::String>& annotations, const Path& path, FieldErrors& errors) {

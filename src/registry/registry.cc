@@ -115,6 +115,11 @@ void Registry::retry(std::function<void(api::ObjectPtr)> again, const std::optio
   });
 }
 
+// Answers a write that reached the store, once what follows from it is there.
+void Registry::answer(const api::Object& o, const api::Object* old, std::function<void()> done) const {
+  hooks_.settle ? hooks_.settle(o, old, std::move(done)) : done();
+}
+
 // Gives events their lease first.
 void Registry::commit(store::Txn txn, store::Store::Callback<store::TxnResult> done) {
   if (txn.op == store::Txn::Op::kPut && txn.value->size() + txn.key.size() > kMaxStoredBytes) {
@@ -183,14 +188,14 @@ void Registry::create(const Context& c, api::MutableObject o, Admit admit, Objec
   meta.resourceVersion.clear();
   bool generated = meta.name.empty() && !meta.generateName.empty();
   fillSystemFields(meta, c.now);
+  if (generated) meta.name = strategy_.generateName(meta.generateName);
   auto taken = take(*o, nullptr);
   if (!taken.ok()) return done(taken.status());
   if (Status s = prepareCreate(c, *o); !s.ok()) return done(std::move(s));
-  if (admit) {
-    if (Status s = admit(*o, nullptr); !s.ok()) return done(std::move(s));
-  }
-  commitCreate(std::make_shared<CreateCall>(
-      CreateCall{c, std::move(o), generated, std::move(*taken), std::move(done)}));
+  auto call = std::make_shared<CreateCall>(
+      CreateCall{c, std::move(o), generated, std::move(*taken), std::move(done)});
+  if (!admit) return commitCreate(std::move(call));
+  admit(call->object, nullptr, [this, call](Status s) { s.ok() ? commitCreate(call) : call->done(std::move(s)); });
 }
 
 // Why a create failed on what is there under its name.
@@ -232,19 +237,27 @@ void Registry::commitCreate(std::shared_ptr<CreateCall> call) {
     if (r->succeeded) {
       if (call->taken) call->taken->stored();
       if (o->meta().resourceVersion.empty()) o->meta().resourceVersion = std::to_string(r->revision);
-      return call->done(api::ObjectPtr(std::move(o)));
+      return answer(*o, nullptr, [call, o] { call->done(api::ObjectPtr(o)); });
     }
-    if (!call->generated || call->attempts++ >= kMaxGeneratedNames)
-      return call->done(createConflict(*call, r->kv));
+    if (!call->generated || call->attempts++ >= kMaxGeneratedNames) {
+      call->taken.reset();
+      return answer(*o, nullptr, [this, call, kv = std::move(r->kv)] { call->done(createConflict(*call, kv)); });
+    }
     offload_([this, call] {
       call->object = call->object->clone();
-      call->object->meta().name = generateName(call->object->meta().generateName);
+      call->object->meta().name = strategy_.generateName(call->object->meta().generateName);
       commitCreate(call);
     });
   });
 }
 
 // --- update -------------------------------------------------------------------------------------------
+
+MakeObject makeAtOnce(std::function<Result<api::MutableObject>(const api::ObjectPtr& existing)> make) {
+  return [make = std::move(make)](const api::ObjectPtr& existing, std::function<void(Result<api::MutableObject>)> done) {
+    done(make(existing));
+  };
+}
 
 struct Registry::UpdateCall {
   Context context;
@@ -354,9 +367,13 @@ void Registry::attemptUpdate(std::shared_ptr<UpdateCall> call, api::ObjectPtr ex
   if (!c.uid.empty() && (!existing || existing->meta().uid != c.uid)) {
     return call->done(wrongUid(c, call->name, existing ? existing->meta().uid.view() : ""));
   }
-  auto made = call->make(existing);
-  if (!made.ok()) return call->done(made.status());
-  api::MutableObject o = std::move(*made);
+  call->make(existing, [this, call, existing](Result<api::MutableObject> made) {
+    made.ok() ? settleUpdate(call, std::move(*made), existing) : call->done(made.status());
+  });
+}
+
+// What was made, against the version that it was made from.
+void Registry::settleUpdate(std::shared_ptr<UpdateCall> call, api::MutableObject o, api::ObjectPtr existing) {
   auto& meta = o->meta();
   meta.selfLink.clear();
   if (Status s = checkVersion(meta.resourceVersion); !s.ok()) return call->done(std::move(s));
@@ -373,22 +390,26 @@ void Registry::attemptUpdate(std::shared_ptr<UpdateCall> call, api::ObjectPtr ex
     auto conflict = [this, call] {
       call->done(errors::conflict(groupResource(call->context), call->name, kModified));
     };
-    return get(c.ns, call->name, [this, call, existing, conflict](Result<api::ObjectPtr> r) {
+    return get(call->context.ns, call->name, [this, call, existing, conflict](Result<api::ObjectPtr> r) {
       if (!r.ok()) return call->done(r.status());
       if ((*r)->resourceVersion() == existing->resourceVersion()) return conflict();
       offload_([this, call, o = *r] { attemptUpdate(call, o); });
     });
   }
   meta.resourceVersion = oldMeta.resourceVersion;
+  admitUpdate(std::move(call), std::move(o), std::move(existing));
+}
+
+void Registry::admitUpdate(std::shared_ptr<UpdateCall> call, api::MutableObject o, api::ObjectPtr existing) {
   auto taken = take(*o, existing.get());
   if (!taken.ok()) return call->done(taken.status());
-  if (Status s = prepareUpdate(c, *o, *existing); !s.ok()) return call->done(std::move(s));
+  if (Status s = prepareUpdate(call->context, *o, *existing); !s.ok()) return call->done(std::move(s));
   // When a manager set its fields is no change of itself.
-  if (object::sameExceptManagedFieldsTime(*o, *existing)) meta.managedFields = oldMeta.managedFields;
-  if (call->admit) {
-    if (Status s = call->admit(*o, existing.get()); !s.ok()) return call->done(std::move(s));
-  }
-  commitUpdate(call, std::move(o), existing, std::move(*taken));
+  if (object::sameExceptManagedFieldsTime(*o, *existing)) o->meta().managedFields = existing->meta().managedFields;
+  if (!call->admit) return commitUpdate(call, std::move(o), existing, std::move(*taken));
+  call->admit(o, existing, [this, call, o, existing, taken = std::move(*taken)](Status s) {
+    s.ok() ? commitUpdate(call, o, existing, taken) : call->done(std::move(s));
+  });
 }
 
 void Registry::commitUpdate(std::shared_ptr<UpdateCall> call, api::MutableObject o, api::ObjectPtr existing,
@@ -423,7 +444,7 @@ void Registry::commitUpdate(std::shared_ptr<UpdateCall> call, api::MutableObject
     if (taken) taken->stored();
     if (emptied && hooks_.deleted) hooks_.deleted(*existing);
     if (o->meta().resourceVersion.empty()) o->meta().resourceVersion = std::to_string(r->revision);
-    call->done(UpdateResult{std::move(o), false});
+    answer(*o, existing.get(), [call, o] { call->done(UpdateResult{o, false}); });
   });
 }
 

@@ -24,13 +24,16 @@ namespace km::registry {
 
 using ObjectCallback = std::function<void(Result<api::ObjectPtr>)>;
 
-// Validating admission of a create (old is null) or update; runs after the strategy's validation.
-using Admit = std::function<Status(const api::Object& o, const api::Object* old)>;
+// Validating admission of a create (old is null), an update, or a deletion (the new object is null); of the former two it runs after the
+// strategy's validation. Answers before it returns, or later on a thread that may work.
+using Admit = std::function<void(const api::MutableObject& o, const api::ObjectPtr& old, std::function<void(Status)> done)>;
 
 // Makes the new object from the stored one (null if there is none). May run several times, when another
 // writer came between. For an update it holds the body of the request, for a patch it applies the patch;
-// mutating admission is part of it.
-using MakeObject = std::function<Result<api::MutableObject>(const api::ObjectPtr& existing)>;
+// mutating admission is part of it. Answers before it returns, or later on a thread that may work.
+using MakeObject = std::function<void(const api::ObjectPtr& existing, std::function<void(Result<api::MutableObject>)> done)>;
+// A maker that has nothing to wait for.
+MakeObject makeAtOnce(std::function<Result<api::MutableObject>(const api::ObjectPtr& existing)> make);
 
 struct DeleteOptions {
   std::optional<int64_t> gracePeriodSeconds;
@@ -59,6 +62,8 @@ struct Hooks {
   std::function<void(const api::Object& o)> deleted;
   // Just before a create or an update goes to the store.
   std::function<void(const api::Object& o, const api::Object* old)> writing = {};
+  // Before the answer to a write that reached the store: calls `done` once all that follows from it in other objects is stored, too.
+  std::function<void(const api::Object& o, const api::Object* old, std::function<void()> done)> settle = {};
 };
 
 class Registry {
@@ -86,8 +91,7 @@ class Registry {
   void update(const Context& c, std::string name, MakeObject make, Admit admit, bool allowCreate,
               UpdateCallback done);
 
-  void remove(const Context& c, std::string name, DeleteOptions options,
-              std::function<Status(const api::Object&)> admit, DeleteCallback done);
+  void remove(const Context& c, std::string name, DeleteOptions options, Admit admit, DeleteCallback done);
 
   // Events go after this time; other resources have none.
   void setTtl(int64_t seconds) { ttlSeconds_ = seconds; }
@@ -108,7 +112,10 @@ class Registry {
   Result<std::shared_ptr<Taken>> take(api::Object& o, const api::Object* old) const;
 
   void attemptUpdate(std::shared_ptr<UpdateCall> call, api::ObjectPtr existing);
+  void settleUpdate(std::shared_ptr<UpdateCall> call, api::MutableObject o, api::ObjectPtr existing);
+  void admitUpdate(std::shared_ptr<UpdateCall> call, api::MutableObject o, api::ObjectPtr existing);
   void attemptDelete(std::shared_ptr<DeleteCall> call, api::ObjectPtr existing);
+  void markOrErase(std::shared_ptr<DeleteCall> call, api::ObjectPtr existing);
   // The stored value as an object, when a guard failed.
   Result<api::ObjectPtr> current(const std::optional<store::KeyValue>& kv) const;
   void retry(std::function<void(api::ObjectPtr)> again, const std::optional<store::KeyValue>& kv,
@@ -126,10 +133,12 @@ class Registry {
   void createAbsent(std::shared_ptr<UpdateCall> call, api::MutableObject o);
   void commitUpdate(std::shared_ptr<UpdateCall> call, api::MutableObject o, api::ObjectPtr existing,
                     std::shared_ptr<Taken> taken);
+  void answer(const api::Object& o, const api::Object* old, std::function<void()> done) const;
   void commit(store::Txn txn, store::Store::Callback<store::TxnResult> done);
   void mark(std::shared_ptr<DeleteCall> call, api::MutableObject o, const api::Object& existing,
             bool thenErase);
   void hold(std::shared_ptr<DeleteCall> call, api::ObjectPtr existing);
+  void markHeld(std::shared_ptr<DeleteCall> call, const api::ObjectPtr& existing);
   void erase(std::shared_ptr<DeleteCall> call, api::ObjectPtr last, bool ignoreNotFound);
 
   store::Store& store_;

@@ -146,7 +146,7 @@ void validateCondition(const api::meta_v1::Condition& c, const Path& p, FieldErr
         fmt::format(
             "a condition reason must start with alphabetic character, optionally followed by a string of "
             "alphanumeric characters or '_,:', and must end with an alphanumeric character or '_' (e.g. "
-            "'my_name', or 'MY_NAME', or 'MyName', or 'ReasonA,ReasonB', or 'ReasonA:ReasonB', regex used "
+            "'my_name',  or 'MY_NAME',  or 'MyName',  or 'ReasonA,ReasonB',  or 'ReasonA:ReasonB', regex used "
             "for "
             "validation is '{}')",
             kReasonFormat));
@@ -207,13 +207,6 @@ bool isStandardQuotaResource(std::string_view name) {
                "pods", "resourcequotas", "services", "replicationcontrollers", "secrets",
                "persistentvolumeclaims", "configmaps", "services.nodeports", "services.loadbalancers"}) ||
          isHugePages(name) || name.starts_with("requests.hugepages-");
-}
-bool isNativeResource(std::string_view name) {
-  return name.find('/') == std::string_view::npos || name.find("kubernetes.io/") != std::string_view::npos;
-}
-bool isExtendedResource(std::string_view name) {
-  if (isNativeResource(name) || name.starts_with("requests.")) return false;
-  return api::isQualifiedName(fmt::format("requests.{}", name)).empty();
 }
 bool isIntegerResource(std::string_view name) {
   return isIn(name, {"pods", "resourcequotas", "services", "replicationcontrollers", "secrets", "configmaps",

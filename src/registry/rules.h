@@ -10,6 +10,7 @@
 #include "api/types/fwd.h"
 #include "api/validation.h"
 #include "codec/list.h"
+#include "resources/amounts.h"
 
 namespace km::registry {
 
@@ -46,8 +47,8 @@ bool isStandardContainerResource(std::string_view name);
 bool isStandardResource(std::string_view name);
 bool isStandardQuotaResource(std::string_view name);
 bool isHugePages(std::string_view name);
-bool isNativeResource(std::string_view name);     // without prefix, or kubernetes.io/
-bool isExtendedResource(std::string_view name);
+using resources::isExtendedResource;
+using resources::isNativeResource;
 bool isIntegerResource(std::string_view name);
 bool isOvercommitAllowed(std::string_view name);
 void validateResourceName(std::string_view name, const Path& p, FieldErrors& errors);

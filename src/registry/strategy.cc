@@ -9,6 +9,7 @@
 #include "codec/json.h"
 #include "codec/ops.h"
 #include "registry/defaults.h"
+#include "registry/metadata.h"
 
 namespace km::registry {
 
@@ -106,6 +107,10 @@ constexpr MetaChecks kMetaChecks[] = {
 std::string_view Strategy::repeatedMetaChecks(std::string_view subresource) const {
   // Statuses are compared with the old object, whatever the kind.
   return subresource == "status" ? "U" : metaChecks_;
+}
+
+std::string Strategy::generateName(std::string_view base) const {
+  return registry::generateName(base);
 }
 
 void Strategy::describe(const api::Resource& r) {

@@ -70,6 +70,9 @@ class Strategy {
   // What is wrong with a name; `prefix`: it is a generateName.
   virtual api::Messages validateName(std::string_view name, bool prefix) const;
 
+  // The name of a new object that has only the beginning of one. The base adds five random letters.
+  virtual std::string generateName(std::string_view base) const;
+
   virtual bool hasStatus() const { return hasStatus_; }
   virtual bool hasGeneration() const { return hasGeneration_; }
   virtual bool allowCreateOnUpdate() const { return traits_.createOnUpdate; }

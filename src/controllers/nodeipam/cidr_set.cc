@@ -30,6 +30,14 @@ Result<Cidr> Cidr::parse(std::string_view text) {
   return c;
 }
 
+bool Cidr::contains(const Cidr& inner) const {
+  if (v6 != inner.v6 || inner.length < length) return false;
+  for (int i = 0; i < length; i++) {
+    if ((bytes[i / 8] ^ inner.bytes[i / 8]) & (1 << (7 - i % 8))) return false;
+  }
+  return true;
+}
+
 std::string Cidr::str() const {
   char text[INET6_ADDRSTRLEN];
   inet_ntop(v6 ? AF_INET6 : AF_INET, bytes.data(), text, sizeof text);

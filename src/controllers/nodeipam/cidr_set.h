@@ -20,6 +20,8 @@ struct Cidr {
   static Result<Cidr> parse(std::string_view text);
   std::string str() const;
   int width() const { return v6 ? 128 : 32; }
+  // Whether every address of `inner`, of the same family, is in this range.
+  bool contains(const Cidr& inner) const;
 };
 
 class CidrSet {

@@ -6,7 +6,7 @@
 #include "base/strings.h"
 #include "codec/ops.h"
 #include "registry/core/pod_parts.h"
-#include "registry/core/pod_resources.h"
+#include "resources/pod.h"
 
 namespace km::registry {
 
@@ -246,7 +246,7 @@ void validateInitContainers(const PodContext& pod, const Path& p, FieldErrors& e
     // Upstream counts each on its own, as element 0.
     std::set<std::string> ports;
     hostPortsOnce(c, ports, p.index(0), errors);
-    if (isSidecar(c)) {
+    if (resources::isSidecar(c)) {
       validateHooks(c, pod, at, errors);
       continue;
     }

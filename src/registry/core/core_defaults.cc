@@ -2,8 +2,8 @@
 #include "api/types/core_v1.h"
 #include "api/types/meta_v1.h"
 #include "registry/core/service_defaults.h"
-#include "registry/core/quantities.h"
 #include "registry/defaults.h"
+#include "resources/amounts.h"
 
 namespace km::registry {
 namespace {
@@ -34,8 +34,8 @@ void endpointPort(v1::EndpointPort& p) {
 }
 
 void nodeStatus(v1::NodeStatus& s) {
-  roundUp(s.capacity);
-  roundUp(s.allocatable);
+  resources::roundUp(s.capacity);
+  resources::roundUp(s.allocatable);
   if (s.allocatable.empty()) s.allocatable = s.capacity;
 }
 
@@ -43,18 +43,18 @@ void persistentVolume(v1::PersistentVolume& v) {
   if (v.status.phase.empty()) v.status.phase = "Pending";
   if (v.spec.persistentVolumeReclaimPolicy.empty()) v.spec.persistentVolumeReclaimPolicy = "Retain";
   if (!v.spec.volumeMode) v.spec.volumeMode = "Filesystem";
-  roundUp(v.spec.capacity);
+  resources::roundUp(v.spec.capacity);
 }
 void claim(v1::PersistentVolumeClaim& c) {
   if (c.status.phase.empty()) c.status.phase = "Pending";
-  roundUp(c.status.capacity);
-  roundUp(c.status.allocatedResources);
+  resources::roundUp(c.status.capacity);
+  resources::roundUp(c.status.allocatedResources);
 }
 void claimSpec(v1::PersistentVolumeClaimSpec& s) {
   if (!s.volumeMode) s.volumeMode = "Filesystem";
   // A source may be named in the old way or in the new one; both are shown.
-  roundUp(s.resources.limits);
-  roundUp(s.resources.requests);
+  resources::roundUp(s.resources.limits);
+  resources::roundUp(s.resources.requests);
 }
 
 void replicationController(v1::ReplicationController& r) {
@@ -66,7 +66,7 @@ void replicationController(v1::ReplicationController& r) {
 }
 
 void limitRangeItem(v1::LimitRangeItem& i) {
-  for (auto* list : {&i.max, &i.min, &i.default_, &i.defaultRequest, &i.maxLimitRequestRatio}) roundUp(*list);
+  for (auto* list : {&i.max, &i.min, &i.default_, &i.defaultRequest, &i.maxLimitRequestRatio}) resources::roundUp(*list);
   if (i.type != "Container") return;
   auto fill = [](codec::Map<codec::Quantity>& to, const codec::Map<codec::Quantity>& from) {
     for (const auto& [name, q] : from) {
@@ -78,10 +78,10 @@ void limitRangeItem(v1::LimitRangeItem& i) {
   fill(i.defaultRequest, i.min);
 }
 
-void quotaSpec(v1::ResourceQuotaSpec& s) { roundUp(s.hard); }
+void quotaSpec(v1::ResourceQuotaSpec& s) { resources::roundUp(s.hard); }
 void quotaStatus(v1::ResourceQuotaStatus& s) {
-  roundUp(s.hard);
-  roundUp(s.used);
+  resources::roundUp(s.hard);
+  resources::roundUp(s.used);
 }
 
 constexpr TypeDefault kRules[] = {

@@ -5,7 +5,7 @@
 
 #include "api/types/core_v1.h"
 #include "api/types/meta_v1.h"
-#include "registry/core/pod_resources.h"
+#include "resources/pod.h"
 
 namespace km::registry {
 
@@ -45,7 +45,7 @@ bool conditionTrue(const v1::Pod& pod, std::string_view type) {
 bool readInit(const v1::Pod& pod, Summary& all, Summary& sidecars) {
   auto sidecar = [&](std::string_view name) {
     for (const auto& c : pod.spec.initContainers) {
-      if (c.name == name) return isSidecar(c);
+      if (c.name == name) return resources::isSidecar(c);
     }
     return false;
   };
@@ -106,7 +106,7 @@ Summary summarize(const v1::Pod& pod) {
     if (c.type == "PodScheduled" && c.reason == "SchedulingGated") sum.reason = "SchedulingGated";
   }
   sum.total = static_cast<int>(pod.spec.containers.size());
-  for (const auto& c : pod.spec.initContainers) sum.total += isSidecar(c) ? 1 : 0;
+  for (const auto& c : pod.spec.initContainers) sum.total += resources::isSidecar(c) ? 1 : 0;
   Summary sidecars;
   bool initializing = readInit(pod, sum, sidecars);
   if (!initializing || conditionTrue(pod, "Initialized")) {

@@ -4,9 +4,9 @@
 #include "api/types/core_v1.h"
 #include "api/types/meta_v1.h"
 #include "registry/core/image_reference.h"
-#include "registry/core/pod_resources.h"
-#include "registry/core/quantities.h"
 #include "registry/defaults.h"
+#include "resources/amounts.h"
+#include "resources/pod.h"
 
 namespace km::registry {
 namespace {
@@ -32,8 +32,8 @@ void container(Container& c) {
 }
 
 void resources(v1::ResourceRequirements& r) {
-  roundUp(r.limits);
-  roundUp(r.requests);
+  resources::roundUp(r.limits);
+  resources::roundUp(r.requests);
 }
 
 void volume(v1::Volume& v) {
@@ -80,7 +80,7 @@ void podSpec(v1::PodSpec& s) {
   // The old name of the field is kept in step with the new one.
   if (s.serviceAccountName.empty()) s.serviceAccountName = s.serviceAccount;
   s.serviceAccount = s.serviceAccountName;
-  roundUp(s.overhead);
+  resources::roundUp(s.overhead);
 }
 
 void limitsToRequests(codec::List<v1::Container>& containers) {
@@ -95,17 +95,17 @@ void podLevelResources(v1::PodSpec& s) {
   if (!s.resources) return;
   auto& r = *s.resources;
   if (r.limits.empty() && r.requests.empty()) return;
-  for (const auto& [name, q] : containerLimits(s)) {
+  for (const auto& [name, q] : resources::containerLimits(s)) {
     if (name.view().starts_with("hugepages-") && !r.requests.contains(name) && !r.limits.contains(name))
       r.limits[name] = q;
   }
   if (r.limits.empty()) return;
-  for (const auto& [name, q] : containerRequests(s)) {
-    if (isPodLevelResource(name) && !name.view().starts_with("hugepages-") && !r.requests.contains(name))
+  for (const auto& [name, q] : resources::containerRequests(s)) {
+    if (resources::isPodLevelResource(name) && !name.view().starts_with("hugepages-") && !r.requests.contains(name))
       r.requests[name] = q;
   }
   for (const auto& [name, q] : r.limits) {
-    if (isPodLevelResource(name) && !r.requests.contains(name)) r.requests[name] = q;
+    if (resources::isPodLevelResource(name) && !r.requests.contains(name)) r.requests[name] = q;
   }
 }
 
@@ -131,11 +131,11 @@ void podStatus(v1::PodStatus& s) {
     s.podIPs.add().ip = s.podIP;
   }
   if (s.podIP.empty() && !s.podIPs.empty()) s.podIP = s.podIPs[0].ip;
-  roundUp(s.allocatedResources);
+  resources::roundUp(s.allocatedResources);
 }
 
 void containerStatus(v1::ContainerStatus& s) {
-  roundUp(s.allocatedResources);
+  resources::roundUp(s.allocatedResources);
 }
 
 constexpr TypeDefault kRules[] = {

@@ -11,13 +11,13 @@
 #include "registry/core/pod_columns.h"
 #include "registry/core/pod_conditions.h"
 #include "registry/core/pod_prepare.h"
-#include "registry/core/pod_resources.h"
 #include "registry/core/pod_subresources.h"
 #include "registry/core/pod_warnings.h"
 #include "registry/ip.h"
 #include "registry/kinds.h"
 #include "registry/rules.h"
 #include "registry/workload_rules.h"
+#include "resources/pod.h"
 
 namespace km::registry {
 
@@ -161,7 +161,7 @@ class PodStrategy : public Strategy {
     auto& pod = o.as<v1::Pod>();
     pod.metadata.generation = 1;
     // A class that the creator names is believed (upstream's PodQOS does so).
-    codec::String qos = pod.status.qosClass.empty() ? codec::String(qosClass(pod.spec)) : pod.status.qosClass;
+    codec::String qos = pod.status.qosClass.empty() ? codec::String(resources::qosClass(pod.spec)) : pod.status.qosClass;
     pod.status = {};
     pod.status.phase = "Pending";
     pod.status.qosClass = qos;

@@ -5,9 +5,9 @@
 #include "api/types/core_v1.h"
 #include "api/types/meta_v1.h"
 #include "codec/ops.h"
-#include "registry/core/pod_resources.h"
 #include "registry/core/pod_validation.h"
 #include "registry/go_json.h"
+#include "resources/pod.h"
 
 namespace km::registry {
 
@@ -210,8 +210,8 @@ void validatePodResize(const v1::Pod& pod, const v1::Pod& old, FieldErrors& erro
   if (old.spec.os && old.spec.os->name == "windows") return only("windows pods cannot be resized");
   validatePodAndSpecForUpdate(pod, errors);
   Path spec("spec");
-  std::string_view qos = old.status.qosClass.empty() ? qosClass(old.spec) : old.status.qosClass.view();
-  if (qos != qosClass(pod.spec)) errors.invalid(spec, pod.status.qosClass.view(), "Pod QOS Class may not change as a result of resizing");
+  std::string_view qos = old.status.qosClass.empty() ? resources::qosClass(old.spec) : old.status.qosClass.view();
+  if (qos != resources::qosClass(pod.spec)) errors.invalid(spec, pod.status.qosClass.view(), "Pod QOS Class may not change as a result of resizing");
   if (!nodeCanResize(old)) errors.forbidden(spec, "Pod running on node without support for resize");
   v1::PodSpec rest = pod.spec;
   if (hasPodLevel(old.spec) || hasPodLevel(pod.spec)) validatePodLevel(rest, old.spec, errors);

@@ -10,9 +10,9 @@
 #include "codec/json.h"
 #include "codec/ops.h"
 #include "registry/core/pod_parts.h"
-#include "registry/core/pod_resources.h"
 #include "registry/ip.h"
 #include "registry/metadata.h"
+#include "resources/pod.h"
 
 namespace km::registry {
 
@@ -61,7 +61,7 @@ void validatePodResources(const v1::PodSpec& spec, const std::set<std::string>& 
   if (!r.claims.empty())
     errors.forbidden(p.child("claims"), "claims may not be set for Resources at pod-level");
   validateResources(r, true, claims, p, errors);
-  for (const auto& [name, sum] : containerRequests(spec)) {
+  for (const auto& [name, sum] : resources::containerRequests(spec)) {
     const codec::Quantity* own = r.requests.find(name);
     if (own != nullptr && sum > *own) {
       errors.invalid(
@@ -69,7 +69,7 @@ void validatePodResources(const v1::PodSpec& spec, const std::set<std::string>& 
           fmt::format("must be greater than or equal to aggregate container requests of {}", sum.str()));
     }
   }
-  for (const auto& [name, sum] : containerLimits(spec)) {
+  for (const auto& [name, sum] : resources::containerLimits(spec)) {
     const codec::Quantity* own = r.limits.find(name);
     if (own != nullptr && isHugePages(name) && sum > *own) {
       errors.invalid(

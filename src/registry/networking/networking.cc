@@ -188,6 +188,8 @@ class ServiceCidrStrategy : public OtherStrategy {
 
 class IpAddressStrategy : public OtherStrategy {
  public:
+  // An address is nothing to guess.
+  std::string generateName(std::string_view base) const override { return std::string(base); }
   void validateCreate(const Context&, const api::Object& o, FieldErrors& errors) const override {
     const auto& ref = o.as<net::IPAddress>().spec.parentRef;
     Path p("spec.parentRef");

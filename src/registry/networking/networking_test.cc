@@ -14,6 +14,8 @@ TEST(NetworkingTest, AddressesAreNamedByTheirIp) {
   Kind addresses("networking.k8s.io", "v1", "ipaddresses");
   std::string bad = addresses.createErrors(R"({"metadata":{"name":"x"},"spec":{"parentRef":{"resource":"services","name":"a","namespace":"b"}}})");
   EXPECT_EQ(bad, "metadata.name: Invalid value: \"x\": must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)");
+  // Nothing is added to the beginning of a name.
+  EXPECT_EQ(addresses.strategy->generateName("10."), "10.");
 }
 
 TEST(NetworkingTest, RangesHoldOneOfAFamily) {
