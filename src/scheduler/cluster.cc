@@ -38,6 +38,7 @@ void Cluster::insert(PodEntry& e) {
   nodes_.usedMemoryNonZero[e.node] += c.nonZero.memory;
   nodes_.podCount[e.node]++;
   for (const auto& [column, v] : c.others) column->requested[e.node] += v;
+  for (const auto& k : c.claims) claimUsers_[k]++;
   count(c, e.node, e.terminating, 1);
 }
 
@@ -62,6 +63,9 @@ void Cluster::take(PodEntry& e) {
   nodes_.usedMemoryNonZero[e.node] -= c.nonZero.memory;
   nodes_.podCount[e.node]--;
   for (const auto& [column, v] : c.others) column->requested[e.node] -= v;
+  for (const auto& k : c.claims) {
+    if (--claimUsers_[k] == 0) claimUsers_.erase(k);
+  }
   count(c, e.node, e.terminating, -1);
 }
 
@@ -137,6 +141,11 @@ void Cluster::assume(PodPtr pod, PodClassPtr cls, NodeId node) {
   insert(*e);
 }
 
+int Cluster::claimUsers(const std::string& claim) const {
+  auto it = claimUsers_.find(claim);
+  return it == claimUsers_.end() ? 0 : it->second;
+}
+
 void Cluster::forget(const std::string& uid) {
   if (isAssumed(uid)) removePod(uid);
 }
@@ -163,6 +172,9 @@ PodClassPtr Cluster::findOrMakeClass(const Pod& pod) {
   for (const auto& [name, v] : c->requests.others) c->others.emplace_back(&nodes_.resource(name), v);
   c->ports = hostPorts(pod);
   c->terms = affinityTermsOf(pod);
+  for (const auto& v : pod.spec.volumes) {
+    if (v.persistentVolumeClaim) c->claims.push_back(c->ns + "/" + v.persistentVolumeClaim->claimName.str());
+  }
   for (const auto& [k, w] : counters_) {
     auto counter = w.lock();
     if (counter && counter->matches(c->ns, c->labels, namespaces_)) c->counters.push_back(counter.get());

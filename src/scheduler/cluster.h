@@ -62,6 +62,8 @@ class Cluster {
   void removeNamespace(const std::string& name);
   const Namespaces& namespaces() const { return namespaces_; }
 
+  // Pods on nodes that name this claim ("namespace/name").
+  int claimUsers(const std::string& claim) const;
   // The pod's class; keeps the plugins' caches of those asked for lately.
   PodClassPtr classOf(const api::core_v1::Pod& pod);
   // The counter of these pods; one object for equal questions, counting while someone holds it.
@@ -92,6 +94,7 @@ class Cluster {
   std::unordered_map<std::string, std::weak_ptr<CarriedTerm>> carriedByKey_;
   std::vector<CarriedTerm*> carried_;
   uint64_t carriedVersion_ = 1, podVersion_ = 1;
+  std::unordered_map<std::string, int> claimUsers_;
   size_t assumed_ = 0;
   bool ending_ = false;
   std::unordered_map<std::string, std::unique_ptr<PodEntry>> pods_;  // by uid

@@ -196,6 +196,12 @@ void Core::onOther(const ClusterEvent& e) {
   if (queue_.gated() > 0) queue_.recheckGates([this](const Pod& p) { return gateOf(p); }, now());
 }
 
+void Core::stop() {
+  for (auto& s : schedulers_) {
+    for (const Enabled& e : s->profile.plugins) e.plugin->stop();
+  }
+}
+
 // --- the cycle ----------------------------------------------------------------------------------------
 
 bool Core::attempt() {
@@ -277,6 +283,9 @@ void Core::bound(const PodPtr& pod, const std::string& node, const Status& answe
   Scheduler* s = of(*pod);
   Duration t = now();
   if (answer.ok()) {
+    for (size_t i = 0; s != nullptr && s->hooks >> i != 0; i++) {
+      if ((s->hooks >> i & 1) != 0) s->profile.plugins[i].plugin->finished(*pod);
+    }
     metrics_.attempt(pod->spec.schedulerName, Metrics::Result::kScheduled, seconds(t - b.began));
     metrics_.attempts.observe(b.q.attempts);
     metrics_.sli.with({b.q.attempts > 15 ? "16+" : std::to_string(b.q.attempts)}).observe(seconds(t - b.q.since));

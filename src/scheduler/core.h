@@ -54,6 +54,9 @@ class Core {
   void bound(const PodPtr& pod, const std::string& node, const Status& answer);
   void preempted(const PodPtr& pod, bool ok);
 
+  // Ends what plugins wait for. No attempt() afterwards.
+  void stop();
+
   // Tries one pod; false if none is due.
   bool attempt();
   // When attempt() should be asked again although nothing happens.

@@ -79,6 +79,11 @@ class Plugin {
   virtual bool willPreBind(const Cycle& c, NodeId node) { return false; }
   virtual void preBind(PodPtr pod, std::string node, std::function<void(Status)> done) { done({}); }
 
+  // The pod is bound.
+  virtual void finished(const api::core_v1::Pod& pod) {}
+  // Ends what preBind() waits for.
+  virtual void stop() {}
+
   // The events (bits of EventKind) that may make a pod schedulable which this plugin refused, and whether this one does.
   virtual uint32_t wakes() const { return kAllEvents; }
   virtual bool helps(const api::core_v1::Pod& waiting, const ClusterEvent& e) { return true; }

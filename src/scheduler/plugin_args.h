@@ -8,6 +8,7 @@
 
 #include "api/types/core_v1.h"
 #include "client/informer.h"
+#include "client/timers.h"
 
 namespace km::scheduler {
 
@@ -40,8 +41,10 @@ struct PluginArgs {
   int64_t bindTimeoutSeconds = 600;
 };
 
-// Informers that plugins read. Null where there is no such informer (tests): as if there were no such objects.
+// The API server, and informers that plugins read. Null where there is no such informer (tests): as if there were no such objects.
 struct Listers {
+  client::Client* client = nullptr;
+  client::Timers* timers = nullptr;
   client::SharedInformer* services = nullptr;
   client::SharedInformer* replicationControllers = nullptr;
   client::SharedInformer* replicaSets = nullptr;

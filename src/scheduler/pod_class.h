@@ -35,6 +35,7 @@ struct PodClass {
   std::vector<std::pair<ResourceColumn*, int64_t>> others;  // requests.others, by column and in its order
   std::vector<HostPort> ports;
   AffinityTerms terms;
+  std::vector<std::string> claims;  // "namespace/name" of the persistent volume claims that its pods name
 
   std::vector<PodEntry*> pods;                        // those that are on a node
   std::vector<PodCounter*> counters;                  // that count its pods

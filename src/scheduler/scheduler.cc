@@ -6,6 +6,7 @@
 
 #include "api/types/apps_v1.h"
 #include "api/types/policy_v1.h"
+#include "api/types/storage_v1.h"
 #include "scheduler/api_writer.h"
 #include "scheduler/core.h"
 #include "scheduler/metrics.h"
@@ -28,6 +29,12 @@ Listers listersOf(client::InformerFactory& f, std::vector<client::SharedInformer
   l.replicaSets = take(f.of<api::apps_v1::ReplicaSet>());
   l.statefulSets = take(f.of<api::apps_v1::StatefulSet>());
   l.budgets = take(f.of<api::policy_v1::PodDisruptionBudget>());
+  l.volumes = take(f.of<api::core_v1::PersistentVolume>());
+  l.claims = take(f.of<api::core_v1::PersistentVolumeClaim>());
+  l.storageClasses = take(f.of<api::storage_v1::StorageClass>());
+  l.csiNodes = take(f.of<api::storage_v1::CSINode>());
+  l.csiDrivers = take(f.of<api::storage_v1::CSIDriver>());
+  l.capacities = take(f.of<api::storage_v1::CSIStorageCapacity>());
   return l;
 }
 
@@ -40,6 +47,8 @@ Scheduler::Scheduler(client::Client& client, client::InformerFactory& informers,
   CoreOptions options;
   options.backoff = config.backoff;
   options.listers = listersOf(informers, needed_);
+  options.listers.client = &client;
+  options.listers.timers = &timers;
   std::vector<Profile> profiles;
   std::vector<PluginArgs> args;
   for (const ProfileConfig& p : config.profiles) {
@@ -81,6 +90,12 @@ void Scheduler::start() {
   watch(informers_.of<Node>(), &Core::onNode);
   watch(informers_.of<api::core_v1::Namespace>(), &Core::onNamespace);
   watch(informers_.of<Pod>(), &Core::onPod);
+  watchOther(informers_.of<api::core_v1::PersistentVolume>(), kVolumeAdd, kVolumeUpdate, 0);
+  watchOther(informers_.of<api::core_v1::PersistentVolumeClaim>(), kClaimAdd, kClaimUpdate, kClaimDelete);
+  watchOther(informers_.of<api::storage_v1::StorageClass>(), kStorageClassAdd, kStorageClassUpdate, 0);
+  watchOther(informers_.of<api::storage_v1::CSINode>(), kCsiNode, kCsiNode, 0);
+  watchOther(informers_.of<api::storage_v1::CSIDriver>(), kCsiDriver, kCsiDriver, 0);
+  watchOther(informers_.of<api::storage_v1::CSIStorageCapacity>(), kCsiCapacity, kCsiCapacity, 0);
   // The cluster is known before the first pod is tried.
   auto left = std::make_shared<std::atomic<size_t>>(1);
   auto synced = [this, left] {
@@ -118,6 +133,7 @@ void Scheduler::stop() {
   }
   registrations_.clear();
   lane_.close();
+  core_->stop();
   writer_->drain();
 }
 

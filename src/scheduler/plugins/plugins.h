@@ -22,6 +22,10 @@ std::unique_ptr<Plugin> makeNodeResourcesBalancedAllocation(const PluginArgs& ar
 std::unique_ptr<Plugin> makeImageLocality();
 std::unique_ptr<Plugin> makePodTopologySpread(const PluginArgs& args, const Listers& listers);
 std::unique_ptr<Plugin> makeInterPodAffinity(const PluginArgs& args);
+std::unique_ptr<Plugin> makeVolumeRestrictions(const Listers& listers);
+std::unique_ptr<Plugin> makeNodeVolumeLimits(const Listers& listers);
+std::unique_ptr<Plugin> makeVolumeBinding(const PluginArgs& args, const Listers& listers);
+std::unique_ptr<Plugin> makeVolumeZone(const Listers& listers);
 
 // Whether a toleration covers a taint; whether any of the pod's does.
 bool tolerates(const api::core_v1::Toleration& t, const api::core_v1::Taint& taint);
