@@ -54,8 +54,6 @@ Status Managers::start() {
       plane_.api().localClient(identity("system:kube-controller-manager"), "kube-controller-manager");
   schedulerClient_ = plane_.api().localClient(identity("system:kube-scheduler"), "kube-scheduler");
   informers_ = std::make_unique<client::InformerFactory>(*controllerClient_, pool_, timers_);
-  schedulerEvents_ = std::make_unique<client::SeriesRecorder>(
-      *schedulerClient_, pool_, timers_, "default-scheduler", "default-scheduler-" + hostName());
 
   controllers::Options o = options_.options;
   o.serviceClusterIpRange = plane_.options().serviceClusterIpRange;
@@ -66,8 +64,7 @@ Status Managers::start() {
   };
   controllers_ =
       std::make_unique<controllers::ControllerManager>(*controllerClient_, *informers_, pool_, timers_, o);
-  scheduler_ = std::make_unique<scheduler::Scheduler>(*schedulerClient_, *informers_, pool_, timers_,
-                                                      *schedulerEvents_);
+  scheduler_ = std::make_unique<scheduler::Scheduler>(*schedulerClient_, *informers_, pool_, timers_, hostName());
   scheduler_->start();
   KM_TRY(controllers_->start(rows));
   informers_->start();
@@ -78,7 +75,6 @@ void Managers::stop() {
   if (std::exchange(stopped_, true)) return;
   if (scheduler_) scheduler_->stop();
   if (controllers_) controllers_->stop();
-  if (schedulerEvents_) schedulerEvents_->stop();
   if (informers_) informers_->stop();
   timers_.stop();
   pool_.stop();

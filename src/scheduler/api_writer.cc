@@ -40,6 +40,13 @@ std::string condition(const Pod& pod, std::string_view type, std::string_view st
 
 }  // namespace
 
+// `scheduled`: the pod whose scheduler speaks.
+void ApiWriter::event(const Pod& about, const Pod& scheduled, std::string_view type, std::string_view reason,
+                      std::string_view action, std::string_view note) {
+  auto it = recorders_.find(scheduled.spec.schedulerName.view());
+  if (it != recorders_.end()) it->second->event(client::referenceTo(about), type, reason, action, note);
+}
+
 void ApiWriter::begin() {
   std::lock_guard lock(mutex_);
   underWay_++;
@@ -89,8 +96,8 @@ void ApiWriter::writeBinding(PodPtr pod, std::string node) {
 void ApiWriter::answered(PodPtr pod, std::string node, Status s) {
   tell_([this, pod = std::move(pod), node = std::move(node), s = std::move(s)](Core& core) {
     if (s.ok()) {
-      recorder_.event(client::referenceTo(*pod), client::kEventNormal, "Scheduled", "Binding",
-                      fmt::format("Successfully assigned {}/{} to {}", pod->metadata.namespace_, pod->metadata.name, node));
+      event(*pod, *pod, client::kEventNormal, "Scheduled", "Binding",
+            fmt::format("Successfully assigned {}/{} to {}", pod->metadata.namespace_, pod->metadata.name, node));
     }
     core.bound(pod, node, s);
   });
@@ -113,7 +120,7 @@ void ApiWriter::patchStatus(const PodPtr& pod, std::string body, std::function<v
 void ApiWriter::reportFailure(PodPtr pod, std::string_view reason, const std::string& message,
                               std::optional<std::string> nominated) {
   std::string note = message.size() <= kMaxMessage ? message : message.substr(0, kMaxMessage - 4) + " ...";
-  recorder_.event(client::referenceTo(*pod), client::kEventWarning, "FailedScheduling", "Scheduling", note);
+  event(*pod, *pod, client::kEventWarning, "FailedScheduling", "Scheduling", note);
   const auto* c = conditionOf(*pod, "PodScheduled");
   bool same = c != nullptr && c->status == "False" && c->reason == reason && c->message == message;
   bool renamed = nominated && pod->status.nominatedNodeName != *nominated;
@@ -165,8 +172,8 @@ void ApiWriter::evictOne(std::shared_ptr<Eviction> e, const PodPtr& victim) {
     begin();
     client_.remove(targetOf(*victim, ""), {}, [this, e, victim](Status r) {
       if (r.ok()) {
-        recorder_.event(client::referenceTo(*victim), client::kEventNormal, "Preempted", "Preempting",
-                        fmt::format("Preempted by pod {} on node {}", e->preemptor->metadata.uid, e->node));
+        event(*victim, *e->preemptor, client::kEventNormal, "Preempted", "Preempting",
+              fmt::format("Preempted by pod {} on node {}", e->preemptor->metadata.uid, e->node));
       }
       evicted(e, victim, r);
       end();

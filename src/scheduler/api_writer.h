@@ -3,6 +3,7 @@
 
 #include <condition_variable>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -19,8 +20,11 @@ class ApiWriter : public Writer {
   // Hands the core a call on its lane; dropped at the end. Any thread.
   using Tell = std::function<void(std::function<void(Core&)>)>;
 
-  ApiWriter(client::Client& client, const client::SeriesRecorder& recorder, Clock& clock, Tell tell)
-      : client_(client), recorder_(recorder), clock_(clock), tell_(std::move(tell)) {}
+  // Whose voice events have, by the pod's schedulerName. The recorders must outlive the writer.
+  using Recorders = std::map<std::string, std::unique_ptr<client::SeriesRecorder>, std::less<>>;
+
+  ApiWriter(client::Client& client, const Recorders& recorders, Clock& clock, Tell tell)
+      : client_(client), recorders_(recorders), clock_(clock), tell_(std::move(tell)) {}
   ~ApiWriter() override { drain(); }
 
   void bind(PodPtr pod, std::string node, std::vector<Plugin*> before) override;
@@ -33,6 +37,7 @@ class ApiWriter : public Writer {
   void drain();
 
  private:
+  using Pod = api::core_v1::Pod;
   struct Eviction;
   void preBind(PodPtr pod, std::string node, std::vector<Plugin*> before, size_t next);
   void writeBinding(PodPtr pod, std::string node);
@@ -40,11 +45,13 @@ class ApiWriter : public Writer {
   void evictOne(std::shared_ptr<Eviction> e, const PodPtr& victim);
   void evicted(const std::shared_ptr<Eviction>& e, const PodPtr& victim, const Status& s);
   void patchStatus(const PodPtr& pod, std::string body, std::function<void(Status)> done);
+  void event(const Pod& about, const Pod& scheduled, std::string_view type, std::string_view reason, std::string_view action,
+             std::string_view note);
   void begin();
   void end();
 
   client::Client& client_;
-  const client::SeriesRecorder& recorder_;
+  const Recorders& recorders_;
   Clock& clock_;
   const Tell tell_;
   std::mutex mutex_;

@@ -38,7 +38,7 @@ Core::Core(std::vector<Profile> profiles, std::vector<PluginArgs> args, Writer& 
     for (size_t k = 0; k < s->profile.plugins.size(); k++) {
       Plugin& p = *s->profile.plugins[k].plugin;
       p.slot = slot++;
-      if ((p.stages() & (Plugin::kReserve | Plugin::kPreBind)) != 0) s->hooks |= uint64_t{1} << k;
+      if (s->profile.plugins[k].runsAt(Plugin::kReserve | Plugin::kPreBind)) s->hooks |= uint64_t{1} << k;
     }
     s->search = std::make_unique<Search>(cluster_, nominator_, s->profile);
     if (s->profile.preempts) s->preemption = std::make_unique<Preemption>(cluster_, *s->search, args[i], options.listers);
@@ -125,7 +125,7 @@ std::string Core::gateOf(const Pod& pod) {
   Scheduler* s = of(pod);
   if (s == nullptr) return "";
   for (const Enabled& e : s->profile.plugins) {
-    if ((e.plugin->stages() & Plugin::kPreEnqueue) == 0) continue;
+    if (!e.runsAt(Plugin::kPreEnqueue)) continue;
     if (std::string why = e.plugin->preEnqueue(pod); !why.empty()) return why;
   }
   return "";
@@ -255,7 +255,7 @@ bool Core::attempt() {
 
 bool Core::reserve(Scheduler& s, const Cycle& c, NodeId node, std::string& error, std::vector<Plugin*>& before) {
   for (const Enabled& e : s.profile.plugins) {
-    if ((e.plugin->stages() & Plugin::kReserve) == 0) continue;
+    if (!e.runsAt(Plugin::kReserve)) continue;
     Status r = e.plugin->reserve(c, node);
     if (r.ok()) continue;
     error = r.message();
@@ -263,14 +263,14 @@ bool Core::reserve(Scheduler& s, const Cycle& c, NodeId node, std::string& error
     return false;
   }
   for (const Enabled& e : s.profile.plugins) {
-    if ((e.plugin->stages() & Plugin::kPreBind) != 0 && e.plugin->willPreBind(c, node)) before.push_back(e.plugin.get());
+    if (e.runsAt(Plugin::kPreBind) && e.plugin->willPreBind(c, node)) before.push_back(e.plugin.get());
   }
   return true;
 }
 
 void Core::unreserve(Scheduler& s, const Cycle& c, NodeId node) {
   for (auto e = s.profile.plugins.rbegin(); e != s.profile.plugins.rend(); ++e) {
-    if ((e->plugin->stages() & Plugin::kReserve) != 0) e->plugin->unreserve(c, node);
+    if (e->runsAt(Plugin::kReserve)) e->plugin->unreserve(c, node);
   }
 }
 

@@ -95,6 +95,8 @@ class Plugin {
 struct Enabled {
   std::unique_ptr<Plugin> plugin;
   int weight = 1;
+  uint32_t at = ~0u;  // the stages at which it is enabled
+  bool runsAt(uint32_t stage) const { return (plugin->stages() & at & stage) != 0; }
 };
 
 // Scores to 0..kMaxNodeScore by the largest; `reverse`: the most points become the fewest.

@@ -41,9 +41,13 @@ Listers listersOf(client::InformerFactory& f, std::vector<client::SharedInformer
 }  // namespace
 
 Scheduler::Scheduler(client::Client& client, client::InformerFactory& informers, client::WorkerPool& pool,
-                     client::Timers& timers, const client::SeriesRecorder& recorder, Config config)
+                     client::Timers& timers, const std::string& hostName, Config config)
     : informers_(informers), timers_(timers), metrics_(std::make_unique<Metrics>(MetricRegistry::process())), lane_(pool) {
-  writer_ = std::make_unique<ApiWriter>(client, recorder, timers.clock(), [this](Item item) { tell(std::move(item)); });
+  for (const ProfileConfig& p : config.profiles) {
+    recorders_[p.schedulerName] = std::make_unique<client::SeriesRecorder>(client, pool, timers, p.schedulerName,
+                                                                           p.schedulerName + "-" + hostName);
+  }
+  writer_ = std::make_unique<ApiWriter>(client, recorders_, timers.clock(), [this](Item item) { tell(std::move(item)); });
   CoreOptions options;
   options.backoff = config.backoff;
   options.listers = listersOf(informers, needed_);
@@ -135,6 +139,7 @@ void Scheduler::stop() {
   lane_.close();
   core_->stop();
   writer_->drain();
+  for (auto& [name, r] : recorders_) r->stop();
 }
 
 void Scheduler::tell(Item item) {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -25,9 +26,9 @@ class Metrics;
 
 class Scheduler {
  public:
-  // All must outlive the scheduler.
+  // All must outlive the scheduler. `hostName`: for the reporter of its events.
   Scheduler(client::Client& client, client::InformerFactory& informers, client::WorkerPool& pool,
-            client::Timers& timers, const client::SeriesRecorder& recorder, Config config = {});
+            client::Timers& timers, const std::string& hostName, Config config = {});
   ~Scheduler();  // stop()
 
   // Adds its handlers; begins once the informers, which the caller starts, have synced.
@@ -48,6 +49,7 @@ class Scheduler {
   std::vector<client::SharedInformer*> needed_;
   client::Timers& timers_;
   std::unique_ptr<Metrics> metrics_;
+  std::map<std::string, std::unique_ptr<client::SeriesRecorder>, std::less<>> recorders_;  // by schedulerName
   std::unique_ptr<ApiWriter> writer_;
   std::unique_ptr<Core> core_;  // on the lane only
 

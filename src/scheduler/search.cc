@@ -55,7 +55,7 @@ Found Search::run(const Cycle& c) {
   if (feasible_.empty()) {
     const std::vector<NodeId>& list = only ? *only : order;
     bool scoring = std::any_of(profile_.plugins.begin(), profile_.plugins.end(),
-                               [](const Enabled& e) { return (e.plugin->stages() & Plugin::kScore) != 0; });
+                               [](const Enabled& e) { return e.runsAt(Plugin::kScore); });
     filterAll(c, list, scoring ? limitOf(list.size()) : 1, out);
     nextStart_ = (nextStart_ + out.diagnosis.refused.size() + feasible_.size()) % order.size();
   }
@@ -80,7 +80,7 @@ bool Search::prepare(const Cycle& c, Found& out, std::optional<std::vector<NodeI
   std::vector<std::string_view> narrowed;
   for (uint32_t i = 0; i < profile_.plugins.size(); i++) {
     Plugin& p = *profile_.plugins[i].plugin;
-    if ((p.stages() & Plugin::kFilter) == 0) continue;
+    if (!profile_.plugins[i].runsAt(Plugin::kFilter)) continue;
     Prepared r = p.prepare(c);
     if (r.verdict == Verdict::kError) {
       out.error = std::move(r.reason);
@@ -244,7 +244,7 @@ void Search::select(const Cycle& c, Found& out) {
   size_t n = feasible_.size();
   total_.assign(n, 0);
   for (const Enabled& e : profile_.plugins) {
-    if ((e.plugin->stages() & Plugin::kScore) == 0 || e.weight == 0 || !e.plugin->prepareScore(c, feasible_)) continue;
+    if (!e.runsAt(Plugin::kScore) || e.weight == 0 || !e.plugin->prepareScore(c, feasible_)) continue;
     scores_.assign(n, 0);
     e.plugin->score(c, feasible_, scores_.data());
     for (size_t i = 0; i < n; i++) total_[i] += scores_[i] * e.weight;

@@ -74,7 +74,10 @@ class Recording : public Writer {
     PodPtr preemptor;
     std::string node;
   };
-  void bind(PodPtr pod, std::string node, std::vector<Plugin*>) override { bound.emplace_back(std::move(pod), std::move(node)); }
+  void bind(PodPtr pod, std::string node, std::vector<Plugin*> plugins) override {
+    bound.emplace_back(std::move(pod), std::move(node));
+    before.push_back(std::move(plugins));
+  }
   void reportFailure(PodPtr pod, std::string_view reason, const std::string& message, std::optional<std::string> n) override {
     failures.push_back({pod->metadata.name.str(), std::string(reason), message, std::move(n)});
   }
@@ -86,6 +89,7 @@ class Recording : public Writer {
   }
 
   std::vector<std::pair<PodPtr, std::string>> bound;
+  std::vector<std::vector<Plugin*>> before;
   std::vector<Failure> failures;
   std::vector<Evicted> evicted;
   std::vector<std::string> cleared;
@@ -101,10 +105,12 @@ class TestClock : public Clock {
 // A core with the default profile.
 class World {
  public:
-  explicit World(ProfileConfig config = {}) : metrics(registry) {
+  explicit World(ProfileConfig config = {}, Listers listers = {}) : metrics(registry) {
     std::vector<Profile> profiles;
-    profiles.push_back(makeProfile(config, {}));
-    core = std::make_unique<Core>(std::move(profiles), std::vector<PluginArgs>{config.args}, writer, clock, metrics, CoreOptions());
+    profiles.push_back(makeProfile(config, listers));
+    CoreOptions options;
+    options.listers = listers;
+    core = std::make_unique<Core>(std::move(profiles), std::vector<PluginArgs>{config.args}, writer, clock, metrics, options);
   }
 
   void node(const NodeSpec& s) { node(makeNode(s)); }

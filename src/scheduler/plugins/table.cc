@@ -37,7 +37,7 @@ const Row kRows[] = {
 
 std::vector<PluginChoice> defaultPlugins() {
   std::vector<PluginChoice> out;
-  for (const Row& r : kRows) out.push_back({std::string(r.name), r.weight});
+  for (const Row& r : kRows) out.push_back({std::string(r.name), r.weight, ~0u});
   return out;
 }
 

@@ -13,7 +13,8 @@ namespace km::scheduler {
 
 struct PluginChoice {
   std::string name;
-  int weight = 0;
+  int weight = 0;        // of its score
+  uint32_t stages = ~0u;  // at which it runs, of those it has (Plugin::Stage)
 };
 
 // The default profile, in upstream's order, as far as it is built.
