@@ -32,9 +32,11 @@ client::Target targetOf(const Pod& pod, std::string_view subresource) {
 std::string condition(const Pod& pod, std::string_view type, std::string_view status, std::string_view reason,
                       std::string_view message, WallTime now) {
   const auto* was = conditionOf(pod, type);
-  std::string out = fmt::format(R"({{"type":"{}","status":"{}","reason":"{}","message":)", type, status, reason);
+  std::string out =
+      fmt::format(R"({{"type":"{}","status":"{}","reason":"{}","message":)", type, status, reason);
   codec::appendJsonString(out, message);
-  if (was == nullptr || was->status != status) out += fmt::format(",\"lastTransitionTime\":\"{}\"", codec::Time(now).str());
+  if (was == nullptr || was->status != status)
+    out += fmt::format(",\"lastTransitionTime\":\"{}\"", codec::Time(now).str());
   return out + fmt::format(",\"observedGeneration\":{}}}", pod.metadata.generation);
 }
 
@@ -88,16 +90,18 @@ void ApiWriter::writeBinding(PodPtr pod, std::string node) {
   b.target.kind = "Node";
   b.target.name = node;
   client::Target t = targetOf(*pod, "binding");
-  client_.create(t, api::Object::of(std::move(b)), {}, [this, pod = std::move(pod), node = std::move(node)](Result<api::ObjectPtr> r) mutable {
-    answered(std::move(pod), std::move(node), r.ok() ? Status() : r.status());
-  });
+  client_.create(t, api::Object::of(std::move(b)), {},
+                 [this, pod = std::move(pod), node = std::move(node)](Result<api::ObjectPtr> r) mutable {
+                   answered(std::move(pod), std::move(node), r.ok() ? Status() : r.status());
+                 });
 }
 
 void ApiWriter::answered(PodPtr pod, std::string node, Status s) {
   tell_([this, pod = std::move(pod), node = std::move(node), s = std::move(s)](Core& core) {
     if (s.ok()) {
       event(*pod, *pod, client::kEventNormal, "Scheduled", "Binding",
-            fmt::format("Successfully assigned {}/{} to {}", pod->metadata.namespace_, pod->metadata.name, node));
+            fmt::format("Successfully assigned {}/{} to {}", pod->metadata.namespace_, pod->metadata.name,
+                        node));
     }
     core.bound(pod, node, s);
   });
@@ -111,7 +115,8 @@ void ApiWriter::patchStatus(const PodPtr& pod, std::string body, std::function<v
   client_.patch(targetOf(*pod, "status"), client::PatchType::kStrategicMerge, std::move(body), {},
                 [this, done = std::move(done)](Result<api::ObjectPtr> r) {
                   Status s = r.ok() ? Status() : r.status();
-                  if (!s.ok() && !s.is("NotFound")) KM_LOG(WARNING, "pod status could not be written: {}", s.message());
+                  if (!s.ok() && !s.is("NotFound"))
+                    KM_LOG(WARNING, "pod status could not be written: {}", s.message());
                   if (done) done(std::move(s));
                   end();
                 });
@@ -126,7 +131,9 @@ void ApiWriter::reportFailure(PodPtr pod, std::string_view reason, const std::st
   bool renamed = nominated && pod->status.nominatedNodeName != *nominated;
   if (same && !renamed) return;
   std::string body = R"({"status":{)";
-  if (!same) body += fmt::format("\"conditions\":[{}]", condition(*pod, "PodScheduled", "False", reason, message, clock_.now()));
+  if (!same)
+    body += fmt::format("\"conditions\":[{}]",
+                        condition(*pod, "PodScheduled", "False", reason, message, clock_.now()));
   if (renamed) {
     body += fmt::format("{}\"nominatedNodeName\":", same ? "" : ",");
     if (nominated->empty()) {
@@ -139,7 +146,8 @@ void ApiWriter::reportFailure(PodPtr pod, std::string_view reason, const std::st
 }
 
 void ApiWriter::clearNomination(PodPtr pod) {
-  if (!pod->status.nominatedNodeName.empty()) patchStatus(pod, R"({"status":{"nominatedNodeName":null}})", nullptr);
+  if (!pod->status.nominatedNodeName.empty())
+    patchStatus(pod, R"({"status":{"nominatedNodeName":null}})", nullptr);
 }
 
 // --- preemption ---------------------------------------------------------------------------------------
@@ -165,8 +173,9 @@ void ApiWriter::evict(std::vector<PodPtr> victims, PodPtr preemptor, std::string
 void ApiWriter::evictOne(std::shared_ptr<Eviction> e, const PodPtr& victim) {
   std::string message =
       fmt::format("{}: preempting to accommodate a higher priority pod", e->preemptor->spec.schedulerName);
-  std::string body = fmt::format(R"({{"status":{{"conditions":[{}]}}}})",
-                                 condition(*victim, "DisruptionTarget", "True", "PreemptionByScheduler", message, clock_.now()));
+  std::string body = fmt::format(
+      R"({{"status":{{"conditions":[{}]}}}})",
+      condition(*victim, "DisruptionTarget", "True", "PreemptionByScheduler", message, clock_.now()));
   patchStatus(victim, std::move(body), [this, e, victim](Status s) {
     if (!s.ok()) return evicted(e, victim, s);
     begin();
@@ -183,7 +192,8 @@ void ApiWriter::evictOne(std::shared_ptr<Eviction> e, const PodPtr& victim) {
 
 void ApiWriter::evicted(const std::shared_ptr<Eviction>& e, const PodPtr& victim, const Status& s) {
   if (!s.ok() && !s.is("NotFound")) {
-    KM_LOG(WARNING, "pod {}/{} could not be preempted: {}", victim->metadata.namespace_.view(), victim->metadata.name.view(), s.message());
+    KM_LOG(WARNING, "pod {}/{} could not be preempted: {}", victim->metadata.namespace_.view(),
+           victim->metadata.name.view(), s.message());
     e->ok = false;
   }
   if (--e->left != 0) return;

@@ -45,8 +45,8 @@ class ApiWriter : public Writer {
   void evictOne(std::shared_ptr<Eviction> e, const PodPtr& victim);
   void evicted(const std::shared_ptr<Eviction>& e, const PodPtr& victim, const Status& s);
   void patchStatus(const PodPtr& pod, std::string body, std::function<void(Status)> done);
-  void event(const Pod& about, const Pod& scheduled, std::string_view type, std::string_view reason, std::string_view action,
-             std::string_view note);
+  void event(const Pod& about, const Pod& scheduled, std::string_view type, std::string_view reason,
+             std::string_view action, std::string_view note);
   void begin();
   void end();
 

@@ -1,6 +1,7 @@
-// scheduler_bench basic|spread|anti-affinity [NODES [INIT [PODS]]]: the scheduler's core under the loads of upstream's scheduler_perf,
-// without an API server. A binding is answered at once, and the bound pod comes back as the informer would bring it. Prints one JSON
-// line; the time is the CPU time of the thread in the core.
+// scheduler_bench basic|spread|anti-affinity [NODES [INIT [PODS]]]: the scheduler's core under the loads of
+// upstream's scheduler_perf, without an API server. A binding is answered at once, and the bound pod comes
+// back as the informer would bring it. Prints one JSON line; the time is the CPU time of the thread in the
+// core.
 #include <fmt/format.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -31,8 +32,11 @@ double residentMb() {
 
 class Answering : public Writer {
  public:
-  void bind(PodPtr pod, std::string node, std::vector<Plugin*>) override { bound.emplace_back(std::move(pod), std::move(node)); }
-  void reportFailure(PodPtr, std::string_view, const std::string& message, std::optional<std::string>) override {
+  void bind(PodPtr pod, std::string node, std::vector<Plugin*>) override {
+    bound.emplace_back(std::move(pod), std::move(node));
+  }
+  void reportFailure(PodPtr, std::string_view, const std::string& message,
+                     std::optional<std::string>) override {
     failures++;
     last = message;
   }
@@ -82,7 +86,9 @@ api::ObjectPtr makePod(const std::string& load, int i, bool first) {
     t.labelSelector.emplace().matchLabels["color"] = "blue";
   } else if (load == "anti-affinity") {
     p.metadata.labels["color"] = "green";
-    auto& t = p.spec.affinity.ensure().podAntiAffinity.ensure().requiredDuringSchedulingIgnoredDuringExecution.add();
+    auto& t = p.spec.affinity.ensure()
+                  .podAntiAffinity.ensure()
+                  .requiredDuringSchedulingIgnoredDuringExecution.add();
     t.topologyKey = "kubernetes.io/hostname";
     t.labelSelector.emplace().matchLabels["color"] = "green";
     t.namespaces.push_back("sched-0");
@@ -127,11 +133,16 @@ int run(const std::string& load, int nodes, int init, int pods) {
   spent = 0;
   bound = 0;
   schedule(init, init + pods, false);
-  fmt::print("{{\"row\": \"scheduler-{}-{}\", \"figure\": {:.0f}, \"unit\": \"pods/s of CPU time of the core, {} nodes, {} pods after {}\", "
-             "\"goal\": \"over {}\", \"microseconds\": {:.1f}, \"bound\": {}, \"failed\": {}, \"mb\": {:.1f}, \"mb_before\": {:.1f}}}\n",
-             nodes, load, bound / spent, nodes, pods, init,
-             load == "basic" ? "8,000" : load == "spread" ? "4,000" : "2,000", spent / bound * 1e6, bound, writer.failures,
-             residentMb(), before);
+  fmt::print(
+      "{{\"row\": \"scheduler-{}-{}\", \"figure\": {:.0f}, \"unit\": \"pods/s of CPU time of the core, {} "
+      "nodes, {} pods after {}\", "
+      "\"goal\": \"over {}\", \"microseconds\": {:.1f}, \"bound\": {}, \"failed\": {}, \"mb\": {:.1f}, "
+      "\"mb_before\": {:.1f}}}\n",
+      nodes, load, bound / spent, nodes, pods, init,
+      load == "basic"    ? "8,000"
+      : load == "spread" ? "4,000"
+                         : "2,000",
+      spent / bound * 1e6, bound, writer.failures, residentMb(), before);
   if (writer.failures > 0) fmt::print(stderr, "{}\n", writer.last);
   return 0;
 }

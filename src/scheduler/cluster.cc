@@ -208,25 +208,28 @@ void Cluster::carry(PodClass& cls) {
   using Kind = CarriedTerm::Kind;
   for (const Term& t : cls.terms.required) cls.carried.push_back(carriedTerm(Kind::kRequired, t, 0));
   for (const Term& t : cls.terms.anti) cls.carried.push_back(carriedTerm(Kind::kAnti, t, 0));
-  for (const auto& w : cls.terms.preferred) cls.carried.push_back(carriedTerm(Kind::kPreferred, w.term, w.weight));
+  for (const auto& w : cls.terms.preferred)
+    cls.carried.push_back(carriedTerm(Kind::kPreferred, w.term, w.weight));
   for (const auto& w : cls.terms.preferredAnti) {
     cls.carried.push_back(carriedTerm(Kind::kPreferredAnti, w.term, w.weight));
   }
 }
 
 std::shared_ptr<CarriedTerm> Cluster::carriedTerm(CarriedTerm::Kind kind, const Term& term, int32_t weight) {
-  std::string key = std::to_string(static_cast<int>(kind)) + '\n' + std::to_string(weight) + '\n' + term.key();
+  std::string key =
+      std::to_string(static_cast<int>(kind)) + '\n' + std::to_string(weight) + '\n' + term.key();
   auto& known = carriedByKey_[key];
   if (auto t = known.lock()) return t;
-  std::shared_ptr<CarriedTerm> t(new CarriedTerm{kind, term, weight, {}, nullptr}, [this, key](CarriedTerm* p) {
-    if (!ending_) {
-      carriedByKey_.erase(key);
-      std::erase(carried_, p);
-      carriedVersion_++;
-    }
-    p->counts.reset();
-    delete p;
-  });
+  std::shared_ptr<CarriedTerm> t(new CarriedTerm{kind, term, weight, {}, nullptr},
+                                 [this, key](CarriedTerm* p) {
+                                   if (!ending_) {
+                                     carriedByKey_.erase(key);
+                                     std::erase(carried_, p);
+                                     carriedVersion_++;
+                                   }
+                                   p->counts.reset();
+                                   delete p;
+                                 });
   t->counts = t->carriers.over(nodes_, term.topologyKey);
   known = t;
   carried_.push_back(t.get());

@@ -1,8 +1,8 @@
-// Cluster: what the scheduler knows of nodes and the pods on them, with every count that plugins asked for kept up to date.
-// Not thread-safe: the scheduler's lock guards it.
+// Cluster: what the scheduler knows of nodes and the pods on them, with every count that plugins asked for
+// kept up to date. Not thread-safe: the scheduler's lock guards it.
 //
-// Trying out a change ("were this pod gone, were that one here") is done on the cluster itself: lift() or place(), look, and
-// undo. All counts follow, so no plugin needs a copy of its state.
+// Trying out a change ("were this pod gone, were that one here") is done on the cluster itself: lift() or
+// place(), look, and undo. All counts follow, so no plugin needs a copy of its state.
 #pragma once
 
 #include <memory>
@@ -68,7 +68,8 @@ class Cluster {
   PodClassPtr classOf(const api::core_v1::Pod& pod);
   // The counter of these pods; one object for equal questions, counting while someone holds it.
   std::shared_ptr<PodCounter> counter(std::vector<PodSelection> all, bool terminating);
-  // The rules that pods on nodes carry. `carriedVersion` moves when the list, or whom its terms match, changes.
+  // The rules that pods on nodes carry. `carriedVersion` moves when the list, or whom its terms match,
+  // changes.
   const std::vector<CarriedTerm*>& carriedTerms() const { return carried_; }
   uint64_t carriedVersion() const { return carriedVersion_; }
   // Moves with every change of pods on nodes.

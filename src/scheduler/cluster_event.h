@@ -18,12 +18,12 @@ enum EventKind : uint32_t {
   kAssignedPodLabel = 1u << 6,
   kAssignedPodScaleDown = 1u << 7,
   kAssignedPodDelete = 1u << 8,
-  kPodDelete = 1u << 9,          // a pod without a node went
-  kSelfLabel = 1u << 10,         // the waiting pod itself changed
+  kPodDelete = 1u << 9,   // a pod without a node went
+  kSelfLabel = 1u << 10,  // the waiting pod itself changed
   kSelfToleration = 1u << 11,
   kSelfScaleDown = 1u << 12,
   kSelfGates = 1u << 13,
-  kSelfClaims = 1u << 14,        // status.resourceClaimStatuses
+  kSelfClaims = 1u << 14,  // status.resourceClaimStatuses
   kVolumeAdd = 1u << 15,
   kVolumeUpdate = 1u << 16,
   kClaimAdd = 1u << 17,
@@ -38,7 +38,7 @@ enum EventKind : uint32_t {
   kResourceClaim = 1u << 26,
   kResourceSlice = 1u << 27,
   kDeviceClass = 1u << 28,
-  kExternal = 1u << 29,          // an extender refused: anything may help
+  kExternal = 1u << 29,  // an extender refused: anything may help
 };
 inline constexpr uint32_t kAllEvents = ~0u;
 

@@ -9,8 +9,12 @@ namespace {
 
 using namespace testing;
 
-NodePtr nodePtr(const NodeSpec& s) { return std::make_shared<Node>(makeNode(s)); }
-PodPtr podPtr(Pod p) { return std::make_shared<Pod>(std::move(p)); }
+NodePtr nodePtr(const NodeSpec& s) {
+  return std::make_shared<Node>(makeNode(s));
+}
+PodPtr podPtr(Pod p) {
+  return std::make_shared<Pod>(std::move(p));
+}
 
 TEST(Resources, InitStepsSidecarsAndOverhead) {
   Pod p = makePod("p", "100m");

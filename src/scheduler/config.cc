@@ -8,7 +8,8 @@ Profile makeProfile(const ProfileConfig& config, const Listers& listers) {
   p.percentageOfNodesToScore = config.percentageOfNodesToScore;
   p.preempts = config.preempts;
   for (const PluginChoice& c : config.plugins) {
-    if (auto plugin = makePlugin(c.name, config.args, listers)) p.plugins.push_back({std::move(plugin), c.weight, c.stages});
+    if (auto plugin = makePlugin(c.name, config.args, listers))
+      p.plugins.push_back({std::move(plugin), c.weight, c.stages});
   }
   return p;
 }

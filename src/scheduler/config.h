@@ -32,7 +32,8 @@ struct Config {
   std::string leaseName, leaseNamespace;
 };
 
-// A KubeSchedulerConfiguration of kubescheduler.config.k8s.io/v1, as YAML or JSON. Unknown fields are errors, and so is what we cannot do.
+// A KubeSchedulerConfiguration of kubescheduler.config.k8s.io/v1, as YAML or JSON. Unknown fields are errors,
+// and so is what we cannot do.
 Result<Config> parseConfig(std::string_view text);
 
 Profile makeProfile(const ProfileConfig& config, const Listers& listers);

@@ -1,4 +1,5 @@
-// Reading of KubeSchedulerConfiguration (kubescheduler.config.k8s.io/v1). What we cannot do is refused, never passed over.
+// Reading of KubeSchedulerConfiguration (kubescheduler.config.k8s.io/v1). What we cannot do is refused, never
+// passed over.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -16,7 +17,8 @@ using codec::Value;
 // Reads an object's fields; those that nobody asked for are unknown.
 class Fields {
  public:
-  Fields(const Value& v, std::string path, std::vector<std::string>& errors) : v_(v), path_(std::move(path)), errors_(errors) {
+  Fields(const Value& v, std::string path, std::vector<std::string>& errors)
+      : v_(v), path_(std::move(path)), errors_(errors) {
     if (!v.isObject() && !v.isNull()) error("", "must be an object");
   }
   ~Fields() {
@@ -73,7 +75,9 @@ class Fields {
     Status s = codec::decodeJson(v.json(), &out, T::kType, &strict);
     if (!s.ok()) errors_.push_back(fmt::format("{}: {}", path, s.message()));
   }
-  void error(std::string_view key, std::string_view why) { errors_.push_back(fmt::format("{}: {}", at(key), why)); }
+  void error(std::string_view key, std::string_view why) {
+    errors_.push_back(fmt::format("{}: {}", at(key), why));
+  }
   std::string at(std::string_view key) const {
     return path_.empty() ? std::string(key) : key.empty() ? path_ : fmt::format("{}.{}", path_, key);
   }
@@ -95,7 +99,8 @@ void readShape(Fields& f, Shape& out) {
     std::pair<int64_t, int64_t> point;
     p.integer("utilization", point.first);
     p.integer("score", point.second);
-    if (!out.empty() && point.first <= out.back().first) p.error("utilization", "values must be sorted in increasing order");
+    if (!out.empty() && point.first <= out.back().first)
+      p.error("utilization", "values must be sorted in increasing order");
     if (point.first < 0 || point.first > 100) p.error("utilization", "must be in the range [0, 100]");
     if (point.second < 0 || point.second > 10) p.error("score", "must be in the range [0, 10]");
     out.push_back(point);
@@ -128,8 +133,10 @@ void readFit(Fields& f, PluginArgs& out) {
   } else if (type == "RequestedToCapacityRatio") {
     out.strategy = ScoringStrategy::kRequestedToCapacityRatio;
   } else if (type != "LeastAllocated") {
-    s.error("type", fmt::format("Unsupported value: \"{}\": supported values: \"LeastAllocated\", \"MostAllocated\", "
-                                "\"RequestedToCapacityRatio\"", type));
+    s.error("type",
+            fmt::format("Unsupported value: \"{}\": supported values: \"LeastAllocated\", \"MostAllocated\", "
+                        "\"RequestedToCapacityRatio\"",
+                        type));
   }
   readResources(s, out.fitResources);
   if (const Value* ratio = s.get("requestedToCapacityRatio")) {
@@ -145,13 +152,16 @@ void readSpread(Fields& f, PluginArgs& out) {
   std::string type = "System";
   f.text("defaultingType", type);
   out.systemDefaulting = type == "System";
-  if (type != "System" && type != "List") f.error("defaultingType", fmt::format("Unsupported value: \"{}\"", type));
-  f.each("defaultConstraints", [&](const Value& v, const std::string& path) { f.decode(v, out.defaultConstraints.add(), path); });
+  if (type != "System" && type != "List")
+    f.error("defaultingType", fmt::format("Unsupported value: \"{}\"", type));
+  f.each("defaultConstraints",
+         [&](const Value& v, const std::string& path) { f.decode(v, out.defaultConstraints.add(), path); });
   if (out.systemDefaulting && !out.defaultConstraints.empty()) {
     f.error("defaultingType", "when .defaultingType is System, .defaultConstraints must be empty");
   }
   for (const auto& c : out.defaultConstraints) {
-    if (c.labelSelector) f.error("defaultConstraints", "constraint must not define a selector, as they deduced for each pod");
+    if (c.labelSelector)
+      f.error("defaultConstraints", "constraint must not define a selector, as they deduced for each pod");
   }
 }
 
@@ -165,9 +175,11 @@ void readArgs(const std::string& plugin, Fields& f, PluginArgs& out) {
   if (plugin == "InterPodAffinity") {
     f.integer("hardPodAffinityWeight", out.hardPodAffinityWeight);
     f.boolean("ignorePreferredTermsOfExistingPods", out.ignorePreferredTermsOfExistingPods);
-    if (out.hardPodAffinityWeight < 0 || out.hardPodAffinityWeight > 100) f.error("hardPodAffinityWeight", "not in valid range [0, 100]");
+    if (out.hardPodAffinityWeight < 0 || out.hardPodAffinityWeight > 100)
+      f.error("hardPodAffinityWeight", "not in valid range [0, 100]");
   } else if (plugin == "NodeAffinity") {
-    if (const Value* v = f.get("addedAffinity")) f.decode(*v, out.addedAffinity.emplace(), f.at("addedAffinity"));
+    if (const Value* v = f.get("addedAffinity"))
+      f.decode(*v, out.addedAffinity.emplace(), f.at("addedAffinity"));
   } else if (plugin == "DefaultPreemption") {
     f.integer("minCandidateNodesPercentage", out.minCandidateNodesPercentage);
     f.integer("minCandidateNodesAbsolute", out.minCandidateNodesAbsolute);
@@ -193,16 +205,25 @@ struct Point {
   std::string_view name;
   uint32_t stages;  // 0: of what is built in
 };
-constexpr Point kPoints[] = {{"preEnqueue", Plugin::kPreEnqueue}, {"queueSort", 0}, {"preFilter", Plugin::kFilter},
-                             {"filter", Plugin::kFilter},         {"postFilter", 0}, {"preScore", Plugin::kScore},
-                             {"score", Plugin::kScore},           {"reserve", Plugin::kReserve}, {"permit", 0},
-                             {"preBind", Plugin::kPreBind},       {"bind", 0}, {"postBind", 0}};
+constexpr Point kPoints[] = {{"preEnqueue", Plugin::kPreEnqueue},
+                             {"queueSort", 0},
+                             {"preFilter", Plugin::kFilter},
+                             {"filter", Plugin::kFilter},
+                             {"postFilter", 0},
+                             {"preScore", Plugin::kScore},
+                             {"score", Plugin::kScore},
+                             {"reserve", Plugin::kReserve},
+                             {"permit", 0},
+                             {"preBind", Plugin::kPreBind},
+                             {"bind", 0},
+                             {"postBind", 0}};
 
 struct PluginSet {
   std::vector<PluginChoice> enabled;
   std::vector<std::string> disabled;
   bool disables(std::string_view name) const {
-    return std::any_of(disabled.begin(), disabled.end(), [&](const auto& d) { return d == name || d == "*"; });
+    return std::any_of(disabled.begin(), disabled.end(),
+                       [&](const auto& d) { return d == name || d == "*"; });
   }
 };
 
@@ -216,7 +237,8 @@ PluginSet readSet(Fields& plugins, std::string_view point) {
     PluginChoice c;
     f.text("name", c.name);
     f.integer("weight", c.weight);
-    if (!isPlugin(c.name) && !isBuiltIn(c.name)) f.error("name", fmt::format("there is no plugin \"{}\"", c.name));
+    if (!isPlugin(c.name) && !isBuiltIn(c.name))
+      f.error("name", fmt::format("there is no plugin \"{}\"", c.name));
     out.enabled.push_back(std::move(c));
   });
   set.each("disabled", [&](const Value& p, const std::string& path) {
@@ -325,7 +347,8 @@ void readAll(Fields& f, Config& out) {
   f.boolean("enableContentionProfiling", ignored);
   if (percentage < 0 || percentage > 100) f.error("percentageOfNodesToScore", "not in valid range [0-100]");
   if (initial <= 0) f.error("podInitialBackoffSeconds", "must be greater than 0");
-  if (max < initial) f.error("podMaxBackoffSeconds", "must be greater than or equal to PodInitialBackoffSeconds");
+  if (max < initial)
+    f.error("podMaxBackoffSeconds", "must be greater than or equal to PodInitialBackoffSeconds");
   out.backoff = {std::chrono::seconds(initial), std::chrono::seconds(max)};
   if (const Value* v = f.get("clientConnection")) {
     Fields c(*v, "clientConnection", f.errors());
@@ -333,7 +356,8 @@ void readAll(Fields& f, Config& out) {
     for (const char* name : {"acceptContentTypes", "contentType", "qps", "burst"}) c.get(name);
   }
   readElection(f, out);
-  if (const Value* v = f.get("extenders"); v != nullptr && v->size() > 0) f.error("extenders", "extenders are not supported");
+  if (const Value* v = f.get("extenders"); v != nullptr && v->size() > 0)
+    f.error("extenders", "extenders are not supported");
   out.profiles.clear();
   f.each("profiles", [&](const Value& v, const std::string& path) {
     Fields p(v, path, f.errors());
@@ -341,7 +365,8 @@ void readAll(Fields& f, Config& out) {
     profile.percentageOfNodesToScore = percentage;
     readProfile(p, profile);
     for (const auto& other : out.profiles) {
-      if (other.schedulerName == profile.schedulerName) p.error("schedulerName", fmt::format("Duplicate value: \"{}\"", profile.schedulerName));
+      if (other.schedulerName == profile.schedulerName)
+        p.error("schedulerName", fmt::format("Duplicate value: \"{}\"", profile.schedulerName));
     }
     out.profiles.push_back(std::move(profile));
   });
@@ -361,7 +386,8 @@ Result<Config> parseConfig(std::string_view text) {
     Fields f(document, "", errors);
     readAll(f, out);
   }
-  if (!errors.empty()) return errors::badRequest(fmt::format("strict decoding error: {}", fmt::join(errors, ", ")));
+  if (!errors.empty())
+    return errors::badRequest(fmt::format("strict decoding error: {}", fmt::join(errors, ", ")));
   return out;
 }
 

@@ -10,7 +10,8 @@ namespace {
 
 using ::testing::HasSubstr;
 
-constexpr std::string_view kHead = "apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\n";
+constexpr std::string_view kHead =
+    "apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\n";
 
 Config parsed(std::string_view rest) {
   auto c = parseConfig(std::string(kHead) + std::string(rest));
@@ -71,7 +72,8 @@ profiles:
   EXPECT_EQ(find(c.profiles[0], "NodeResourcesFit")->weight, 7);
   Profile p = makeProfile(c.profiles[0], {});
   for (const Enabled& e : p.plugins) {
-    EXPECT_EQ(e.runsAt(Plugin::kScore), (e.plugin->stages() & Plugin::kScore) != 0 && e.plugin->name() != "ImageLocality");
+    EXPECT_EQ(e.runsAt(Plugin::kScore),
+              (e.plugin->stages() & Plugin::kScore) != 0 && e.plugin->name() != "ImageLocality");
   }
   EXPECT_EQ(c.profiles[1].percentageOfNodesToScore, 100);
   ASSERT_EQ(c.profiles[1].plugins.size(), 2u);
@@ -114,13 +116,17 @@ profiles:
 
 TEST(Config, WhatIsWrongIsNamed) {
   EXPECT_THAT(failure("colour: red"), HasSubstr("unknown field \"colour\""));
-  EXPECT_THAT(failure("profiles: [{plugins: {score: {enabled: [{name: Magic}]}}}]"), HasSubstr("there is no plugin \"Magic\""));
-  EXPECT_THAT(failure("profiles: [{schedulerName: a}, {schedulerName: a}]"), HasSubstr("Duplicate value: \"a\""));
-  EXPECT_THAT(failure("podInitialBackoffSeconds: 5\npodMaxBackoffSeconds: 1"), HasSubstr("podMaxBackoffSeconds"));
+  EXPECT_THAT(failure("profiles: [{plugins: {score: {enabled: [{name: Magic}]}}}]"),
+              HasSubstr("there is no plugin \"Magic\""));
+  EXPECT_THAT(failure("profiles: [{schedulerName: a}, {schedulerName: a}]"),
+              HasSubstr("Duplicate value: \"a\""));
+  EXPECT_THAT(failure("podInitialBackoffSeconds: 5\npodMaxBackoffSeconds: 1"),
+              HasSubstr("podMaxBackoffSeconds"));
   EXPECT_THAT(failure("percentageOfNodesToScore: 101"), HasSubstr("not in valid range [0-100]"));
   EXPECT_THAT(failure("extenders: [{urlPrefix: 'http://x'}]"), HasSubstr("extenders are not supported"));
   auto other = parseConfig("apiVersion: v1\nkind: Pod\n");
-  EXPECT_THAT(std::string(other.status().message()), HasSubstr("no kind \"Pod\" is registered for version \"v1\""));
+  EXPECT_THAT(std::string(other.status().message()),
+              HasSubstr("no kind \"Pod\" is registered for version \"v1\""));
 }
 
 }  // namespace

@@ -25,8 +25,8 @@ double seconds(Duration d) {
 
 }  // namespace
 
-Core::Core(std::vector<Profile> profiles, std::vector<PluginArgs> args, Writer& writer, Clock& clock, Metrics& metrics,
-           CoreOptions options)
+Core::Core(std::vector<Profile> profiles, std::vector<PluginArgs> args, Writer& writer, Clock& clock,
+           Metrics& metrics, CoreOptions options)
     : writer_(writer),
       clock_(clock),
       metrics_(metrics),
@@ -41,7 +41,8 @@ Core::Core(std::vector<Profile> profiles, std::vector<PluginArgs> args, Writer& 
       if (s->profile.plugins[k].runsAt(Plugin::kReserve | Plugin::kPreBind)) s->hooks |= uint64_t{1} << k;
     }
     s->search = std::make_unique<Search>(cluster_, nominator_, s->profile);
-    if (s->profile.preempts) s->preemption = std::make_unique<Preemption>(cluster_, *s->search, args[i], options.listers);
+    if (s->profile.preempts)
+      s->preemption = std::make_unique<Preemption>(cluster_, *s->search, args[i], options.listers);
     schedulers_.push_back(std::move(s));
   }
 }
@@ -157,7 +158,8 @@ void Core::waiting(const api::ObjectPtr& before, const api::ObjectPtr& after) {
     if (!(was.spec.tolerations == pod.spec.tolerations)) change.kinds |= kSelfToleration;
     if (!was.spec.schedulingGates.empty() && pod.spec.schedulingGates.empty()) change.kinds |= kSelfGates;
     if (!(was.status.resourceClaimStatuses == pod.status.resourceClaimStatuses)) change.kinds |= kSelfClaims;
-    if (was.metadata.generation != pod.metadata.generation && !(podRequests(was) == podRequests(pod))) change.kinds |= kSelfScaleDown;
+    if (was.metadata.generation != pod.metadata.generation && !(podRequests(was) == podRequests(pod)))
+      change.kinds |= kSelfScaleDown;
     change.before = before;
     change.after = after;
   }
@@ -175,7 +177,8 @@ void Core::onNode(const api::ObjectPtr& before, const api::ObjectPtr& after) {
       const Node& b = after->as<Node>();
       if (!(a.status.allocatable == b.status.allocatable)) kinds |= kNodeAllocatable;
       if (!(a.metadata.labels == b.metadata.labels)) kinds |= kNodeLabel;
-      if (!(a.spec.taints == b.spec.taints) || a.spec.unschedulable != b.spec.unschedulable) kinds |= kNodeTaint;
+      if (!(a.spec.taints == b.spec.taints) || a.spec.unschedulable != b.spec.unschedulable)
+        kinds |= kNodeTaint;
     }
     cluster_.setNode(api::share<Node>(after));
     if (kinds != 0) changed({kinds, before, after});
@@ -237,7 +240,8 @@ bool Core::attempt() {
   Cycle c{cluster_, q->pod, *cls};
   Found found = s->search->run(c);
   std::vector<Plugin*> before;
-  if (found.node != kNoNode && s->hooks != 0 && !reserve(*s, c, found.node, found.error, before)) found.node = kNoNode;
+  if (found.node != kNoNode && s->hooks != 0 && !reserve(*s, c, found.node, found.error, before))
+    found.node = kNoNode;
   metrics_.algorithm.observe(seconds(now() - began));
   if (found.node == kNoNode) {
     fail(*s, std::move(*q), &c, found);
@@ -253,7 +257,8 @@ bool Core::attempt() {
   return true;
 }
 
-bool Core::reserve(Scheduler& s, const Cycle& c, NodeId node, std::string& error, std::vector<Plugin*>& before) {
+bool Core::reserve(Scheduler& s, const Cycle& c, NodeId node, std::string& error,
+                   std::vector<Plugin*>& before) {
   for (const Enabled& e : s.profile.plugins) {
     if (!e.runsAt(Plugin::kReserve)) continue;
     Status r = e.plugin->reserve(c, node);
@@ -288,7 +293,8 @@ void Core::bound(const PodPtr& pod, const std::string& node, const Status& answe
     }
     metrics_.attempt(pod->spec.schedulerName, Metrics::Result::kScheduled, seconds(t - b.began));
     metrics_.attempts.observe(b.q.attempts);
-    metrics_.sli.with({b.q.attempts > 15 ? "16+" : std::to_string(b.q.attempts)}).observe(seconds(t - b.q.since));
+    metrics_.sli.with({b.q.attempts > 15 ? "16+" : std::to_string(b.q.attempts)})
+        .observe(seconds(t - b.q.since));
     return;
   }
   if (s != nullptr && s->hooks != 0) {
@@ -303,7 +309,8 @@ void Core::bound(const PodPtr& pod, const std::string& node, const Status& answe
   b.q.errors++;
   b.q.rejectors = 0;
   queue_.reenter(b.q);
-  if (s != nullptr) failWith(*s, std::move(b.q), "SchedulerError", fmt::format("binding rejected: {}", answer.message()), "");
+  if (s != nullptr)
+    failWith(*s, std::move(b.q), "SchedulerError", fmt::format("binding rejected: {}", answer.message()), "");
 }
 
 void Core::fail(Scheduler& s, QueuedPod q, const Cycle* c, const Found& found) {
@@ -325,7 +332,8 @@ void Core::fail(Scheduler& s, QueuedPod q, const Cycle* c, const Found& found) {
   std::string reasons = d.preFilter;
   if (reasons.empty()) {
     size_t absent = d.only.empty() ? 0 : total - std::min(total, d.refused.size());
-    reasons = s.search->reasons(*c, d.refused, {{fmt::format("node(s) didn't satisfy plugin(s) [{}]", d.only), absent}});
+    reasons = s.search->reasons(*c, d.refused,
+                                {{fmt::format("node(s) didn't satisfy plugin(s) [{}]", d.only), absent}});
   }
   std::string message = fmt::format("0/{} nodes are available: {}.", total, reasons);
   std::optional<std::string> nominated;
@@ -334,7 +342,8 @@ void Core::fail(Scheduler& s, QueuedPod q, const Cycle* c, const Found& found) {
   failWith(s, std::move(q), "Unschedulable", message, std::move(nominated));
 }
 
-std::string Core::postFilter(Scheduler& s, const Cycle& c, const Diagnosis& d, std::optional<std::string>& nominated) {
+std::string Core::postFilter(Scheduler& s, const Cycle& c, const Diagnosis& d,
+                             std::optional<std::string>& nominated) {
   if (!s.preemption) {
     nominated = "";
     return "";
@@ -376,7 +385,8 @@ void Core::preempted(const PodPtr& pod, bool ok) {
 void Core::failWith(Scheduler& s, QueuedPod q, std::string_view reason, const std::string& message,
                     std::optional<std::string> nominated) {
   bool error = reason == "SchedulerError";
-  metrics_.attempt(s.profile.schedulerName, error ? Metrics::Result::kError : Metrics::Result::kUnschedulable, 0);
+  metrics_.attempt(s.profile.schedulerName, error ? Metrics::Result::kError : Metrics::Result::kUnschedulable,
+                   0);
   const QueuedPod* latest = queue_.find(q.pod->metadata.uid.str());
   if (latest == nullptr) return;  // gone meanwhile
   PodPtr pod = latest->pod;

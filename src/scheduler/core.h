@@ -1,5 +1,5 @@
-// Core: the scheduler without its API server. It is told what happens, tries the pods that are due, and tells a Writer what to
-// write. Not thread-safe: all calls on one lane.
+// Core: the scheduler without its API server. It is told what happens, tries the pods that are due, and tells
+// a Writer what to write. Not thread-safe: all calls on one lane.
 #pragma once
 
 #include <memory>
@@ -24,8 +24,8 @@ class Writer {
   virtual ~Writer() = default;
   // Binds the pod, after what the plugins named do before it; then Core::bound().
   virtual void bind(PodPtr pod, std::string node, std::vector<Plugin*> before) = 0;
-  // Tells that no node was found: an event, and the pod's condition. `nominated`: becomes status.nominatedNodeName ("": none);
-  // absent: that stays.
+  // Tells that no node was found: an event, and the pod's condition. `nominated`: becomes
+  // status.nominatedNodeName ("": none); absent: that stays.
   virtual void reportFailure(PodPtr pod, std::string_view reason, const std::string& message,
                              std::optional<std::string> nominated) = 0;
   virtual void clearNomination(PodPtr pod) = 0;
@@ -41,8 +41,8 @@ struct CoreOptions {
 class Core {
  public:
   // All must outlive the core.
-  Core(std::vector<Profile> profiles, std::vector<PluginArgs> args, Writer& writer, Clock& clock, Metrics& metrics,
-       CoreOptions options);
+  Core(std::vector<Profile> profiles, std::vector<PluginArgs> args, Writer& writer, Clock& clock,
+       Metrics& metrics, CoreOptions options);
   ~Core();
 
   // --- what happens; null: did not or does not exist ---
@@ -82,7 +82,8 @@ class Core {
   void fail(Scheduler& s, QueuedPod q, const Cycle* c, const Found& found);
   void failWith(Scheduler& s, QueuedPod q, std::string_view reason, const std::string& message,
                 std::optional<std::string> nominated = std::nullopt);
-  std::string postFilter(Scheduler& s, const Cycle& c, const Diagnosis& d, std::optional<std::string>& nominated);
+  std::string postFilter(Scheduler& s, const Cycle& c, const Diagnosis& d,
+                         std::optional<std::string>& nominated);
   bool reserve(Scheduler& s, const Cycle& c, NodeId node, std::string& error, std::vector<Plugin*>& before);
   void unreserve(Scheduler& s, const Cycle& c, NodeId node);
   Duration now() const { return clock_.monotonic(); }
@@ -98,8 +99,9 @@ class Core {
     QueuedPod q;
     Duration began{};
   };
-  std::unordered_map<std::string, Binding> binding_;   // by uid
-  std::unordered_map<std::string, bool> preempting_;   // uids whose victims are being told; whether an attempt was held back
+  std::unordered_map<std::string, Binding> binding_;  // by uid
+  std::unordered_map<std::string, bool>
+      preempting_;  // uids whose victims are being told; whether an attempt was held back
 };
 
 }  // namespace km::scheduler

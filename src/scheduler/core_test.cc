@@ -139,10 +139,12 @@ TEST(Preemption, NeverAndNotHelpful) {
   Pod p = ranked("p", "1", 50);
   p.spec.preemptionPolicy = codec::String("Never");
   EXPECT_EQ(w.outcome(p),
-            "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: not eligible due to "
+            "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: not "
+            "eligible due to "
             "preemptionPolicy=Never.");
   EXPECT_EQ(w.outcome(ranked("q", "1", 0)),
-            "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: 0/1 nodes are available: 1 No "
+            "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: 0/1 nodes "
+            "are available: 1 No "
             "preemption victims found for incoming pod.");
   EXPECT_TRUE(w.writer.evicted.empty());
 }
@@ -166,7 +168,8 @@ TEST(Preemption, AwayFromThoseThatStandInTheWay) {
   Pod v = placed(makePod("v", "", "db"), "n");
   w.pod(v);
   Pod p = ranked("p", "", 50);
-  auto& t = p.spec.affinity.ensure().podAntiAffinity.ensure().requiredDuringSchedulingIgnoredDuringExecution.add();
+  auto& t =
+      p.spec.affinity.ensure().podAntiAffinity.ensure().requiredDuringSchedulingIgnoredDuringExecution.add();
   t.topologyKey = "kubernetes.io/hostname";
   t.labelSelector = selects("db");
   EXPECT_EQ(w.outcome(p), "0/1 nodes are available: 1 node(s) didn't match pod anti-affinity rules.");

@@ -5,8 +5,13 @@
 
 namespace km::scheduler {
 
-TopologyCounts::TopologyCounts(PodCounter& counter, NodeTable& nodes, std::string key, std::string topologyKey, Eligible eligible)
-    : counter_(counter), nodes_(nodes), key_(std::move(key)), column_(nodes.label(topologyKey)), eligible_(std::move(eligible)) {
+TopologyCounts::TopologyCounts(PodCounter& counter, NodeTable& nodes, std::string key,
+                               std::string topologyKey, Eligible eligible)
+    : counter_(counter),
+      nodes_(nodes),
+      key_(std::move(key)),
+      column_(nodes.label(topologyKey)),
+      eligible_(std::move(eligible)) {
   rebuild();
 }
 
@@ -56,12 +61,14 @@ void TopologyCounts::add(NodeId id, int32_t delta) {
 }
 
 bool PodCounter::matches(std::string_view ns, const Labels& labels, const Namespaces& namespaces) const {
-  return !all_.empty() &&
-         std::all_of(all_.begin(), all_.end(), [&](const PodSelection& s) { return s.matches(ns, labels, namespaces); });
+  return !all_.empty() && std::all_of(all_.begin(), all_.end(), [&](const PodSelection& s) {
+    return s.matches(ns, labels, namespaces);
+  });
 }
 
 bool PodCounter::usesNamespaceLabels() const {
-  return std::any_of(all_.begin(), all_.end(), [](const PodSelection& s) { return s.namespaceSelector.has_value(); });
+  return std::any_of(all_.begin(), all_.end(),
+                     [](const PodSelection& s) { return s.namespaceSelector.has_value(); });
 }
 
 void PodCounter::add(NodeId id, int32_t delta) {
@@ -87,7 +94,8 @@ void PodCounter::clear() {
 }
 
 std::shared_ptr<TopologyCounts> PodCounter::over(NodeTable& nodes, const std::string& topologyKey,
-                                                 const std::string& eligibleKey, TopologyCounts::Eligible eligible) {
+                                                 const std::string& eligibleKey,
+                                                 TopologyCounts::Eligible eligible) {
   std::string key = topologyKey + '\n' + eligibleKey;
   for (const auto& w : sums_) {
     if (auto s = w.lock(); s && s->key() == key) return s;

@@ -1,5 +1,5 @@
-// Counts of pods that are kept up to date as pods come and go, so that no rule about other pods ever walks over pods.
-// Not thread-safe: the scheduler's lock guards them.
+// Counts of pods that are kept up to date as pods come and go, so that no rule about other pods ever walks
+// over pods. Not thread-safe: the scheduler's lock guards them.
 #pragma once
 
 #include <functional>
@@ -21,7 +21,8 @@ class TopologyCounts {
   // Whether a node counts; asked again when the table's layout moved. Absent: all nodes that have the label.
   using Eligible = std::function<bool(NodeId)>;
 
-  TopologyCounts(PodCounter& counter, NodeTable& nodes, std::string key, std::string topologyKey, Eligible eligible);
+  TopologyCounts(PodCounter& counter, NodeTable& nodes, std::string key, std::string topologyKey,
+                 Eligible eligible);
 
   const std::string& key() const { return key_; }
   // To be called before the questions below, once after each change of nodes.
@@ -48,9 +49,9 @@ class TopologyCounts {
   const std::string key_;
   const LabelColumn& column_;
   const Eligible eligible_;
-  std::vector<uint8_t> counts_;      // by NodeId
-  std::vector<int32_t> sums_;        // by value
-  std::vector<int32_t> nodeCount_;   // by value
+  std::vector<uint8_t> counts_;     // by NodeId
+  std::vector<int32_t> sums_;       // by value
+  std::vector<int32_t> nodeCount_;  // by value
   int32_t domains_ = 0;
   int32_t least_ = 0, atLeast_ = 0;  // atLeast_: places that have least_; 0: unknown
   int64_t all_ = 0;
@@ -61,7 +62,8 @@ class TopologyCounts {
 class PodCounter {
  public:
   // Of the pods that every selection matches. `terminating`: also those that are being deleted.
-  PodCounter(std::vector<PodSelection> all, bool terminating) : all_(std::move(all)), terminating_(terminating) {}
+  PodCounter(std::vector<PodSelection> all, bool terminating)
+      : all_(std::move(all)), terminating_(terminating) {}
   // Of pods that are told to it.
   PodCounter() : terminating_(true) {}
 
@@ -75,7 +77,8 @@ class PodCounter {
   void clear();
 
   // The sums over a topology label; one object for one `eligibleKey`, kept while someone holds it.
-  std::shared_ptr<TopologyCounts> over(NodeTable& nodes, const std::string& topologyKey, const std::string& eligibleKey = "",
+  std::shared_ptr<TopologyCounts> over(NodeTable& nodes, const std::string& topologyKey,
+                                       const std::string& eligibleKey = "",
                                        TopologyCounts::Eligible eligible = nullptr);
 
  private:

@@ -7,8 +7,10 @@
 namespace km::scheduler {
 namespace {
 
-constexpr std::string_view kZone = "topology.kubernetes.io/zone", kOldZone = "failure-domain.beta.kubernetes.io/zone";
-constexpr std::string_view kRegion = "topology.kubernetes.io/region", kOldRegion = "failure-domain.beta.kubernetes.io/region";
+constexpr std::string_view kZone = "topology.kubernetes.io/zone",
+                           kOldZone = "failure-domain.beta.kubernetes.io/zone";
+constexpr std::string_view kRegion = "topology.kubernetes.io/region",
+                           kOldRegion = "failure-domain.beta.kubernetes.io/region";
 
 // Region and zone, as upstream's GetZoneKey.
 std::string zoneOf(const api::core_v1::Node& node) {
@@ -90,7 +92,8 @@ void NodeTable::set(NodePtr node) {
   NodeRow& row = rows_[id];
   NodePtr before = std::exchange(row.node, node);
   bool labels = !before || !(before->metadata.labels == node->metadata.labels);
-  bool tainted = !before || !(before->spec.taints == node->spec.taints) || before->spec.unschedulable != node->spec.unschedulable;
+  bool tainted = !before || !(before->spec.taints == node->spec.taints) ||
+                 before->spec.unschedulable != node->spec.unschedulable;
   if (!before) count_++;
   if (labels) {
     orderStale_ = true;

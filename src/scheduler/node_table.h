@@ -1,6 +1,7 @@
 // NodeTable: the nodes in columns, by a dense number each. Not thread-safe: the scheduler's lock guards it.
 //
-// A filter reads the few columns it needs for thousands of nodes; the Node objects themselves stay shared with the informer.
+// A filter reads the few columns it needs for thousands of nodes; the Node objects themselves stay shared
+// with the informer.
 #pragma once
 
 #include <cstdint>
@@ -28,9 +29,9 @@ using Nodes = std::span<const NodeId>;
 // The values of one label over all nodes: 0 where a node has none, else a number for the text.
 struct LabelColumn {
   std::string key;
-  std::vector<uint32_t> value;             // by NodeId
+  std::vector<uint32_t> value;  // by NodeId
   std::unordered_map<std::string, uint32_t> ids;
-  uint32_t count = 1;                      // numbers given, with 0
+  uint32_t count = 1;  // numbers given, with 0
 };
 
 struct ResourceColumn {
@@ -43,7 +44,7 @@ struct NodeRow {
   std::string name;
   NodePtr node;  // null: pods are told to be on a node that is not there
   std::vector<PodEntry*> pods;
-  std::vector<HostPort> ports;  // of its pods; one twice if two pods have it
+  std::vector<HostPort> ports;                      // of its pods; one twice if two pods have it
   std::unordered_map<std::string, int64_t> images;  // name -> size
 };
 
@@ -75,9 +76,9 @@ class NodeTable {
   uint64_t imageVersion() const { return imageVersion_; }
 
   // Columns, by NodeId.
-  std::vector<int64_t> cpu, memory, storage, podLimit;          // allocatable
-  std::vector<int64_t> usedCpu, usedMemory, usedStorage;        // what its pods ask for
-  std::vector<int64_t> usedCpuNonZero, usedMemoryNonZero;       // the same with defaults
+  std::vector<int64_t> cpu, memory, storage, podLimit;     // allocatable
+  std::vector<int64_t> usedCpu, usedMemory, usedStorage;   // what its pods ask for
+  std::vector<int64_t> usedCpuNonZero, usedMemoryNonZero;  // the same with defaults
   std::vector<int32_t> podCount;
   std::vector<uint8_t> unschedulable;
   std::vector<uint32_t> taints;  // number of the node's list of taints, see taintList(); 0: none

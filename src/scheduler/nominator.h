@@ -1,4 +1,5 @@
-// Nominator: the waiting pods for which room was made on a node. Not thread-safe: the scheduler's lock guards it.
+// Nominator: the waiting pods for which room was made on a node. Not thread-safe: the scheduler's lock guards
+// it.
 #pragma once
 
 #include <string>
@@ -24,7 +25,7 @@ class Nominator {
   }
 
  private:
-  std::unordered_map<std::string, std::string> nodeOf_;       // by uid
+  std::unordered_map<std::string, std::string> nodeOf_;        // by uid
   std::unordered_map<std::string, std::vector<PodPtr>> pods_;  // by node
 };
 

@@ -41,7 +41,8 @@ struct PluginArgs {
   int64_t bindTimeoutSeconds = 600;
 };
 
-// The API server, and informers that plugins read. Null where there is no such informer (tests): as if there were no such objects.
+// The API server, and informers that plugins read. Null where there is no such informer (tests): as if there
+// were no such objects.
 struct Listers {
   client::Client* client = nullptr;
   client::Timers* timers = nullptr;

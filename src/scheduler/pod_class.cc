@@ -64,7 +64,8 @@ std::string nodeAffinityKey(const Pod& pod) {
 std::string tolerationsKey(const Pod& pod) {
   std::string out;
   for (const auto& t : pod.spec.tolerations) {
-    for (std::string_view s : {t.key.view(), t.operator_.view(), t.value.view(), t.effect.view()}) text(out, s);
+    for (std::string_view s : {t.key.view(), t.operator_.view(), t.value.view(), t.effect.view()})
+      text(out, s);
   }
   return out;
 }
@@ -97,7 +98,8 @@ std::string classKey(const Pod& pod) {
   if (!pod.spec.nodeName.empty() && resizing(pod)) {
     for (bool defaults : {false, true}) {
       Amounts a = placedRequests(pod, defaults);
-      out += std::to_string(a.milliCpu) + "," + std::to_string(a.memory) + "," + std::to_string(a.ephemeralStorage);
+      out += std::to_string(a.milliCpu) + "," + std::to_string(a.memory) + "," +
+             std::to_string(a.ephemeralStorage);
     }
   }
   return out;

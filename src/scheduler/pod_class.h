@@ -1,5 +1,5 @@
-// PodClass: what the scheduler needs to know of a pod beside its name; pods that are equal in it share one, and share the work
-// that plugins did for it.
+// PodClass: what the scheduler needs to know of a pod beside its name; pods that are equal in it share one,
+// and share the work that plugins did for it.
 #pragma once
 
 #include <memory>

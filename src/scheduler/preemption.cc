@@ -43,7 +43,9 @@ std::string Preemption::whyNotEligible(const Cycle& c, const Diagnosis& d) const
   if (c.pod->spec.preemptionPolicy && *c.pod->spec.preemptionPolicy == "Never") {
     return "not eligible due to preemptionPolicy=Never.";
   }
-  NodeId nominated = c.pod->status.nominatedNodeName.empty() ? kNoNode : cluster_.nodes().find(c.pod->status.nominatedNodeName);
+  NodeId nominated = c.pod->status.nominatedNodeName.empty()
+                         ? kNoNode
+                         : cluster_.nodes().find(c.pod->status.nominatedNodeName);
   if (nominated == kNoNode) return "";
   for (const Refused& r : d.refused) {
     if (r.node == nominated && search_.verdictOf(r.why) == Verdict::kUnschedulableAndUnresolvable) return "";
@@ -70,7 +72,8 @@ Preempted Preemption::run(const Cycle& c, const Diagnosis& d, WallTime now) {
   if (!nodes.empty()) {
     Budgets budgets;
     if (budgets_ != nullptr) budgets = client::Lister<PodDisruptionBudget>(*budgets_).list();
-    size_t wanted = std::min(nodes.size(), std::max(nodes.size() * static_cast<size_t>(percentage_) / 100, static_cast<size_t>(absolute_)));
+    size_t wanted = std::min(nodes.size(), std::max(nodes.size() * static_cast<size_t>(percentage_) / 100,
+                                                    static_cast<size_t>(absolute_)));
     size_t offset = search_.random(nodes.size());
     for (size_t i = 0; i < nodes.size() && !(sound && candidates.size() >= wanted); i++) {
       NodeId node = nodes[(offset + i) % nodes.size()];
@@ -130,7 +133,8 @@ std::vector<PodEntry*> splitViolating(std::vector<PodEntry*>& pods, const auto& 
 
 }  // namespace
 
-bool Preemption::selectVictims(const Cycle& c, NodeId node, const Budgets& budgets, Victims& out, uint32_t* why) {
+bool Preemption::selectVictims(const Cycle& c, NodeId node, const Budgets& budgets, Victims& out,
+                               uint32_t* why) {
   std::vector<PodEntry*> lower;
   for (PodEntry* e : cluster_.nodes().row(node).pods) {
     if (priorityOf(*e->pod) < priorityOf(*c.pod)) lower.push_back(e);
@@ -144,7 +148,8 @@ bool Preemption::selectVictims(const Cycle& c, NodeId node, const Budgets& budge
     for (PodEntry* e : lower) cluster_.putBack(*e);
     return false;
   }
-  std::sort(lower.begin(), lower.end(), [&](const PodEntry* a, const PodEntry* b) { return moreImportant(a, b); });
+  std::sort(lower.begin(), lower.end(),
+            [&](const PodEntry* a, const PodEntry* b) { return moreImportant(a, b); });
   std::vector<PodEntry*> violating = splitViolating(lower, budgets), victims;
   // As many as possible stay, those first whose end a budget would not allow.
   auto reprieve = [&](PodEntry* e) {
@@ -158,7 +163,8 @@ bool Preemption::selectVictims(const Cycle& c, NodeId node, const Budgets& budge
   for (PodEntry* e : violating) out.violations += !reprieve(e);
   for (PodEntry* e : lower) reprieve(e);
   for (PodEntry* e : victims) cluster_.putBack(*e);
-  std::sort(victims.begin(), victims.end(), [&](const PodEntry* a, const PodEntry* b) { return moreImportant(a, b); });
+  std::sort(victims.begin(), victims.end(),
+            [&](const PodEntry* a, const PodEntry* b) { return moreImportant(a, b); });
   for (const PodEntry* e : victims) out.pods.push_back(e->pod);
   out.node = node;
   *why = kNoVictims;

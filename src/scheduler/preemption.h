@@ -1,5 +1,6 @@
-// DefaultPreemption: which pods of lower priority would have to go from which node for a pod that finds no room. It tries on the
-// cluster itself and leaves it as it was. Not thread-safe: it lives on the scheduler's lane.
+// DefaultPreemption: which pods of lower priority would have to go from which node for a pod that finds no
+// room. It tries on the cluster itself and leaves it as it was. Not thread-safe: it lives on the scheduler's
+// lane.
 #pragma once
 
 #include <optional>
@@ -21,14 +22,17 @@ struct Victims {
 struct Preempted {
   std::optional<Victims> victims;  // absent: see message
   std::string message;
-  bool clearNomination = false;    // there is no node on which room could be made
+  bool clearNomination = false;  // there is no node on which room could be made
 };
 
 class Preemption {
  public:
   Preemption(Cluster& cluster, Search& search, const PluginArgs& args, const Listers& listers)
-      : cluster_(cluster), search_(search), percentage_(args.minCandidateNodesPercentage),
-        absolute_(args.minCandidateNodesAbsolute), budgets_(listers.budgets) {}
+      : cluster_(cluster),
+        search_(search),
+        percentage_(args.minCandidateNodesPercentage),
+        absolute_(args.minCandidateNodesAbsolute),
+        budgets_(listers.budgets) {}
 
   // After search.run() of this pod came to this diagnosis.
   Preempted run(const Cycle& c, const Diagnosis& d, WallTime now);

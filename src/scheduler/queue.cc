@@ -21,9 +21,15 @@ Duration Queue::backoffOf(const QueuedPod& q) const {
 
 void Queue::leave(Entry& e) {
   switch (e.place) {
-    case Place::kActive: active_.erase(&e); break;
-    case Place::kBackoff: backoff_.erase(&e); break;
-    case Place::kErrorBackoff: errorBackoff_.erase(&e); break;
+    case Place::kActive:
+      active_.erase(&e);
+      break;
+    case Place::kBackoff:
+      backoff_.erase(&e);
+      break;
+    case Place::kErrorBackoff:
+      errorBackoff_.erase(&e);
+      break;
     case Place::kUnschedulable: {
       auto it = waiting_.find(e.q.wakes);
       it->second.erase(&e);
@@ -32,7 +38,9 @@ void Queue::leave(Entry& e) {
       unschedulable_--;
       break;
     }
-    case Place::kGated: gated_.erase(&e); break;
+    case Place::kGated:
+      gated_.erase(&e);
+      break;
     case Place::kInFlight:
       if (--inFlight_ == 0) during_.clear();
       break;
@@ -188,7 +196,8 @@ void Queue::recheckGates(const std::function<std::string(const api::core_v1::Pod
 
 void Queue::activate(const std::string& uid, Duration now) {
   auto it = entries_.find(uid);
-  if (it == entries_.end() || it->second->place == Place::kInFlight || it->second->place == Place::kGated) return;
+  if (it == entries_.end() || it->second->place == Place::kInFlight || it->second->place == Place::kGated)
+    return;
   leave(*it->second);
   toActive(*it->second);
 }

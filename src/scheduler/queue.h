@@ -1,10 +1,11 @@
 // The pods that wait for a node. Not thread-safe: it lives on the scheduler's lane.
 //
-// A pod is in one of four places: active (ready to be tried: highest priority first, then longest waiting), backing off (its
-// time has not come), unschedulable (nothing that happened since its last attempt could help), or gated (a plugin keeps it from
-// being tried at all). An event moves the unschedulable pods that a plugin which refused them says it helps. While nothing
-// is active, pods back off no longer, except those whose last attempt ended with an error. Pods that are unschedulable for more
-// than five minutes are tried anyhow.
+// A pod is in one of four places: active (ready to be tried: highest priority first, then longest waiting),
+// backing off (its time has not come), unschedulable (nothing that happened since its last attempt could
+// help), or gated (a plugin keeps it from being tried at all). An event moves the unschedulable pods that a
+// plugin which refused them says it helps. While nothing is active, pods back off no longer, except those
+// whose last attempt ended with an error. Pods that are unschedulable for more than five minutes are tried
+// anyhow.
 #pragma once
 
 #include <functional>
@@ -47,8 +48,8 @@ class Queue {
 
   explicit Queue(Helps helps, Backoff backoff = {}) : helps_(std::move(helps)), backoffTimes_(backoff) {}
 
-  // A pod without a node came or changed. `gate`: why it may not be tried. `change`: what is new of a known one; an
-  // unschedulable pod stays where it is unless that helps.
+  // A pod without a node came or changed. `gate`: why it may not be tried. `change`: what is new of a known
+  // one; an unschedulable pod stays where it is unless that helps.
   void set(PodPtr pod, Duration now, std::string gate = "", const ClusterEvent& change = {});
   void remove(const std::string& uid);
   bool contains(const std::string& uid) const { return entries_.contains(uid); }

@@ -33,7 +33,8 @@ bool resizes(const Container& c, const codec::List<ContainerStatus>& statuses) {
          (!s->allocatedResources.empty() && !(s->allocatedResources == c.resources.requests));
 }
 
-Amounts containerRequests(const Container& c, const codec::List<ContainerStatus>* statuses, bool withDefaults) {
+Amounts containerRequests(const Container& c, const codec::List<ContainerStatus>* statuses,
+                          bool withDefaults) {
   Amounts a = amountsOf(c.resources.requests);
   if (statuses != nullptr && resizes(c, *statuses)) {
     const ContainerStatus* s = statusOf(*statuses, c.name);
@@ -123,7 +124,8 @@ Amounts placedRequests(const Pod& pod, bool withDefaults) {
 
 bool resizing(const Pod& pod) {
   auto any = [](const auto& containers, const auto& statuses) {
-    return std::any_of(containers.begin(), containers.end(), [&](const Container& c) { return resizes(c, statuses); });
+    return std::any_of(containers.begin(), containers.end(),
+                       [&](const Container& c) { return resizes(c, statuses); });
   };
   return any(pod.spec.containers, pod.status.containerStatuses) ||
          any(pod.spec.initContainers, pod.status.initContainerStatuses);
@@ -138,7 +140,8 @@ std::vector<HostPort> hostPorts(const Pod& pod) {
   auto visit = [&](const Container& c) {
     for (const auto& p : c.ports) {
       if (p.hostPort == 0) continue;
-      out.push_back({p.hostIP.empty() ? "0.0.0.0" : p.hostIP.str(), p.protocol.empty() ? "TCP" : p.protocol.str(), p.hostPort});
+      out.push_back({p.hostIP.empty() ? "0.0.0.0" : p.hostIP.str(),
+                     p.protocol.empty() ? "TCP" : p.protocol.str(), p.hostPort});
     }
   };
   for (const auto& c : pod.spec.containers) visit(c);

@@ -22,8 +22,9 @@ struct Amounts {
 
 Amounts amountsOf(const codec::Map<codec::Quantity>& list);
 
-// What a pod needs: the sum of its containers, or its largest init step, with sidecars, pod-level requests and overhead, as
-// upstream counts. `withDefaults`: containers that ask for nothing count as 100m and 200Mi, for scores.
+// What a pod needs: the sum of its containers, or its largest init step, with sidecars, pod-level requests
+// and overhead, as upstream counts. `withDefaults`: containers that ask for nothing count as 100m and 200Mi,
+// for scores.
 Amounts podRequests(const api::core_v1::Pod& pod, bool withDefaults = false);
 // The same of a pod that has a node: while it is resized, the larger of what is wanted and what it still has.
 Amounts placedRequests(const api::core_v1::Pod& pod, bool withDefaults = false);

@@ -42,12 +42,16 @@ Listers listersOf(client::InformerFactory& f, std::vector<client::SharedInformer
 
 Scheduler::Scheduler(client::Client& client, client::InformerFactory& informers, client::WorkerPool& pool,
                      client::Timers& timers, const std::string& hostName, Config config)
-    : informers_(informers), timers_(timers), metrics_(std::make_unique<Metrics>(MetricRegistry::process())), lane_(pool) {
+    : informers_(informers),
+      timers_(timers),
+      metrics_(std::make_unique<Metrics>(MetricRegistry::process())),
+      lane_(pool) {
   for (const ProfileConfig& p : config.profiles) {
-    recorders_[p.schedulerName] = std::make_unique<client::SeriesRecorder>(client, pool, timers, p.schedulerName,
-                                                                           p.schedulerName + "-" + hostName);
+    recorders_[p.schedulerName] = std::make_unique<client::SeriesRecorder>(
+        client, pool, timers, p.schedulerName, p.schedulerName + "-" + hostName);
   }
-  writer_ = std::make_unique<ApiWriter>(client, recorders_, timers.clock(), [this](Item item) { tell(std::move(item)); });
+  writer_ = std::make_unique<ApiWriter>(client, recorders_, timers.clock(),
+                                        [this](Item item) { tell(std::move(item)); });
   CoreOptions options;
   options.backoff = config.backoff;
   options.listers = listersOf(informers, needed_);
@@ -59,14 +63,16 @@ Scheduler::Scheduler(client::Client& client, client::InformerFactory& informers,
     profiles.push_back(makeProfile(p, options.listers));
     args.push_back(p.args);
   }
-  core_ = std::make_unique<Core>(std::move(profiles), std::move(args), *writer_, timers.clock(), *metrics_, options);
+  core_ = std::make_unique<Core>(std::move(profiles), std::move(args), *writer_, timers.clock(), *metrics_,
+                                 options);
 }
 
 Scheduler::~Scheduler() {
   stop();
 }
 
-void Scheduler::watch(client::SharedInformer& informer, void (Core::*on)(const api::ObjectPtr&, const api::ObjectPtr&)) {
+void Scheduler::watch(client::SharedInformer& informer,
+                      void (Core::*on)(const api::ObjectPtr&, const api::ObjectPtr&)) {
   needed_.push_back(&informer);
   client::Handler h;
   auto say = [this, on](const api::ObjectPtr& before, const api::ObjectPtr& after) {
@@ -85,7 +91,9 @@ void Scheduler::watchOther(client::SharedInformer& informer, uint32_t add, uint3
     if (kinds != 0) tell([e = ClusterEvent{kinds, before, after}](Core& c) { c.onOther(e); });
   };
   h.onAdd = [say, add](const api::ObjectPtr& o, bool) { say(add, nullptr, o); };
-  h.onUpdate = [say, update](const api::ObjectPtr& before, const api::ObjectPtr& o) { say(update, before, o); };
+  h.onUpdate = [say, update](const api::ObjectPtr& before, const api::ObjectPtr& o) {
+    say(update, before, o);
+  };
   h.onDelete = [say, remove](const api::ObjectPtr& last, bool) { say(remove, last, nullptr); };
   registrations_.push_back(informer.addHandler(std::move(h)));
 }
@@ -116,7 +124,8 @@ void Scheduler::start() {
 void Scheduler::begin() {
   std::lock_guard lock(mutex_);
   if (stopped_) return;
-  bool told = std::all_of(registrations_.begin(), registrations_.end(), [](const auto& r) { return r->hasSynced(); });
+  bool told =
+      std::all_of(registrations_.begin(), registrations_.end(), [](const auto& r) { return r->hasSynced(); });
   if (!told) {
     timer_ = timers_.after(std::chrono::milliseconds(1), [this] { begin(); });
     return;

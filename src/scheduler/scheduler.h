@@ -1,7 +1,7 @@
 // Scheduler: watches the cluster, gives each waiting pod a node, and says why where there is none.
 //
-// Everything happens on one lane of the pool: handlers and answers put what they have to tell into an inbox, and the lane empties it
-// before each attempt. So an attempt is never interrupted, and nobody waits for one.
+// Everything happens on one lane of the pool: handlers and answers put what they have to tell into an inbox,
+// and the lane empties it before each attempt. So an attempt is never interrupted, and nobody waits for one.
 #pragma once
 
 #include <functional>
@@ -33,7 +33,8 @@ class Scheduler {
 
   // Adds its handlers; begins once the informers, which the caller starts, have synced.
   void start();
-  // No attempt begins afterwards; waits for one in progress. What is being written ends by itself before it returns.
+  // No attempt begins afterwards; waits for one in progress. What is being written ends by itself before it
+  // returns.
   void stop();
 
  private:
@@ -42,7 +43,8 @@ class Scheduler {
   void wake();
   void begin();
   void run();
-  void watch(client::SharedInformer& informer, void (Core::*on)(const api::ObjectPtr&, const api::ObjectPtr&));
+  void watch(client::SharedInformer& informer,
+             void (Core::*on)(const api::ObjectPtr&, const api::ObjectPtr&));
   void watchOther(client::SharedInformer& informer, uint32_t add, uint32_t update, uint32_t remove);
 
   client::InformerFactory& informers_;

@@ -96,15 +96,17 @@ bool Search::prepare(const Cycle& c, Found& out, std::optional<std::vector<NodeI
       narrowed.push_back(p.name());
       out.diagnosis.rejectors |= uint64_t{1} << i;
       if (only) {
-        std::erase_if(*only, [&](NodeId n) { return std::find(r.only->begin(), r.only->end(), n) == r.only->end(); });
+        std::erase_if(
+            *only, [&](NodeId n) { return std::find(r.only->begin(), r.only->end(), n) == r.only->end(); });
       } else {
         only = std::move(r.only);
       }
       if (only->empty()) {
         bool several = narrowed.size() > 1;
-        out.diagnosis.preFilter =
-            several ? fmt::format("node(s) didn't satisfy plugin(s) [{}] simultaneously", fmt::join(narrowed, " "))
-                    : fmt::format("node(s) didn't satisfy plugin {}", p.name());
+        out.diagnosis.preFilter = several
+                                      ? fmt::format("node(s) didn't satisfy plugin(s) [{}] simultaneously",
+                                                    fmt::join(narrowed, " "))
+                                      : fmt::format("node(s) didn't satisfy plugin {}", p.name());
         out.diagnosis.preFilterVerdict = Verdict::kUnschedulableAndUnresolvable;
         return false;
       }
@@ -149,15 +151,18 @@ void Search::filterAll(const Cycle& c, const std::vector<NodeId>& list, size_t l
   }
 }
 
-void Search::filterBlock(const Cycle& c, const std::vector<NodeId>& block, size_t limit, Found& out, size_t* taken) {
+void Search::filterBlock(const Cycle& c, const std::vector<NodeId>& block, size_t limit, Found& out,
+                         size_t* taken) {
   auto& refused = out.diagnosis.refused;
   size_t refusedBefore = refused.size();
-  std::vector<std::pair<uint32_t, uint32_t>> alone;  // position, refusal: nodes that are looked at by themselves
+  std::vector<std::pair<uint32_t, uint32_t>>
+      alone;  // position, refusal: nodes that are looked at by themselves
   left_.clear();
   position_.clear();
   std::vector<uint32_t> refusedAt;
   for (uint32_t i = 0; i < block.size(); i++) {
-    if (!withNominated_.empty() && std::find(withNominated_.begin(), withNominated_.end(), block[i]) != withNominated_.end()) {
+    if (!withNominated_.empty() &&
+        std::find(withNominated_.begin(), withNominated_.end(), block[i]) != withNominated_.end()) {
       uint32_t why = 0;
       bool ok = fits(c, block[i], &why);
       alone.emplace_back(i, ok ? 0 : why);

@@ -1,5 +1,5 @@
-// Search: finds the node for one pod. Filters run over blocks of nodes, one plugin after the other over those that are left;
-// scores only over what survived. Not thread-safe: the scheduler's lock guards it.
+// Search: finds the node for one pod. Filters run over blocks of nodes, one plugin after the other over those
+// that are left; scores only over what survived. Not thread-safe: the scheduler's lock guards it.
 #pragma once
 
 #include <cstdint>
@@ -14,9 +14,9 @@ namespace km::scheduler {
 // One of the schedulers that a process is: its name and its plugins.
 struct Profile {
   std::string schedulerName = "default-scheduler";
-  std::vector<Enabled> plugins;         // in the order of their calls; at most 64
-  int percentageOfNodesToScore = 0;     // 0: by the number of nodes
-  bool preempts = true;                 // DefaultPreemption
+  std::vector<Enabled> plugins;      // in the order of their calls; at most 64
+  int percentageOfNodesToScore = 0;  // 0: by the number of nodes
+  bool preempts = true;              // DefaultPreemption
 };
 
 struct Refused {
@@ -27,16 +27,16 @@ struct Refused {
 // Why no node will do.
 struct Diagnosis {
   std::vector<Refused> refused;
-  std::string preFilter;                            // every node, for this reason
+  std::string preFilter;  // every node, for this reason
   Verdict preFilterVerdict = Verdict::kSuccess;
-  uint64_t rejectors = 0;                           // bits of plugins
-  std::string only;                                 // the plugins that left but few nodes, as printed
+  uint64_t rejectors = 0;  // bits of plugins
+  std::string only;        // the plugins that left but few nodes, as printed
 };
 
 struct Found {
   NodeId node = kNoNode;  // kNoNode: see the diagnosis, or error
   size_t evaluated = 0, feasible = 0;
-  std::string error;      // a plugin could not answer
+  std::string error;  // a plugin could not answer
   Diagnosis diagnosis;
 };
 
@@ -46,8 +46,8 @@ class Search {
 
   Found run(const Cycle& c);
 
-  // After run() of the same pod: would it fit on this node, as things stand and with the nominated pods there? If not, `why`
-  // is what a Refused says.
+  // After run() of the same pod: would it fit on this node, as things stand and with the nominated pods
+  // there? If not, `why` is what a Refused says.
   bool fits(const Cycle& c, NodeId node, uint32_t* why);
   Verdict verdictOf(uint32_t why) const;
   // Counts per reason of nodes: "3 Insufficient cpu, 2 node(s) had untolerated taint(s)".
@@ -72,10 +72,10 @@ class Search {
   Cluster& cluster_;
   const Nominator& nominator_;
   Profile& profile_;
-  std::vector<uint32_t> filters_;         // of the pod at hand
+  std::vector<uint32_t> filters_;  // of the pod at hand
   std::vector<NodeId> feasible_;
-  std::vector<NodeId> withNominated_;     // nodes where pods of no lower priority are expected
-  size_t nextStart_ = 0;                  // where the search over nodes begins, so that all are looked at in turn
+  std::vector<NodeId> withNominated_;  // nodes where pods of no lower priority are expected
+  size_t nextStart_ = 0;  // where the search over nodes begins, so that all are looked at in turn
   uint64_t randomState_;
   // Scratch, kept for its memory.
   std::vector<NodeId> left_;

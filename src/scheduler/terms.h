@@ -19,8 +19,8 @@ using Namespaces = std::map<std::string, Labels, std::less<>>;
 
 // Which pods a rule speaks of.
 struct PodSelection {
-  std::vector<std::string> namespaces;                    // sorted
-  std::optional<api::LabelSelector> namespaceSelector;    // further namespaces, by their labels; absent: none
+  std::vector<std::string> namespaces;                  // sorted
+  std::optional<api::LabelSelector> namespaceSelector;  // further namespaces, by their labels; absent: none
   api::LabelSelector selector;
 
   bool matches(std::string_view ns, const Labels& labels, const Namespaces& all) const;
@@ -44,7 +44,9 @@ Term termOf(const api::core_v1::PodAffinityTerm& t, std::string_view ns);
 struct AffinityTerms {
   std::vector<Term> required, anti;
   std::vector<WeightedTerm> preferred, preferredAnti;
-  bool any() const { return !required.empty() || !anti.empty() || !preferred.empty() || !preferredAnti.empty(); }
+  bool any() const {
+    return !required.empty() || !anti.empty() || !preferred.empty() || !preferredAnti.empty();
+  }
 };
 AffinityTerms affinityTermsOf(const api::core_v1::Pod& pod);
 

@@ -16,7 +16,9 @@ namespace km::scheduler::testing {
 using api::core_v1::Node;
 using api::core_v1::Pod;
 
-inline codec::Quantity quantity(std::string_view text) { return *codec::Quantity::parse(text); }
+inline codec::Quantity quantity(std::string_view text) {
+  return *codec::Quantity::parse(text);
+}
 
 struct NodeSpec {
   std::string name;
@@ -78,7 +80,8 @@ class Recording : public Writer {
     bound.emplace_back(std::move(pod), std::move(node));
     before.push_back(std::move(plugins));
   }
-  void reportFailure(PodPtr pod, std::string_view reason, const std::string& message, std::optional<std::string> n) override {
+  void reportFailure(PodPtr pod, std::string_view reason, const std::string& message,
+                     std::optional<std::string> n) override {
     failures.push_back({pod->metadata.name.str(), std::string(reason), message, std::move(n)});
   }
   void clearNomination(PodPtr pod) override { cleared.push_back(pod->metadata.name.str()); }
@@ -110,7 +113,8 @@ class World {
     profiles.push_back(makeProfile(config, listers));
     CoreOptions options;
     options.listers = listers;
-    core = std::make_unique<Core>(std::move(profiles), std::vector<PluginArgs>{config.args}, writer, clock, metrics, options);
+    core = std::make_unique<Core>(std::move(profiles), std::vector<PluginArgs>{config.args}, writer, clock,
+                                  metrics, options);
   }
 
   void node(const NodeSpec& s) { node(makeNode(s)); }

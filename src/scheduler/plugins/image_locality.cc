@@ -63,6 +63,8 @@ std::string normalizedImage(std::string_view image) {
   return out;
 }
 
-std::unique_ptr<Plugin> makeImageLocality() { return std::make_unique<ImageLocality>(); }
+std::unique_ptr<Plugin> makeImageLocality() {
+  return std::make_unique<ImageLocality>();
+}
 
 }  // namespace km::scheduler

@@ -1,7 +1,7 @@
 // InterPodAffinity: pods that want to be near others, or away from them.
 //
-// Nothing here walks over pods. What the pod's own terms ask is answered by counters of the pods that they match; what the
-// terms of pods on nodes say of this pod, by counts of the carriers of each term.
+// Nothing here walks over pods. What the pod's own terms ask is answered by counters of the pods that they
+// match; what the terms of pods on nodes say of this pod, by counts of the carriers of each term.
 #include <algorithm>
 #include <climits>
 
@@ -23,8 +23,8 @@ struct Known : ClassCache {
   std::vector<Counted> required, anti, preferred;  // preferred: anti-affinity with a negative weight
   bool matchesItself = false;                      // by all required terms
   uint64_t carriedVersion = 0;
-  std::vector<CarriedTerm*> against;                        // required anti-affinity that speaks of this class
-  std::vector<std::pair<CarriedTerm*, int64_t>> scoring;    // weighted terms that do
+  std::vector<CarriedTerm*> against;                      // required anti-affinity that speaks of this class
+  std::vector<std::pair<CarriedTerm*, int64_t>> scoring;  // weighted terms that do
 };
 
 bool matchesAll(const std::vector<Term>& terms, const Pod& pod, const Namespaces& namespaces) {
@@ -89,7 +89,8 @@ class InterPodAffinity : public Plugin {
     for (auto& [t, weight] : known_->scoring) t->counts->refresh();
     auto any = [](const auto& k) { return k.counts->all() > 0; };
     return std::any_of(known_->preferred.begin(), known_->preferred.end(), any) ||
-           std::any_of(known_->scoring.begin(), known_->scoring.end(), [&](const auto& s) { return any(*s.first); });
+           std::any_of(known_->scoring.begin(), known_->scoring.end(),
+                       [&](const auto& s) { return any(*s.first); });
   }
 
   void score(const Cycle& c, Nodes nodes, int64_t* scores) override {
@@ -171,7 +172,9 @@ class InterPodAffinity : public Plugin {
     k->scoring.clear();
     for (CarriedTerm* t : c.cluster.carriedTerms()) {
       using Kind = CarriedTerm::Kind;
-      int64_t weight = t->kind == Kind::kRequired ? hardWeight_ : t->kind == Kind::kPreferred ? t->weight : -t->weight;
+      int64_t weight = t->kind == Kind::kRequired    ? hardWeight_
+                       : t->kind == Kind::kPreferred ? t->weight
+                                                     : -t->weight;
       if ((t->kind != Kind::kAnti && weight == 0) ||
           !t->term.pods.matches(c.cls.ns, c.cls.labels, c.cluster.namespaces())) {
         continue;
@@ -217,6 +220,8 @@ class InterPodAffinity : public Plugin {
 
 }  // namespace
 
-std::unique_ptr<Plugin> makeInterPodAffinity(const PluginArgs& args) { return std::make_unique<InterPodAffinity>(args); }
+std::unique_ptr<Plugin> makeInterPodAffinity(const PluginArgs& args) {
+  return std::make_unique<InterPodAffinity>(args);
+}
 
 }  // namespace km::scheduler

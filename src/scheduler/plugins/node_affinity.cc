@@ -77,14 +77,17 @@ class NodeAffinity : public Plugin {
     reasons.emplace_back(r == kByPod ? kReason : "node(s) didn't match scheduler-enforced node affinity");
   }
 
-  bool prepareScore(const Cycle& c, Nodes) override { return !preferred(*c.pod).empty() || !addedPreferred().empty(); }
+  bool prepareScore(const Cycle& c, Nodes) override {
+    return !preferred(*c.pod).empty() || !addedPreferred().empty();
+  }
   void score(const Cycle& c, Nodes nodes, int64_t* scores) override {
     const NodeTable& t = c.cluster.nodes();
     for (size_t i = 0; i < nodes.size(); i++) {
       for (const auto* list : {&preferred(*c.pod), &addedPreferred()}) {
         for (const auto& p : *list) {
           bool empty = p.preference.matchExpressions.empty() && p.preference.matchFields.empty();
-          if (p.weight != 0 && (empty || matchesTerm(p.preference, *t.row(nodes[i]).node))) scores[i] += p.weight;
+          if (p.weight != 0 && (empty || matchesTerm(p.preference, *t.row(nodes[i]).node)))
+            scores[i] += p.weight;
         }
       }
     }
@@ -133,7 +136,9 @@ class NodeAffinity : public Plugin {
         if (f.key != "metadata.name" || f.operator_ != "In") continue;
         std::vector<std::string_view> these(f.values.begin(), f.values.end());
         if (names) {
-          std::erase_if(*names, [&](std::string_view n) { return std::find(these.begin(), these.end(), n) == these.end(); });
+          std::erase_if(*names, [&](std::string_view n) {
+            return std::find(these.begin(), these.end(), n) == these.end();
+          });
         } else {
           names = std::move(these);
         }
@@ -201,6 +206,8 @@ bool acceptsNode(const Pod& pod, const Node& node) {
   return required == nullptr || matchesSelector(*required, node);
 }
 
-std::unique_ptr<Plugin> makeNodeAffinity(const PluginArgs& args) { return std::make_unique<NodeAffinity>(args); }
+std::unique_ptr<Plugin> makeNodeAffinity(const PluginArgs& args) {
+  return std::make_unique<NodeAffinity>(args);
+}
 
 }  // namespace km::scheduler

@@ -31,7 +31,8 @@ class SchedulingGates : public Plugin {
   std::string preEnqueue(const Pod& pod) override {
     if (pod.spec.schedulingGates.empty()) return "";
     std::string gates;
-    for (const auto& g : pod.spec.schedulingGates) gates += fmt::format("{}{}", gates.empty() ? "" : " ", g.name);
+    for (const auto& g : pod.spec.schedulingGates)
+      gates += fmt::format("{}{}", gates.empty() ? "" : " ", g.name);
     return fmt::format("waiting for scheduling gates: [{}]", gates);
   }
   uint32_t wakes() const override { return kSelfGates; }
@@ -41,9 +42,12 @@ class NodeName : public Plugin {
  public:
   std::string_view name() const override { return "NodeName"; }
   uint32_t stages() const override { return kFilter; }
-  Prepared prepare(const Cycle& c) override { return c.pod->spec.nodeName.empty() ? Prepared::skipped() : Prepared(); }
+  Prepared prepare(const Cycle& c) override {
+    return c.pod->spec.nodeName.empty() ? Prepared::skipped() : Prepared();
+  }
   void filter(const Cycle& c, Nodes nodes, Refusal* refusals) override {
-    for (size_t i = 0; i < nodes.size(); i++) refusals[i] = c.pod->spec.nodeName != c.cluster.nodes().row(nodes[i]).name;
+    for (size_t i = 0; i < nodes.size(); i++)
+      refusals[i] = c.pod->spec.nodeName != c.cluster.nodes().row(nodes[i]).name;
   }
   void explain(const Cycle&, Refusal, std::vector<std::string>& reasons) const override {
     reasons.emplace_back("node(s) didn't match the requested node name");
@@ -142,9 +146,10 @@ class TaintToleration : public Plugin {
   static int64_t softlyBad(const Pod& pod, const codec::List<Taint>& taints) {
     return std::count_if(taints.begin(), taints.end(), [&](const Taint& t) {
       return t.effect == "PreferNoSchedule" &&
-             std::none_of(pod.spec.tolerations.begin(), pod.spec.tolerations.end(), [&](const Toleration& tol) {
-               return (tol.effect.empty() || tol.effect == "PreferNoSchedule") && tolerates(tol, t);
-             });
+             std::none_of(
+                 pod.spec.tolerations.begin(), pod.spec.tolerations.end(), [&](const Toleration& tol) {
+                   return (tol.effect.empty() || tol.effect == "PreferNoSchedule") && tolerates(tol, t);
+                 });
     });
   }
   codec::List<Toleration> tolerations_;
@@ -200,13 +205,24 @@ bool toleratedByAny(const Pod& pod, const Taint& taint) {
 }
 
 bool toleratesAll(const Pod& pod, const codec::List<Taint>& taints) {
-  return std::all_of(taints.begin(), taints.end(), [&](const Taint& t) { return !keepsAway(t) || toleratedByAny(pod, t); });
+  return std::all_of(taints.begin(), taints.end(),
+                     [&](const Taint& t) { return !keepsAway(t) || toleratedByAny(pod, t); });
 }
 
-std::unique_ptr<Plugin> makeSchedulingGates() { return std::make_unique<SchedulingGates>(); }
-std::unique_ptr<Plugin> makeNodeName() { return std::make_unique<NodeName>(); }
-std::unique_ptr<Plugin> makeNodeUnschedulable() { return std::make_unique<NodeUnschedulable>(); }
-std::unique_ptr<Plugin> makeTaintToleration() { return std::make_unique<TaintToleration>(); }
-std::unique_ptr<Plugin> makeNodePorts() { return std::make_unique<NodePorts>(); }
+std::unique_ptr<Plugin> makeSchedulingGates() {
+  return std::make_unique<SchedulingGates>();
+}
+std::unique_ptr<Plugin> makeNodeName() {
+  return std::make_unique<NodeName>();
+}
+std::unique_ptr<Plugin> makeNodeUnschedulable() {
+  return std::make_unique<NodeUnschedulable>();
+}
+std::unique_ptr<Plugin> makeTaintToleration() {
+  return std::make_unique<TaintToleration>();
+}
+std::unique_ptr<Plugin> makeNodePorts() {
+  return std::make_unique<NodePorts>();
+}
 
 }  // namespace km::scheduler

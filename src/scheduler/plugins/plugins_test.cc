@@ -14,10 +14,16 @@ namespace {
 using namespace testing;
 using ::testing::StartsWith;
 
-constexpr std::string_view kHelpless = " no new claims to deallocate, preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling.";
-constexpr std::string_view kVictimless = " no new claims to deallocate, preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.";
+constexpr std::string_view kHelpless =
+    " no new claims to deallocate, preemption: 0/1 nodes are available: 1 Preemption is not helpful for "
+    "scheduling.";
+constexpr std::string_view kVictimless =
+    " no new claims to deallocate, preemption: 0/1 nodes are available: 1 No preemption victims found for "
+    "incoming pod.";
 
-std::string none(std::string_view why, std::string_view rest) { return fmt::format("0/1 nodes are available: 1 {}.{}", why, rest); }
+std::string none(std::string_view why, std::string_view rest) {
+  return fmt::format("0/1 nodes are available: 1 {}.{}", why, rest);
+}
 
 api::core_v1::Taint taint(std::string_view key, std::string_view effect) {
   api::core_v1::Taint t;
@@ -43,7 +49,8 @@ TEST(Fit, SaysWhatIsMissing) {
 }
 
 TEST(Fit, StrategiesPreferTheEmptyOrTheFullNode) {
-  for (auto [strategy, node] : {std::pair(ScoringStrategy::kLeastAllocated, "empty"), std::pair(ScoringStrategy::kMostAllocated, "full"),
+  for (auto [strategy, node] : {std::pair(ScoringStrategy::kLeastAllocated, "empty"),
+                                std::pair(ScoringStrategy::kMostAllocated, "full"),
                                 std::pair(ScoringStrategy::kRequestedToCapacityRatio, "full")}) {
     ProfileConfig config;
     config.args.strategy = strategy;
@@ -112,8 +119,11 @@ TEST(NodeAffinity, NamesLeaveOneNode) {
   w.node({.name = "a"});
   w.node({.name = "b", .cpu = "1"});
   Pod p = makePod("p", "100m");
-  auto& f = p.spec.affinity.ensure().nodeAffinity.ensure().requiredDuringSchedulingIgnoredDuringExecution.ensure()
-                .nodeSelectorTerms.add().matchFields.add();
+  auto& f = p.spec.affinity.ensure()
+                .nodeAffinity.ensure()
+                .requiredDuringSchedulingIgnoredDuringExecution.ensure()
+                .nodeSelectorTerms.add()
+                .matchFields.add();
   f.key = "metadata.name";
   f.operator_ = "In";
   f.values.push_back("b");
@@ -123,11 +133,13 @@ TEST(NodeAffinity, NamesLeaveOneNode) {
   q.metadata.uid = "uid-q";
   q.spec.containers[0].resources.requests["cpu"] = quantity("2");
   EXPECT_EQ(w.outcome(q),
-            "0/2 nodes are available: 1 Insufficient cpu, 1 node(s) didn't satisfy plugin(s) [NodeAffinity]. no new claims to "
+            "0/2 nodes are available: 1 Insufficient cpu, 1 node(s) didn't satisfy plugin(s) [NodeAffinity]. "
+            "no new claims to "
             "deallocate, preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling.");
 }
 
-api::core_v1::TopologySpreadConstraint spread(std::string_view key, int skew, std::string_view app, std::string_view when = "DoNotSchedule") {
+api::core_v1::TopologySpreadConstraint spread(std::string_view key, int skew, std::string_view app,
+                                              std::string_view when = "DoNotSchedule") {
   api::core_v1::TopologySpreadConstraint c;
   c.maxSkew = skew;
   c.topologyKey = key;
@@ -138,7 +150,8 @@ api::core_v1::TopologySpreadConstraint spread(std::string_view key, int skew, st
 
 TEST(Spread, KeepsTheSkew) {
   World w;
-  for (const char* n : {"a1", "a2", "b1", "c1"}) w.node({.name = n, .labels = {{"zone", std::string(1, n[0])}}});
+  for (const char* n : {"a1", "a2", "b1", "c1"})
+    w.node({.name = n, .labels = {{"zone", std::string(1, n[0])}}});
   std::map<char, int> zones;
   for (int i = 0; i < 9; i++) {
     Pod p = makePod(fmt::format("p{}", i), "100m", "web");
@@ -153,7 +166,8 @@ TEST(Spread, ANodeWithoutTheLabelAndAFullPlace) {
   w.node({.name = "n"});
   Pod p = makePod("p", "", "web");
   p.spec.topologySpreadConstraints.push_back(spread("zone", 1, "web"));
-  EXPECT_EQ(w.outcome(p), none("node(s) didn't match pod topology spread constraints (missing required label)", kHelpless));
+  EXPECT_EQ(w.outcome(p),
+            none("node(s) didn't match pod topology spread constraints (missing required label)", kHelpless));
   World v;
   v.node({.name = "a", .labels = {{"zone", "1"}}});
   Node cordoned = makeNode({.name = "b", .labels = {{"zone", "2"}}});
@@ -163,7 +177,8 @@ TEST(Spread, ANodeWithoutTheLabelAndAFullPlace) {
   Pod q = makePod("q", "", "web");
   q.spec.topologySpreadConstraints.push_back(spread("zone", 1, "web"));
   EXPECT_EQ(v.outcome(q).substr(0, 110),
-            "0/2 nodes are available: 1 node(s) didn't match pod topology spread constraints, 1 node(s) were unschedulable.");
+            "0/2 nodes are available: 1 node(s) didn't match pod topology spread constraints, 1 node(s) were "
+            "unschedulable.");
   // It does not count where its taints are honoured.
   cordoned.spec.taints.push_back(taint("node.kubernetes.io/unschedulable", "NoSchedule"));
   v.node(cordoned);
@@ -200,7 +215,8 @@ TEST(Spread, SoftConstraintsPrefer) {
   EXPECT_EQ(w.outcome(p), "b");
 }
 
-Pod near(std::string_view name, std::string_view app, std::string_view wants, std::string_view key, bool away) {
+Pod near(std::string_view name, std::string_view app, std::string_view wants, std::string_view key,
+         bool away) {
   Pod p = makePod(name, "", app);
   auto& affinity = p.spec.affinity.ensure();
   auto& t = away ? affinity.podAntiAffinity.ensure().requiredDuringSchedulingIgnoredDuringExecution.add()
@@ -232,12 +248,14 @@ TEST(PodAffinity, AwayFromOthersAndTheyFromUs) {
   w.node({.name = "a"});
   w.node({.name = "b"});
   std::set<std::string> used;
-  for (const char* n : {"p", "q"}) used.insert(w.outcome(near(n, "web", "web", "kubernetes.io/hostname", true)));
+  for (const char* n : {"p", "q"})
+    used.insert(w.outcome(near(n, "web", "web", "kubernetes.io/hostname", true)));
   EXPECT_EQ(used.size(), 2u);
   EXPECT_THAT(w.outcome(near("r", "web", "web", "kubernetes.io/hostname", true)),
               StartsWith("0/2 nodes are available: 2 node(s) didn't match pod anti-affinity rules."));
-  EXPECT_THAT(w.outcome(makePod("s", "", "web")),
-              StartsWith("0/2 nodes are available: 2 node(s) didn't satisfy existing pods anti-affinity rules."));
+  EXPECT_THAT(
+      w.outcome(makePod("s", "", "web")),
+      StartsWith("0/2 nodes are available: 2 node(s) didn't satisfy existing pods anti-affinity rules."));
   EXPECT_EQ(w.outcome(makePod("t", "", "db")).size(), 1u);
   // One goes: the one that waits longest takes its place.
   w.gone("p");
@@ -273,7 +291,8 @@ TEST(Scores, ImagesAndNodeAffinity) {
   EXPECT_EQ(w.outcome(makePod("p")), "b");
   Pod q = makePod("q");
   q.spec.containers[0].image = "other";
-  auto& t = q.spec.affinity.ensure().nodeAffinity.ensure().preferredDuringSchedulingIgnoredDuringExecution.add();
+  auto& t =
+      q.spec.affinity.ensure().nodeAffinity.ensure().preferredDuringSchedulingIgnoredDuringExecution.add();
   t.weight = 10;
   auto& e = t.preference.matchExpressions.add();
   e.key = "kubernetes.io/hostname";

@@ -47,7 +47,8 @@ Constraints systemDefaults() {
 }
 
 bool hasKeys(const Labels& labels, const std::vector<const TopologySpreadConstraint*>& list) {
-  return std::all_of(list.begin(), list.end(), [&](const auto* c) { return labels.contains(c->topologyKey); });
+  return std::all_of(list.begin(), list.end(),
+                     [&](const auto* c) { return labels.contains(c->topologyKey); });
 }
 
 std::vector<const TopologySpreadConstraint*> hardOf(const Pod& pod) {
@@ -65,16 +66,21 @@ std::vector<api::LabelSelector> defaultSelectors(const Pod& pod, const Listers& 
   const auto& ns = pod.metadata.namespace_;
   if (from.services != nullptr) {
     for (const auto& s : client::Lister<api::core_v1::Service>(*from.services).list(ns)) {
-      if (s->spec.selector.empty() || !api::LabelSelector::ofSet(s->spec.selector).matches(pod.metadata.labels)) continue;
+      if (s->spec.selector.empty() ||
+          !api::LabelSelector::ofSet(s->spec.selector).matches(pod.metadata.labels))
+        continue;
       for (const auto& [k, v] : s->spec.selector) merged[k] = v;
     }
   }
   const auto* owner = controllerOf(pod.metadata);
-  auto lookUp = [&](auto* informer, auto lister) { return informer == nullptr ? nullptr : lister(*informer).get(ns, owner->name); };
+  auto lookUp = [&](auto* informer, auto lister) {
+    return informer == nullptr ? nullptr : lister(*informer).get(ns, owner->name);
+  };
   const codec::Box<api::meta_v1::LabelSelector>* selector = nullptr;
   std::shared_ptr<const void> keep;
   if (owner != nullptr && owner->kind == "ReplicationController" && owner->apiVersion == "v1") {
-    auto o = lookUp(from.replicationControllers, [](auto& i) { return client::Lister<api::core_v1::ReplicationController>(i); });
+    auto o = lookUp(from.replicationControllers,
+                    [](auto& i) { return client::Lister<api::core_v1::ReplicationController>(i); });
     if (o) {
       for (const auto& [k, v] : o->spec.selector) merged[k] = v;
     }
@@ -98,7 +104,8 @@ std::vector<api::LabelSelector> defaultSelectors(const Pod& pod, const Listers& 
 class PodTopologySpread : public Plugin {
  public:
   PodTopologySpread(const PluginArgs& args, const Listers& listers)
-      : system_(args.systemDefaulting), defaults_(args.systemDefaulting ? systemDefaults() : args.defaultConstraints),
+      : system_(args.systemDefaulting),
+        defaults_(args.systemDefaulting ? systemDefaults() : args.defaultConstraints),
         listers_(listers) {}
 
   std::string_view name() const override { return "PodTopologySpread"; }
@@ -181,14 +188,15 @@ class PodTopologySpread : public Plugin {
   }
 
   uint32_t wakes() const override {
-    return kAssignedPodAdd | kAssignedPodLabel | kAssignedPodDelete | kSelfLabel | kSelfToleration | kNodeAdd | kNodeDelete |
-           kNodeLabel | kNodeTaint;
+    return kAssignedPodAdd | kAssignedPodLabel | kAssignedPodDelete | kSelfLabel | kSelfToleration |
+           kNodeAdd | kNodeDelete | kNodeLabel | kNodeTaint;
   }
   bool helps(const Pod& waiting, const ClusterEvent& e) override {
     auto hard = hardOf(waiting);
     if ((e.kinds & (kNodeAdd | kNodeDelete | kNodeLabel | kNodeTaint)) != 0) return nodeHelps(hard, e);
     if ((e.kinds & kSelfToleration) != 0) {
-      return std::any_of(hard.begin(), hard.end(), [](const auto* c) { return c->nodeTaintsPolicy == codec::String("Honor"); });
+      return std::any_of(hard.begin(), hard.end(),
+                         [](const auto* c) { return c->nodeTaintsPolicy == codec::String("Honor"); });
     }
     const Pod* before = e.before ? &e.before->as<Pod>() : nullptr;
     const Pod* after = e.after ? &e.after->as<Pod>() : nullptr;
@@ -198,14 +206,16 @@ class PodTopologySpread : public Plugin {
     }
     return std::any_of(hard.begin(), hard.end(), [&](const auto* c) {
       api::LabelSelector s = selectorOf(c->labelSelector);
-      if (before != nullptr && after != nullptr) return s.matches(before->metadata.labels) != s.matches(after->metadata.labels);
+      if (before != nullptr && after != nullptr)
+        return s.matches(before->metadata.labels) != s.matches(after->metadata.labels);
       return s.matches((after != nullptr ? after : before)->metadata.labels);
     });
   }
 
  private:
   static bool nodeHelps(const std::vector<const TopologySpreadConstraint*>& hard, const ClusterEvent& e) {
-    bool was = e.before && hasKeys(e.before->meta().labels, hard), is = e.after && hasKeys(e.after->meta().labels, hard);
+    bool was = e.before && hasKeys(e.before->meta().labels, hard),
+         is = e.after && hasKeys(e.after->meta().labels, hard);
     if (!e.before || !e.after) return was || is;
     if (was != is) return true;
     if (!is) return false;
@@ -231,7 +241,8 @@ class PodTopologySpread : public Plugin {
 
   int64_t listersVersion() const {
     int64_t v = 0;
-    for (const auto* i : {listers_.services, listers_.replicationControllers, listers_.replicaSets, listers_.statefulSets}) {
+    for (const auto* i :
+         {listers_.services, listers_.replicationControllers, listers_.replicaSets, listers_.statefulSets}) {
       if (i != nullptr) v += i->lastResourceVersion();
     }
     return v;
@@ -284,7 +295,8 @@ class PodTopologySpread : public Plugin {
         selections.push_back({{c.cls.ns}, std::nullopt, s});
       }
       r.pods = c.cluster.counter(std::move(selections), false);
-      r.counts = overEligible(c, *r.pods, *t, requireAll ? list : std::vector<const TopologySpreadConstraint*>());
+      r.counts =
+          overEligible(c, *r.pods, *t, requireAll ? list : std::vector<const TopologySpreadConstraint*>());
       r.maxSkew = t->maxSkew;
       r.minDomains = t->minDomains.value_or(1);
       r.hostname = t->topologyKey == kHostname;
@@ -295,8 +307,9 @@ class PodTopologySpread : public Plugin {
   }
 
   // Counts over the nodes that the constraint's inclusion policies let count.
-  static std::shared_ptr<TopologyCounts> overEligible(const Cycle& c, PodCounter& pods, const TopologySpreadConstraint& t,
-                                                      const std::vector<const TopologySpreadConstraint*>& required) {
+  static std::shared_ptr<TopologyCounts> overEligible(
+      const Cycle& c, PodCounter& pods, const TopologySpreadConstraint& t,
+      const std::vector<const TopologySpreadConstraint*>& required) {
     bool affinity = !t.nodeAffinityPolicy || *t.nodeAffinityPolicy == "Honor";
     bool taints = t.nodeTaintsPolicy && *t.nodeTaintsPolicy == "Honor";
     std::string affinityKey = affinity ? nodeAffinityKey(*c.pod) : "";
@@ -311,7 +324,8 @@ class PodTopologySpread : public Plugin {
     auto asker = std::make_shared<Pod>();  // as much of the pod as the question needs
     if (affinity) {
       asker->spec.nodeSelector = c.pod->spec.nodeSelector;
-      if (c.pod->spec.affinity) asker->spec.affinity.ensure().nodeAffinity = c.pod->spec.affinity->nodeAffinity;
+      if (c.pod->spec.affinity)
+        asker->spec.affinity.ensure().nodeAffinity = c.pod->spec.affinity->nodeAffinity;
     }
     if (taints) asker->spec.tolerations = c.pod->spec.tolerations;
     return pods.over(nodes, t.topologyKey.str(), key, [&nodes, columns, asker, affinity, taints](NodeId id) {

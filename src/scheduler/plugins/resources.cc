@@ -12,7 +12,6 @@ namespace {
 using api::core_v1::Node;
 using api::core_v1::Pod;
 
-
 // Extended resources are those of a domain that is not Kubernetes' own.
 bool isExtended(std::string_view name) {
   size_t slash = name.find('/');
@@ -38,7 +37,8 @@ struct ScoredColumn {
 };
 
 // `nonZero`: containers that ask for nothing count by default amounts.
-std::vector<ScoredColumn> columnsOf(const Cycle& c, const std::vector<ResourceWeight>& resources, bool nonZero) {
+std::vector<ScoredColumn> columnsOf(const Cycle& c, const std::vector<ResourceWeight>& resources,
+                                    bool nonZero) {
   NodeTable& t = c.cluster.nodes();
   const Amounts& want = nonZero ? c.cls.nonZero : c.cls.requests;
   std::vector<ScoredColumn> out;
@@ -61,7 +61,10 @@ std::vector<ScoredColumn> columnsOf(const Cycle& c, const std::vector<ResourceWe
 class NodeResourcesFit : public Plugin {
  public:
   explicit NodeResourcesFit(const PluginArgs& args)
-      : strategy_(args.strategy), resources_(args.fitResources), shape_(args.shape), ignored_(args.ignoredResources),
+      : strategy_(args.strategy),
+        resources_(args.fitResources),
+        shape_(args.shape),
+        ignored_(args.ignoredResources),
         ignoredGroups_(args.ignoredResourceGroups) {}
 
   std::string_view name() const override { return "NodeResourcesFit"; }
@@ -89,7 +92,8 @@ class NodeResourcesFit : public Plugin {
       if (wanted != 0 && !ignores(name)) {
         for (size_t i = 0; i < nodes.size(); i++) {
           int64_t capacity = column.allocatable[nodes[i]];
-          if (wanted > capacity - column.requested[nodes[i]]) refusals[i] |= bit | (wanted > capacity ? kNever : 0);
+          if (wanted > capacity - column.requested[nodes[i]])
+            refusals[i] |= bit | (wanted > capacity ? kNever : 0);
         }
       }
       if (bit < kLastOther) bit <<= 1;
@@ -123,9 +127,10 @@ class NodeResourcesFit : public Plugin {
         weights += r.weight;
       }
       if (weights == 0) continue;
-      scores[i] = strategy_ == ScoringStrategy::kRequestedToCapacityRatio
-                      ? static_cast<int64_t>(std::lround(static_cast<double>(sum) / static_cast<double>(weights)))
-                      : sum / weights;
+      scores[i] =
+          strategy_ == ScoringStrategy::kRequestedToCapacityRatio
+              ? static_cast<int64_t>(std::lround(static_cast<double>(sum) / static_cast<double>(weights)))
+              : sum / weights;
     }
   }
 
@@ -135,7 +140,8 @@ class NodeResourcesFit : public Plugin {
   bool helps(const Pod& waiting, const ClusterEvent& e) override {
     if ((e.kinds & (kNodeAdd | kNodeAllocatable)) != 0) return nodeHelps(waiting, e);
     if ((e.kinds & kAssignedPodScaleDown) != 0 && e.before && e.after) {
-      Amounts want = podRequests(waiting), was = podRequests(e.before->as<Pod>()), is = podRequests(e.after->as<Pod>());
+      Amounts want = podRequests(waiting), was = podRequests(e.before->as<Pod>()),
+              is = podRequests(e.after->as<Pod>());
       if (want.milliCpu > 0 && was.milliCpu > is.milliCpu) return true;
       return want.memory > 0 && was.memory > is.memory;
     }
@@ -143,7 +149,8 @@ class NodeResourcesFit : public Plugin {
   }
 
  private:
-  static constexpr Refusal kPods = 1, kCpu = 2, kMemory = 4, kStorage = 8, kFirstOther = 16, kLastOther = 1u << 22, kNever = 1u << 23;
+  static constexpr Refusal kPods = 1, kCpu = 2, kMemory = 4, kStorage = 8, kFirstOther = 16,
+                           kLastOther = 1u << 22, kNever = 1u << 23;
 
   bool ignores(std::string_view name) const {
     if ((ignored_.empty() && ignoredGroups_.empty()) || !isExtended(name)) return false;
@@ -159,7 +166,8 @@ class NodeResourcesFit : public Plugin {
       case ScoringStrategy::kMostAllocated:
         // Pods without requests may add up to more than there is.
         return std::min(requested, capacity) * kMaxNodeScore / capacity;
-      case ScoringStrategy::kRequestedToCapacityRatio: break;
+      case ScoringStrategy::kRequestedToCapacityRatio:
+        break;
     }
     int64_t utilization = requested > capacity ? 100 : requested * 100 / capacity;
     for (size_t i = 0; i < shape_.size(); i++) {
@@ -203,7 +211,8 @@ class NodeResourcesBalancedAllocation : public Plugin {
   uint32_t stages() const override { return kScore; }
   bool prepareScore(const Cycle& c, Nodes) override {
     // A best-effort pod changes no balance.
-    return std::any_of(resources_.begin(), resources_.end(), [&](const auto& r) { return of(c.cls.requests, r.name) != 0; });
+    return std::any_of(resources_.begin(), resources_.end(),
+                       [&](const auto& r) { return of(c.cls.requests, r.name) != 0; });
   }
   void score(const Cycle& c, Nodes nodes, int64_t* scores) override {
     auto columns = columnsOf(c, resources_, false);
@@ -241,7 +250,9 @@ class NodeResourcesBalancedAllocation : public Plugin {
 
 }  // namespace
 
-std::unique_ptr<Plugin> makeNodeResourcesFit(const PluginArgs& args) { return std::make_unique<NodeResourcesFit>(args); }
+std::unique_ptr<Plugin> makeNodeResourcesFit(const PluginArgs& args) {
+  return std::make_unique<NodeResourcesFit>(args);
+}
 std::unique_ptr<Plugin> makeNodeResourcesBalancedAllocation(const PluginArgs& args) {
   return std::make_unique<NodeResourcesBalancedAllocation>(args);
 }

@@ -13,7 +13,7 @@ namespace km::scheduler {
 
 struct PluginChoice {
   std::string name;
-  int weight = 0;        // of its score
+  int weight = 0;         // of its score
   uint32_t stages = ~0u;  // at which it runs, of those it has (Plugin::Stage)
 };
 

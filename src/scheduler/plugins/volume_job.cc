@@ -12,7 +12,9 @@ using api::core_v1::Pod;
 
 namespace {
 
-std::string keyOf(const PersistentVolumeClaim& c) { return fmt::format("{}/{}", c.metadata.namespace_, c.metadata.name); }
+std::string keyOf(const PersistentVolumeClaim& c) {
+  return fmt::format("{}/{}", c.metadata.namespace_, c.metadata.name);
+}
 
 // The volume with the claim as its user.
 api::MutableObject claimed(const PersistentVolume& v, const PersistentVolumeClaim& c) {
@@ -32,7 +34,8 @@ api::MutableObject claimed(const PersistentVolume& v, const PersistentVolumeClai
 
 }  // namespace
 
-VolumeJobs::VolumeJobs(const VolumeLookup& look, int64_t timeoutSeconds) : look_(look), timeoutSeconds_(timeoutSeconds) {
+VolumeJobs::VolumeJobs(const VolumeLookup& look, int64_t timeoutSeconds)
+    : look_(look), timeoutSeconds_(timeoutSeconds) {
   watch(look_.listers().claims);
   watch(look_.listers().volumes);
 }
@@ -97,11 +100,13 @@ void VolumeJobs::run(const Pod& pod, std::function<void(Status)> done) {
       job->done = std::move(done);
       job->writes = job->decision.bindings.size() + job->decision.provisions.size();
       underWay_ += static_cast<int>(job->writes);
-      job->timer = look_.listers().timers->after(std::chrono::seconds(timeoutSeconds_), [this, uid = job->uid] {
-        std::unique_lock again(mutex_);
-        auto late = jobs_.find(uid);
-        if (late != jobs_.end()) finish(again, late->second, errors::internal("binding volumes: context deadline exceeded"));
-      });
+      job->timer =
+          look_.listers().timers->after(std::chrono::seconds(timeoutSeconds_), [this, uid = job->uid] {
+            std::unique_lock again(mutex_);
+            auto late = jobs_.find(uid);
+            if (late != jobs_.end())
+              finish(again, late->second, errors::internal("binding volumes: context deadline exceeded"));
+          });
     }
   }
   if (!job) return done(errors::internal("no volumes are assumed for the pod"));
@@ -115,8 +120,9 @@ void VolumeJobs::run(const Pod& pod, std::function<void(Status)> done) {
   for (const auto& claim : d.provisions) {
     auto o = api::Object::of(PersistentVolumeClaim(*claim));
     o->meta().annotations[kSelectedNode] = job->node->metadata.name;
-    client.update(client::target(PersistentVolumeClaim::kType, claim->metadata.namespace_, claim->metadata.name), o, {},
-                  [this, job, key = keyOf(*claim)](Result<api::ObjectPtr> r) { written(job, key, std::move(r)); });
+    client.update(
+        client::target(PersistentVolumeClaim::kType, claim->metadata.namespace_, claim->metadata.name), o, {},
+        [this, job, key = keyOf(*claim)](Result<api::ObjectPtr> r) { written(job, key, std::move(r)); });
   }
 }
 
@@ -154,7 +160,8 @@ void VolumeJobs::recheck() {
 
 bool VolumeJobs::seen(const Job& job, const std::string& key, const api::meta_v1::ObjectMeta& meta) const {
   auto it = job.versions.find(key);
-  return it == job.versions.end() || std::strtoll(meta.resourceVersion.str().c_str(), nullptr, 10) >= it->second;
+  return it == job.versions.end() ||
+         std::strtoll(meta.resourceVersion.str().c_str(), nullptr, 10) >= it->second;
 }
 
 // True: it is over, well or badly.
@@ -169,7 +176,8 @@ bool VolumeJobs::settled(const Job& job, Status& outcome) const {
     ClaimPtr c = look_.claim(claim->metadata.namespace_, claim->metadata.name);
     if (!v || !c) return fail("binding volumes: failed to check binding: the volume or its claim is gone");
     if (!seen(job, name, v->metadata)) return false;
-    if (!v->spec.claimRef || v->spec.claimRef->uid.empty()) return fail(fmt::format("binding volumes: ClaimRef got reset for pv \"{}\"", name));
+    if (!v->spec.claimRef || v->spec.claimRef->uid.empty())
+      return fail(fmt::format("binding volumes: ClaimRef got reset for pv \"{}\"", name));
     if (!fullyBound(*c)) return false;
   }
   for (const auto& claim : job.decision.provisions) {
@@ -184,7 +192,8 @@ bool VolumeJobs::settled(const Job& job, Status& outcome) const {
       VolumePtr v = look_.volume(c->spec.volumeName);
       if (!v) return false;
       if (!volumeFitsNode(*v, *job.node)) {
-        return fail(fmt::format("binding volumes: pv \"{}\" node affinity doesn't match node \"{}\"", v->metadata.name, job.node->metadata.name));
+        return fail(fmt::format("binding volumes: pv \"{}\" node affinity doesn't match node \"{}\"",
+                                v->metadata.name, job.node->metadata.name));
       }
     }
     if (!fullyBound(*c)) return false;

@@ -1,5 +1,6 @@
-// VolumeJobs: the claims that are being bound for pods that have a node but are not bound yet. Writes the choice to the API server and
-// waits until the volume controller, or a provisioner, has bound the claims. Any thread.
+// VolumeJobs: the claims that are being bound for pods that have a node but are not bound yet. Writes the
+// choice to the API server and waits until the volume controller, or a provisioner, has bound the claims. Any
+// thread.
 #pragma once
 
 #include <condition_variable>

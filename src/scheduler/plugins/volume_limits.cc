@@ -31,11 +31,14 @@ class NodeVolumeLimits : public Plugin {
   void explain(const Cycle&, Refusal, std::vector<std::string>& reasons) const override {
     reasons.emplace_back("node(s) exceed max volume count");
   }
-  uint32_t wakes() const override { return kCsiNode | kAssignedPodDelete | kClaimAdd | kClaimUpdate | kVolumeAttachmentDelete; }
+  uint32_t wakes() const override {
+    return kCsiNode | kAssignedPodDelete | kClaimAdd | kClaimUpdate | kVolumeAttachmentDelete;
+  }
   bool helps(const Pod& waiting, const ClusterEvent& e) override {
     if ((e.kinds & kAssignedPodDelete) != 0 && e.before) {
       const auto& volumes = e.before->as<Pod>().spec.volumes;
-      return std::any_of(volumes.begin(), volumes.end(), [](const auto& v) { return v.persistentVolumeClaim || v.ephemeral; });
+      return std::any_of(volumes.begin(), volumes.end(),
+                         [](const auto& v) { return v.persistentVolumeClaim || v.ephemeral; });
     }
     if ((e.kinds & (kClaimAdd | kClaimUpdate)) != 0 && e.after) {
       return e.after->ns() == waiting.metadata.namespace_.view() &&
@@ -52,25 +55,31 @@ class NodeVolumeLimits : public Plugin {
       ClaimPtr claim = name.empty() ? nullptr : look_.claim(pod.metadata.namespace_, name);
       if (!claim) continue;
       if (VolumePtr pv = claim->spec.volumeName.empty() ? nullptr : look_.volume(claim->spec.volumeName)) {
-        if (pv->spec.csi) out[fmt::format("{}/{}", pv->spec.csi->driver, pv->spec.csi->volumeHandle)] = pv->spec.csi->driver.str();
+        if (pv->spec.csi)
+          out[fmt::format("{}/{}", pv->spec.csi->driver, pv->spec.csi->volumeHandle)] =
+              pv->spec.csi->driver.str();
         continue;
       }
       // Not bound yet: the class says which driver will make it.
       if (StorageClassPtr sc = look_.storageClass(classOf(*claim))) {
-        out[fmt::format("{}/{}-{}/{}", sc->provisioner, sc->metadata.name, pod.metadata.namespace_, name)] = sc->provisioner.str();
+        out[fmt::format("{}/{}-{}/{}", sc->provisioner, sc->metadata.name, pod.metadata.namespace_, name)] =
+            sc->provisioner.str();
       }
     }
   }
 
   bool exceeds(const NodeRow& row) const {
     const Listers& l = look_.listers();
-    auto node = l.csiNodes == nullptr ? nullptr : client::Lister<api::storage_v1::CSINode>(*l.csiNodes).get("", row.name);
+    auto node = l.csiNodes == nullptr
+                    ? nullptr
+                    : client::Lister<api::storage_v1::CSINode>(*l.csiNodes).get("", row.name);
     if (!node) return false;
     std::map<std::string, int> limits;
     for (const auto& d : node->spec.drivers) {
       if (d.allocatable && d.allocatable->count) limits[d.name.str()] = *d.allocatable->count;
     }
-    bool counts = std::any_of(wanted_.begin(), wanted_.end(), [&](const auto& w) { return limits.contains(w.second); });
+    bool counts =
+        std::any_of(wanted_.begin(), wanted_.end(), [&](const auto& w) { return limits.contains(w.second); });
     if (!counts) return false;
     Attached there;
     for (const PodEntry* e : row.pods) collect(*e->pod, there);
@@ -89,6 +98,8 @@ class NodeVolumeLimits : public Plugin {
 
 }  // namespace
 
-std::unique_ptr<Plugin> makeNodeVolumeLimits(const Listers& l) { return std::make_unique<NodeVolumeLimits>(l); }
+std::unique_ptr<Plugin> makeNodeVolumeLimits(const Listers& l) {
+  return std::make_unique<NodeVolumeLimits>(l);
+}
 
 }  // namespace km::scheduler

@@ -29,8 +29,9 @@ VolumePtr VolumeLookup::volume(std::string_view name) const {
 }
 
 StorageClassPtr VolumeLookup::storageClass(std::string_view name) const {
-  return l_.storageClasses == nullptr ? nullptr
-                                      : client::Lister<api::storage_v1::StorageClass>(*l_.storageClasses).get("", name);
+  return l_.storageClasses == nullptr
+             ? nullptr
+             : client::Lister<api::storage_v1::StorageClass>(*l_.storageClasses).get("", name);
 }
 
 std::vector<VolumePtr> VolumeLookup::volumesOf(std::string_view storageClass) const {
@@ -43,12 +44,14 @@ std::vector<VolumePtr> VolumeLookup::volumesOf(std::string_view storageClass) co
 }
 
 std::string classOf(const PersistentVolumeClaim& c) {
-  if (const auto* old = c.metadata.annotations.find("volume.beta.kubernetes.io/storage-class")) return old->str();
+  if (const auto* old = c.metadata.annotations.find("volume.beta.kubernetes.io/storage-class"))
+    return old->str();
   return c.spec.storageClassName ? c.spec.storageClassName->str() : "";
 }
 
 std::string classOf(const PersistentVolume& v) {
-  if (const auto* old = v.metadata.annotations.find("volume.beta.kubernetes.io/storage-class")) return old->str();
+  if (const auto* old = v.metadata.annotations.find("volume.beta.kubernetes.io/storage-class"))
+    return old->str();
   return v.spec.storageClassName.str();
 }
 
@@ -59,11 +62,13 @@ bool fullyBound(const PersistentVolumeClaim& c) {
 bool boundTo(const PersistentVolume& v, const PersistentVolumeClaim& c) {
   if (!v.spec.claimRef) return false;
   const auto& r = *v.spec.claimRef;
-  return r.name == c.metadata.name && r.namespace_ == c.metadata.namespace_ && (r.uid.empty() || r.uid == c.metadata.uid);
+  return r.name == c.metadata.name && r.namespace_ == c.metadata.namespace_ &&
+         (r.uid.empty() || r.uid == c.metadata.uid);
 }
 
 bool volumeFitsNode(const PersistentVolume& v, const api::core_v1::Node& node) {
-  return !v.spec.nodeAffinity || !v.spec.nodeAffinity->required || matchesSelector(*v.spec.nodeAffinity->required, node);
+  return !v.spec.nodeAffinity || !v.spec.nodeAffinity->required ||
+         matchesSelector(*v.spec.nodeAffinity->required, node);
 }
 
 }  // namespace km::scheduler

@@ -56,7 +56,8 @@ class Volumes : public ::testing::Test {
     }
     return c;
   }
-  api::core_v1::PersistentVolume volume(std::string_view name, std::string_view className, std::string_view node) {
+  api::core_v1::PersistentVolume volume(std::string_view name, std::string_view className,
+                                        std::string_view node) {
     api::core_v1::PersistentVolume v;
     v.metadata.name = name;
     v.metadata.uid = std::string("pv-") + std::string(name);
@@ -97,7 +98,8 @@ class Volumes : public ::testing::Test {
 };
 
 TEST_F(Volumes, AMissingOrUnboundClaim) {
-  EXPECT_THAT(world().outcome(podWithClaim("p")), StartsWith("0/2 nodes are available: persistentvolumeclaim \"data\" not found. no new"));
+  EXPECT_THAT(world().outcome(podWithClaim("p")),
+              StartsWith("0/2 nodes are available: persistentvolumeclaim \"data\" not found. no new"));
 }
 
 TEST_F(Volumes, AnUnboundClaimThatDoesNotWait) {
@@ -117,7 +119,9 @@ TEST_F(Volumes, AVolumeOfAnotherNodeOrZoneOrNone) {
   auto v = volume("pv", "c", "gone");
   client_.put(v);
   client_.put(claim("c", "pv"));
-  EXPECT_THAT(world().outcome(podWithClaim("p")), StartsWith("0/2 nodes are available: 2 node(s) didn't match PersistentVolume's node affinity."));
+  EXPECT_THAT(
+      world().outcome(podWithClaim("p")),
+      StartsWith("0/2 nodes are available: 2 node(s) didn't match PersistentVolume's node affinity."));
 }
 
 TEST_F(Volumes, ZoneOfTheVolume) {
@@ -135,7 +139,9 @@ TEST_F(Volumes, AClaimOfOnePod) {
   client_.put(c);
   World& w = world();
   w.pod(placed(podWithClaim("q"), "a"));
-  EXPECT_THAT(w.outcome(podWithClaim("p")), HasSubstr("node(s) unavailable due to PersistentVolumeClaim with ReadWriteOncePod access mode already in-use by another pod"));
+  EXPECT_THAT(w.outcome(podWithClaim("p")),
+              HasSubstr("node(s) unavailable due to PersistentVolumeClaim with ReadWriteOncePod access mode "
+                        "already in-use by another pod"));
   w.gone("q");
   w.settle();
   EXPECT_TRUE(w.where.contains("p"));
@@ -144,11 +150,14 @@ TEST_F(Volumes, AClaimOfOnePod) {
 TEST_F(Volumes, WithoutAProvisionerThereMustBeAVolume) {
   storageClass("wait", "kubernetes.io/no-provisioner", true);
   client_.put(claim("wait"));
-  EXPECT_THAT(world().outcome(podWithClaim("p")), StartsWith("0/2 nodes are available: 2 node(s) didn't find available persistent volumes to bind."));
+  EXPECT_THAT(
+      world().outcome(podWithClaim("p")),
+      StartsWith("0/2 nodes are available: 2 node(s) didn't find available persistent volumes to bind."));
 }
 
 // Runs what comes before the binding, and gives the answer.
-Status preBind(World& w, PodPtr pod, const std::string& node, const std::vector<Plugin*>& before, const std::function<void()>& meanwhile) {
+Status preBind(World& w, PodPtr pod, const std::string& node, const std::vector<Plugin*>& before,
+               const std::function<void()>& meanwhile) {
   std::promise<Status> answer;
   EXPECT_EQ(before.size(), 1u);
   if (before.empty()) return errors::internal("nothing to do");
@@ -174,7 +183,8 @@ TEST_F(Volumes, TheFirstConsumerBindsAVolumeOfItsNode) {
   });
   EXPECT_TRUE(s.ok()) << s.message();
   // Another pod finds the volume taken.
-  EXPECT_TRUE(client_.find<api::core_v1::PersistentVolume>("", "pvb")->metadata.annotations.contains(kBoundByController));
+  EXPECT_TRUE(client_.find<api::core_v1::PersistentVolume>("", "pvb")->metadata.annotations.contains(
+      kBoundByController));
 }
 
 TEST_F(Volumes, AProvisionerIsToldTheNode) {
@@ -203,7 +213,8 @@ TEST_F(Volumes, AProvisionerThatGivesUpEndsTheAttempt) {
   w.pod(podWithClaim("p"));
   ASSERT_TRUE(w.core->attempt());
   std::string node = w.writer.bound.at(0).second;
-  Status s = preBind(w, w.writer.bound[0].first, node, w.writer.before[0], [&] { client_.put(claim("wait")); });
+  Status s =
+      preBind(w, w.writer.bound[0].first, node, w.writer.before[0], [&] { client_.put(claim("wait")); });
   EXPECT_THAT(std::string(s.message()), HasSubstr("provisioning failed for PVC \"data\""));
 }
 
@@ -213,7 +224,8 @@ TEST_F(Volumes, StoppingEndsTheWait) {
   World& w = world();
   w.pod(podWithClaim("p"));
   ASSERT_TRUE(w.core->attempt());
-  Status s = preBind(w, w.writer.bound.at(0).first, w.writer.bound[0].second, w.writer.before[0], [&] { w.core->stop(); });
+  Status s = preBind(w, w.writer.bound.at(0).first, w.writer.bound[0].second, w.writer.before[0],
+                     [&] { w.core->stop(); });
   EXPECT_THAT(std::string(s.message()), HasSubstr("the scheduler stops"));
 }
 
