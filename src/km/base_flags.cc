@@ -46,6 +46,10 @@ std::optional<int> parseServerFlags(ServerCall& call, FlagSet& flags) {
   flags.setNormalize(warnWordSepNormalize);
   flags.setOutput(call.out);
   base.addTo(flags, call.program);
+  if (call.showFlags) {
+    call.showFlags(flags);
+    return 0;
+  }
   Status parsed = flags.parse(call.args);
   if (!parsed.ok() || base.help) {
     if (!parsed.ok()) call.out("Error: " + parsed.message() + "\n\n");

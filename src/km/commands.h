@@ -18,6 +18,9 @@ int runAgent(ServerCall& call);
 int runControllerManager(ServerCall& call);
 int runScheduler(ServerCall& call);
 int runKubeconfig(ServerCall& call);
+int runImages(ServerCall& call);
+int runInstall(ServerCall& call);
+int runCompletion(ServerCall& call);
 int runBackup(ServerCall& call);
 int runRestore(ServerCall& call);
 

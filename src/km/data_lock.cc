@@ -29,6 +29,14 @@ Result<UniqueFd> lockData(const std::string& dataDir) {
   return fd;
 }
 
+int runningKm(const std::string& dataDir) {
+  std::string path = dataDir + "/km.pid";
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (fd.get() < 0 || ::flock(fd.get(), LOCK_SH | LOCK_NB) == 0) return 0;
+  auto text = readFile(path);
+  return text.ok() ? std::atoi(text->c_str()) : 0;
+}
+
 std::string hostName() {
   char name[256] = {};
   ::gethostname(name, sizeof name - 1);

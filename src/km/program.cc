@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/strings.h"
 #include "km/base_flags.h"
+#include "km/completion.h"
 
 namespace km {
 namespace {
@@ -102,6 +103,10 @@ int Program::run(const std::vector<std::string>& argv) const {
     }
     serverName = flags.args()[0];
     args.assign(flags.args().begin() + 1, flags.args().end());
+  }
+  if (serverName == "__complete") {
+    answer(completions(args));
+    return 0;
   }
   const Server* server = find(serverName);
   if (!server) {

@@ -22,6 +22,8 @@ struct ServerCall {
   std::vector<std::string> args;                 // what follows the server's name, flags included
   std::function<void(std::string_view)> out;     // for help and errors; stderr
   std::function<void(std::string_view)> answer;  // for what was asked for; stdout
+  // For completion: is given the server's flags instead of having them parsed, which ends the run.
+  std::function<void(const FlagSet&)> showFlags = {};
 };
 
 // A row. The first word of a command line, or the name of a link to the program, is compared with `name` and

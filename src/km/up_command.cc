@@ -1,9 +1,7 @@
-// `km up`: a whole one-node cluster in one process. `km down`, `km reset` and `km status` are its counterparts.
+// `km up`: a whole one-node cluster in one process. `km down` and `km reset` are its counterparts.
 #include <fmt/format.h>
 #include <signal.h>
 #include <sys/syscall.h>
-#include <sys/file.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <unistd.h>
 
@@ -21,15 +19,6 @@
 
 namespace km {
 namespace {
-
-// The km that runs on the data directory, or 0.
-int runningKm(const std::string& dataDir) {
-  std::string path = dataDir + "/km.pid";
-  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (fd.get() < 0 || ::flock(fd.get(), LOCK_SH | LOCK_NB) == 0) return 0;
-  auto text = readFile(path);
-  return text.ok() ? std::atoi(text->c_str()) : 0;
-}
 
 Status stopKm(const std::string& dataDir) {
   int pid = runningKm(dataDir);
@@ -135,26 +124,6 @@ int runReset(ServerCall& call) {
   if (Status s = stopKm(dataDir); !s.ok()) return finish(call, s);
   node.dataDir = dataDir;
   return finish(call, resetNode(node, [&call](std::string_view s) { call.answer(s); }));
-}
-
-int runStatus(ServerCall& call) {
-  std::string dataDir = "/var/lib/km";
-  FlagSet flags(std::string(call.server->name));
-  flags.add(&dataDir, "data-dir", "The `directory` of the cluster.");
-  if (auto done = parseServerFlags(call, flags)) return *done;
-  int pid = runningKm(dataDir);
-  if (pid == 0) {
-    call.answer(fmt::format("km is not running on {}\n", dataDir));
-    return 3;
-  }
-  auto status = readFile(fmt::format("/proc/{}/status", pid));
-  std::string memory = "?";
-  if (status.ok()) {
-    size_t at = status->find("VmRSS:");
-    if (at != std::string::npos) memory = std::to_string(std::atol(status->c_str() + at + 6) / 1024) + " MiB";
-  }
-  call.answer(fmt::format("km is running on {}: pid {}, {} resident\nkubeconfig: {}/kubeconfig\n", dataDir, pid, memory, dataDir));
-  return 0;
 }
 
 }  // namespace km
