@@ -59,7 +59,8 @@ void ApiWriter::end() {
   if (--underWay_ == 0) idle_.notify_all();
 }
 
-void ApiWriter::drain() {
+void ApiWriter::stop() {
+  writes_.close();
   std::unique_lock lock(mutex_);
   idle_.wait(lock, [this] { return underWay_ == 0; });
 }
@@ -67,9 +68,14 @@ void ApiWriter::drain() {
 // --- bindings -----------------------------------------------------------------------------------------
 
 void ApiWriter::bind(PodPtr pod, std::string node, std::vector<Plugin*> before) {
-  begin();
-  if (before.empty()) return writeBinding(std::move(pod), std::move(node));
-  preBind(std::move(pod), std::move(node), std::move(before), 0);
+  if (!before.empty()) {
+    begin();
+    return preBind(std::move(pod), std::move(node), std::move(before), 0);
+  }
+  writes_.post([this, pod = std::move(pod), node = std::move(node)]() mutable {
+    begin();
+    writeBinding(std::move(pod), std::move(node));
+  });
 }
 
 void ApiWriter::preBind(PodPtr pod, std::string node, std::vector<Plugin*> before, size_t next) {

@@ -11,6 +11,7 @@
 
 #include "client/client.h"
 #include "client/event_series.h"
+#include "client/worker_pool.h"
 #include "scheduler/core.h"
 
 namespace km::scheduler {
@@ -23,9 +24,11 @@ class ApiWriter : public Writer {
   // Whose voice events have, by the pod's schedulerName. The recorders must outlive the writer.
   using Recorders = std::map<std::string, std::unique_ptr<client::SeriesRecorder>, std::less<>>;
 
-  ApiWriter(client::Client& client, const Recorders& recorders, Clock& clock, Tell tell)
-      : client_(client), recorders_(recorders), clock_(clock), tell_(std::move(tell)) {}
-  ~ApiWriter() override { drain(); }
+  // Bindings are written on threads of the pool, beside the search for the next pod's node.
+  ApiWriter(client::Client& client, client::WorkerPool& pool, const Recorders& recorders, Clock& clock,
+            Tell tell)
+      : client_(client), recorders_(recorders), clock_(clock), tell_(std::move(tell)), writes_(pool, 2) {}
+  ~ApiWriter() override { stop(); }
 
   void bind(PodPtr pod, std::string node, std::vector<Plugin*> before) override;
   void reportFailure(PodPtr pod, std::string_view reason, const std::string& message,
@@ -33,8 +36,8 @@ class ApiWriter : public Writer {
   void clearNomination(PodPtr pod) override;
   void evict(std::vector<PodPtr> victims, PodPtr preemptor, std::string node) override;
 
-  // Waits for the answers of all that is under way. Not on a transport's thread.
-  void drain();
+  // Drops what is not begun, waits for the answers of all that is under way. Not on a transport's thread.
+  void stop();
 
  private:
   using Pod = api::core_v1::Pod;
@@ -57,6 +60,7 @@ class ApiWriter : public Writer {
   std::mutex mutex_;
   std::condition_variable idle_;
   int underWay_ = 0;
+  client::Lane writes_;
 };
 
 }  // namespace km::scheduler

@@ -57,7 +57,8 @@ Core::Scheduler* Core::of(const Pod& pod) {
 }
 
 bool Core::helps(const QueuedPod& q, const ClusterEvent& e) {
-  if ((q.rejectors & kByCore) != 0) return true;
+  // Without objects nobody can say more.
+  if ((q.rejectors & kByCore) != 0 || (!e.before && !e.after)) return true;
   Scheduler* s = of(*q.pod);
   if (s == nullptr) return false;
   const auto& plugins = s->profile.plugins;

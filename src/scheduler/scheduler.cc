@@ -50,7 +50,7 @@ Scheduler::Scheduler(client::Client& client, client::InformerFactory& informers,
     recorders_[p.schedulerName] = std::make_unique<client::SeriesRecorder>(
         client, pool, timers, p.schedulerName, p.schedulerName + "-" + hostName);
   }
-  writer_ = std::make_unique<ApiWriter>(client, recorders_, timers.clock(),
+  writer_ = std::make_unique<ApiWriter>(client, pool, recorders_, timers.clock(),
                                         [this](Item item) { tell(std::move(item)); });
   CoreOptions options;
   options.backoff = config.backoff;
@@ -147,7 +147,7 @@ void Scheduler::stop() {
   registrations_.clear();
   lane_.close();
   core_->stop();
-  writer_->drain();
+  writer_->stop();
   for (auto& [name, r] : recorders_) r->stop();
 }
 
