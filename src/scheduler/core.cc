@@ -353,7 +353,10 @@ std::string Core::postFilter(Scheduler& s, const Cycle& c, const Diagnosis& d,
   Preempted p = s.preemption->run(c, d, clock_.now());
   if (!p.victims) {
     if (p.clearNomination) nominated = "";
-    return fmt::format("no new claims to deallocate, preemption: {}", p.message);
+    return fmt::format(
+        "{}, preemption: {}",
+        c.pod->spec.resourceClaims.empty() ? "no new claims to deallocate" : "still not schedulable",
+        p.message);
   }
   std::string node = cluster_.nodes().row(p.victims->node).name;
   nominated = node;

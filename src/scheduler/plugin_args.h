@@ -57,6 +57,7 @@ struct Listers {
   client::SharedInformer* csiNodes = nullptr;
   client::SharedInformer* csiDrivers = nullptr;
   client::SharedInformer* capacities = nullptr;
+  client::SharedInformer* deviceClaims = nullptr;
 };
 
 }  // namespace km::scheduler

@@ -6,6 +6,7 @@
 
 #include "api/types/apps_v1.h"
 #include "api/types/policy_v1.h"
+#include "api/types/resource_v1.h"
 #include "api/types/storage_v1.h"
 #include "scheduler/api_writer.h"
 #include "scheduler/core.h"
@@ -32,6 +33,7 @@ Listers listersOf(client::InformerFactory& f, std::vector<client::SharedInformer
   l.volumes = take(f.of<api::core_v1::PersistentVolume>());
   l.claims = take(f.of<api::core_v1::PersistentVolumeClaim>());
   l.storageClasses = take(f.of<api::storage_v1::StorageClass>());
+  l.deviceClaims = take(f.of<api::resource_v1::ResourceClaim>());
   l.csiNodes = take(f.of<api::storage_v1::CSINode>());
   l.csiDrivers = take(f.of<api::storage_v1::CSIDriver>());
   l.capacities = take(f.of<api::storage_v1::CSIStorageCapacity>());
@@ -105,6 +107,7 @@ void Scheduler::start() {
   watchOther(informers_.of<api::core_v1::PersistentVolume>(), kVolumeAdd, kVolumeUpdate, 0);
   watchOther(informers_.of<api::core_v1::PersistentVolumeClaim>(), kClaimAdd, kClaimUpdate, kClaimDelete);
   watchOther(informers_.of<api::storage_v1::StorageClass>(), kStorageClassAdd, kStorageClassUpdate, 0);
+  watchOther(informers_.of<api::resource_v1::ResourceClaim>(), kResourceClaim, kResourceClaim, 0);
   watchOther(informers_.of<api::storage_v1::CSINode>(), kCsiNode, kCsiNode, 0);
   watchOther(informers_.of<api::storage_v1::CSIDriver>(), kCsiDriver, kCsiDriver, 0);
   watchOther(informers_.of<api::storage_v1::CSIStorageCapacity>(), kCsiCapacity, kCsiCapacity, 0);

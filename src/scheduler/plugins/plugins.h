@@ -25,6 +25,7 @@ std::unique_ptr<Plugin> makeInterPodAffinity(const PluginArgs& args);
 std::unique_ptr<Plugin> makeVolumeRestrictions(const Listers& listers);
 std::unique_ptr<Plugin> makeNodeVolumeLimits(const Listers& listers);
 std::unique_ptr<Plugin> makeVolumeBinding(const PluginArgs& args, const Listers& listers);
+std::unique_ptr<Plugin> makeDynamicResources(const Listers& listers);
 std::unique_ptr<Plugin> makeVolumeZone(const Listers& listers);
 
 // Whether a toleration covers a taint; whether any of the pod's does.

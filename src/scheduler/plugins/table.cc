@@ -29,6 +29,7 @@ const Row kRows[] = {
     {"PodTopologySpread", 2,
      [](const PluginArgs& a, const Listers& l) { return makePodTopologySpread(a, l); }},
     {"InterPodAffinity", 2, [](const PluginArgs& a, const Listers&) { return makeInterPodAffinity(a); }},
+    {"DynamicResources", 0, [](const PluginArgs&, const Listers& l) { return makeDynamicResources(l); }},
     {"NodeResourcesBalancedAllocation", 1,
      [](const PluginArgs& a, const Listers&) { return makeNodeResourcesBalancedAllocation(a); }},
     {"ImageLocality", 1, [](const PluginArgs&, const Listers&) { return makeImageLocality(); }},

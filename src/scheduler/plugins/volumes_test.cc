@@ -3,7 +3,9 @@
 
 #include <functional>
 #include <future>
+#include <thread>
 
+#include "api/types/resource_v1.h"
 #include "api/types/storage_v1.h"
 #include "client/testing/fake_client.h"
 #include "client/timers.h"
@@ -28,6 +30,7 @@ class Volumes : public ::testing::Test {
     listers_.claims = &informers_.of<api::core_v1::PersistentVolumeClaim>();
     listers_.volumes = &informers_.of<api::core_v1::PersistentVolume>();
     listers_.storageClasses = &informers_.of<api::storage_v1::StorageClass>();
+    listers_.deviceClaims = &informers_.of<api::resource_v1::ResourceClaim>();
     listers_.csiNodes = &informers_.of<api::storage_v1::CSINode>();
   }
   ~Volumes() override {
@@ -251,6 +254,54 @@ TEST_F(Volumes, NoMoreThanANodeCanAttach) {
   q.spec.volumes[0].persistentVolumeClaim->claimName = "other";
   EXPECT_EQ(w.outcome(q), "a");
   EXPECT_THAT(w.outcome(podWithClaim("p")), HasSubstr("1 node(s) exceed max volume count"));
+}
+
+TEST_F(Volumes, DeviceClaims) {
+  Pod p = makePod("p");
+  auto& c = p.spec.resourceClaims.add();
+  c.name = "d";
+  c.resourceClaimName = codec::String("claim");
+  World& w = world();
+  w.pod(p);
+  EXPECT_FALSE(w.core->attempt());  // not even tried
+  EXPECT_EQ(w.core->queue().gated(), 1u);
+  api::resource_v1::ResourceClaim claim;
+  claim.metadata.name = "claim";
+  claim.metadata.namespace_ = "ns";
+  claim.metadata.uid = "device-claim";
+  auto tell = [&] {
+    client_.put(claim);
+    auto stored = client_.find<api::resource_v1::ResourceClaim>("ns", "claim");
+    while (client::Lister<api::resource_v1::ResourceClaim>(*listers_.deviceClaims).get("ns", "claim") ==
+               nullptr ||
+           listers_.deviceClaims->lastResourceVersion() <
+               std::stoll(stored->metadata.resourceVersion.str())) {
+      std::this_thread::yield();
+    }
+    w.core->onOther(
+        {kResourceClaim, nullptr, client_.findObject(api::resource_v1::ResourceClaim::kType, "ns", "claim")});
+    w.settle();
+  };
+  tell();
+  ASSERT_EQ(w.writer.failures.size(), 1u);
+  EXPECT_THAT(
+      w.writer.failures[0].message,
+      StartsWith(
+          "0/2 nodes are available: 2 cannot allocate all claims. still not schedulable, preemption: "));
+  // Someone allocates a device of node b.
+  auto& e =
+      claim.status.allocation.emplace().nodeSelector.emplace().nodeSelectorTerms.add().matchFields.add();
+  e.key = "metadata.name";
+  e.operator_ = "In";
+  e.values.push_back("b");
+  tell();
+  EXPECT_EQ(w.where["p"], "b");
+  ASSERT_EQ(w.writer.before.back().size(), 1u);
+  std::promise<Status> answer;
+  w.writer.before.back()[0]->preBind(std::make_shared<Pod>(p), "b",
+                                     [&](Status s) { answer.set_value(std::move(s)); });
+  EXPECT_TRUE(answer.get_future().get().ok());
+  EXPECT_EQ(client_.find<api::resource_v1::ResourceClaim>("ns", "claim")->status.reservedFor.size(), 1u);
 }
 
 }  // namespace
