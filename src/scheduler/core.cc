@@ -30,7 +30,10 @@ Core::Core(std::vector<Profile> profiles, std::vector<PluginArgs> args, Writer& 
     : writer_(writer),
       clock_(clock),
       metrics_(metrics),
-      queue_([this](const QueuedPod& q, const ClusterEvent& e) { return helps(q, e); }, options.backoff) {
+      queue_([this](const QueuedPod& q, const ClusterEvent& e) { return helps(q, e); }, options.backoff,
+             [this](std::string_view place, std::string_view event) {
+               metrics_.incoming.with({place, event}).inc();
+             }) {
   size_t slot = 0;
   for (size_t i = 0; i < profiles.size(); i++) {
     auto s = std::make_unique<Scheduler>();
@@ -305,13 +308,17 @@ void Core::bound(const PodPtr& pod, const std::string& node, const Status& answe
   }
   cluster_.forget(uid);
   changed({kAssignedPodDelete, nullptr, nullptr});
-  // Gone, or bound by someone else: there is nothing left to do. Else it is tried again.
-  if (answer.is("NotFound") || answer.is("Conflict")) return;
+  if (answer.is("NotFound") || s == nullptr) return;
   b.q.errors++;
   b.q.rejectors = 0;
   queue_.reenter(b.q);
-  if (s != nullptr)
-    failWith(*s, std::move(b.q), "SchedulerError", fmt::format("binding rejected: {}", answer.message()), "");
+  if (answer.is("Conflict")) {
+    // Bound by someone else, most likely: the news of it takes the pod out of the queue.
+    metrics_.attempt(pod->spec.schedulerName, Metrics::Result::kError, seconds(t - b.began));
+    queue_.failed(std::move(b.q), t);
+    return;
+  }
+  failWith(*s, std::move(b.q), "SchedulerError", fmt::format("binding rejected: {}", answer.message()), "");
 }
 
 void Core::fail(Scheduler& s, QueuedPod q, const Cycle* c, const Found& found) {

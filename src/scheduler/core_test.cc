@@ -60,6 +60,32 @@ TEST(Core, ABindingThatFailsGivesTheRoomBack) {
   EXPECT_EQ(w.where["p"], "n");
 }
 
+TEST(Core, ABindingThatSomeoneElseMade) {
+  World w;
+  w.node({.name = "n"});
+  w.pod(makePod("p"));
+  ASSERT_TRUE(w.core->attempt());
+  auto [pod, node] = w.writer.bound.at(0);
+  w.core->bound(pod, node, errors::conflict("pods/binding", "p", "pod p is already assigned to node \"m\""));
+  EXPECT_TRUE(w.writer.failures.empty());
+  EXPECT_EQ(w.core->queue().backingOff(), 1u);
+  w.pod(placed(makePod("p"), "m"));
+  EXPECT_EQ(w.core->queue().backingOff(), 0u);
+}
+
+TEST(Core, APodThatGoesWhileItIsBound) {
+  World w;
+  w.node({.name = "n"});
+  w.pod(makePod("p", "1"));
+  ASSERT_TRUE(w.core->attempt());
+  auto [pod, node] = w.writer.bound.at(0);
+  w.gone("p");
+  w.core->bound(pod, node, errors::notFound("pods", "p"));
+  w.clock.time += seconds(20);
+  EXPECT_FALSE(w.core->attempt());
+  EXPECT_EQ(w.core->cluster().pods(), 0u);
+}
+
 TEST(Core, APodThatFailsIsTriedAgainWhenRoomComes) {
   World w;
   w.node({.name = "n", .cpu = "1"});

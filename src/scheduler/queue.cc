@@ -1,8 +1,47 @@
 #include "scheduler/queue.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace km::scheduler {
+namespace {
+
+// Upstream's name of an event: its resource and what happened.
+std::string_view labelOf(uint32_t kinds) {
+  static constexpr std::pair<uint32_t, std::string_view> kLabels[] = {
+      {kNodeAdd, "NodeAdd"},
+      {kNodeDelete, "NodeDelete"},
+      {kNodeAllocatable, "NodeUpdateNodeAllocatable"},
+      {kNodeLabel, "NodeUpdateNodeLabel"},
+      {kNodeTaint, "NodeUpdateNodeTaint"},
+      {kAssignedPodAdd, "AssignedPodAdd"},
+      {kAssignedPodLabel, "AssignedPodUpdatePodLabel"},
+      {kAssignedPodScaleDown, "AssignedPodUpdatePodScaleDown"},
+      {kAssignedPodDelete, "AssignedPodDelete"},
+      {kSelfLabel, "UnschedulablePodUpdatePodLabel"},
+      {kSelfToleration, "UnschedulablePodUpdatePodToleration"},
+      {kSelfScaleDown, "UnschedulablePodUpdatePodScaleDown"},
+      {kSelfGates, "UnschedulablePodUpdatePodSchedulingGatesEliminated"},
+      {kSelfClaims, "UnschedulablePodUpdatePodGeneratedResourceClaim"},
+      {kVolumeAdd, "PersistentVolumeAdd"},
+      {kVolumeUpdate, "PersistentVolumeUpdate"},
+      {kClaimAdd, "PersistentVolumeClaimAdd"},
+      {kClaimUpdate, "PersistentVolumeClaimUpdate"},
+      {kClaimDelete, "PersistentVolumeClaimDelete"},
+      {kStorageClassAdd, "storage.k8s.io/StorageClassAdd"},
+      {kStorageClassUpdate, "storage.k8s.io/StorageClassUpdate"},
+      {kCsiNode, "storage.k8s.io/CSINodeUpdate"},
+      {kCsiDriver, "storage.k8s.io/CSIDriverUpdate"},
+      {kCsiCapacity, "storage.k8s.io/CSIStorageCapacityUpdate"},
+      {kVolumeAttachmentDelete, "storage.k8s.io/VolumeAttachmentDelete"},
+      {kResourceClaim, "ResourceClaimUpdate"}};
+  for (const auto& [bit, label] : kLabels) {
+    if ((kinds & bit) != 0) return label;
+  }
+  return "";
+}
+
+}  // namespace
 
 bool Queue::First::operator()(const Entry* a, const Entry* b) const {
   int32_t pa = a->q.pod->spec.priority.value_or(0), pb = b->q.pod->spec.priority.value_or(0);
@@ -47,18 +86,20 @@ void Queue::leave(Entry& e) {
   }
 }
 
-void Queue::toActive(Entry& e) {
+void Queue::toActive(Entry& e, std::string_view event) {
   e.place = Place::kActive;
   e.order = ++order_;
   active_.insert(&e);
+  tell("active", event);
 }
 
-void Queue::toActiveOrBackoff(Entry& e, Duration now) {
+void Queue::toActiveOrBackoff(Entry& e, Duration now, std::string_view event) {
   e.until = e.q.queuedAt + backoffOf(e.q);
-  if (e.until <= now) return toActive(e);
+  if (e.until <= now) return toActive(e, event);
   e.order = ++order_;
   e.place = e.q.errors > 0 ? Place::kErrorBackoff : Place::kBackoff;
   (e.q.errors > 0 ? errorBackoff_ : backoff_).insert(&e);
+  tell("backoff", event);
 }
 
 void Queue::toUnschedulable(Entry& e, Duration now) {
@@ -101,9 +142,10 @@ void Queue::set(PodPtr pod, Duration now, std::string gate, const ClusterEvent& 
     toUnschedulable(e, until - kMaxUnschedulable);
     return;
   }
-  if (place == Place::kActive) return toActive(e);
+  if (place == Place::kActive) return toActive(e, "");
   if (place == Place::kGated && e.q.attempts == 0) e.q.queuedAt = now;
-  toActiveOrBackoff(e, now);
+  bool moves = place == Place::kUnschedulable || place == Place::kGated;
+  toActiveOrBackoff(e, now, isNew ? "UnschedulablePodAdd" : moves ? labelOf(change.kinds) : "");
 }
 
 void Queue::remove(const std::string& uid) {
@@ -122,13 +164,13 @@ std::optional<QueuedPod> Queue::pop(Duration now) {
   while (!byAge_.empty() && (*byAge_.begin())->until <= now) {
     Entry& e = **byAge_.begin();
     leave(e);
-    toActiveOrBackoff(e, now);
+    toActiveOrBackoff(e, now, "UnschedulableTimeout");
   }
   for (Timed* waiting : {&backoff_, &errorBackoff_}) {
     while (!waiting->empty() && (*waiting->begin())->until <= now) {
       Entry& e = **waiting->begin();
       leave(e);
-      toActive(e);
+      toActive(e, "BackoffComplete");
     }
   }
   Entry* next = !active_.empty() ? *active_.begin() : !backoff_.empty() ? *backoff_.begin() : nullptr;
@@ -165,8 +207,9 @@ void Queue::failed(QueuedPod q, Duration now) {
   bool again = e.q.rejectors == 0;
   for (size_t i = e.missedFrom; i < during_.size() && !again; i++) again = worth(e, during_[i]);
   leave(e);
-  if (!again) return toUnschedulable(e, now);
-  toActiveOrBackoff(e, now);
+  if (again) return toActiveOrBackoff(e, now, "ScheduleAttemptFailure");
+  toUnschedulable(e, now);
+  tell("unschedulable", "ScheduleAttemptFailure");
 }
 
 void Queue::changed(const ClusterEvent& event, Duration now) {
@@ -180,7 +223,7 @@ void Queue::changed(const ClusterEvent& event, Duration now) {
   }
   for (Entry* e : due) {
     leave(*e);
-    toActiveOrBackoff(*e, now);
+    toActiveOrBackoff(*e, now, labelOf(event.kinds));
   }
 }
 
@@ -190,7 +233,7 @@ void Queue::recheckGates(const std::function<std::string(const api::core_v1::Pod
     e->q.gate = gateOf(*e->q.pod);
     if (!e->q.gate.empty()) continue;
     leave(*e);
-    toActiveOrBackoff(*e, now);
+    toActiveOrBackoff(*e, now, "ForceActivate");
   }
 }
 
@@ -199,7 +242,7 @@ void Queue::activate(const std::string& uid, Duration now) {
   if (it == entries_.end() || it->second->place == Place::kInFlight || it->second->place == Place::kGated)
     return;
   leave(*it->second);
-  toActive(*it->second);
+  toActive(*it->second, "ForceActivate");
 }
 
 std::optional<Duration> Queue::nextTime() const {

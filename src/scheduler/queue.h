@@ -46,7 +46,12 @@ class Queue {
   // Whether the event makes it worth to try the pod again; asked for pods that wait for one of its kinds.
   using Helps = std::function<bool(const QueuedPod&, const ClusterEvent&)>;
 
-  explicit Queue(Helps helps, Backoff backoff = {}) : helps_(std::move(helps)), backoffTimes_(backoff) {}
+  // Hears of each pod that enters a place ("active", "backoff", "unschedulable"), and by which event; for
+  // metrics.
+  using Incoming = std::function<void(std::string_view place, std::string_view event)>;
+
+  explicit Queue(Helps helps, Backoff backoff = {}, Incoming incoming = nullptr)
+      : helps_(std::move(helps)), incoming_(std::move(incoming)), backoffTimes_(backoff) {}
 
   // A pod without a node came or changed. `gate`: why it may not be tried. `change`: what is new of a known
   // one; an unschedulable pod stays where it is unless that helps.
@@ -96,15 +101,19 @@ class Queue {
   };
   using Timed = std::set<Entry*, Sooner>;
   void leave(Entry& e);
-  void toActive(Entry& e);
-  void toActiveOrBackoff(Entry& e, Duration now);
+  void toActive(Entry& e, std::string_view event);
+  void toActiveOrBackoff(Entry& e, Duration now, std::string_view event);
   void toUnschedulable(Entry& e, Duration now);
+  void tell(std::string_view place, std::string_view event) {
+    if (incoming_ && !event.empty()) incoming_(place, event);
+  }
   Duration backoffOf(const QueuedPod& q) const;
   bool worth(const Entry& e, const ClusterEvent& event) const {
     return (e.q.wakes & event.kinds) != 0 && helps_(e.q, event);
   }
 
   const Helps helps_;
+  const Incoming incoming_;
   const Backoff backoffTimes_;
   std::unordered_map<std::string, std::unique_ptr<Entry>> entries_;
   std::set<Entry*, First> active_;
