@@ -23,6 +23,10 @@ std::string warningHeader(std::string_view text) {
 
 }  // namespace
 
+HttpCall::~HttpCall() {
+  if (exchange != nullptr) metrics.end(info, query.get("dryRun") == "All", exchange->status(), Clock::system().monotonic() - started);
+}
+
 http::Headers HttpCall::headers(std::string_view contentType) const {
   http::Headers h;
   h.add("audit-id", auditId);

@@ -8,6 +8,7 @@
 #include "apiserver/call.h"
 #include "apiserver/media_type.h"
 #include "apiserver/request_info.h"
+#include "apiserver/request_metrics.h"
 #include "authn/user.h"
 #include "base/clock.h"
 #include "http/exchange.h"
@@ -27,6 +28,9 @@ struct HttpCall {
   std::string auditId;
   std::vector<std::string> warnings;
   Duration started{};
+  RequestMetrics metrics;
+
+  ~HttpCall();
 
   const http::Request& request() const { return exchange->request(); }
   // Headers that every answer carries, and the given content type.

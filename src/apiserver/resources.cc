@@ -60,6 +60,14 @@ Resources::~Resources() = default;
 
 Status Resources::start() {
   for (auto& [name, stored] : stored_) KM_TRY(stored.cache->start());
+  counts_ = MetricRegistry::process().callback(
+      "apiserver_resource_objects", "[ALPHA] Number of stored objects at the time of last check split by kind.", MetricType::kGauge,
+      {"group", "resource"}, [this](MetricEmitter& out) {
+        for (auto& [name, stored] : stored_) {
+          const api::Resource& r = stored.registry->resource();
+          out.emit({r.group, r.name}, static_cast<double>(stored.cache->size()));
+        }
+      });
   return {};
 }
 

@@ -10,6 +10,7 @@
 
 #include "api/resource.h"
 #include "base/clock.h"
+#include "base/metrics.h"
 #include "cache/resource_cache.h"
 #include "registry/registry.h"
 #include "registry/strategy.h"
@@ -53,6 +54,7 @@ class Resources {
   };
   std::map<std::string, Stored, std::less<>> stored_;  // by "group/resource"
   std::vector<Served> served_;
+  std::unique_ptr<MetricRegistry::Registration> counts_;
   std::map<std::string, size_t, std::less<>> index_;   // "group/version/resource" -> served_
 };
 

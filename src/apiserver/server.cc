@@ -349,6 +349,11 @@ bool ApiServer::authorize(const HttpCallPtr& http) {
 }
 
 void ApiServer::route(const HttpCallPtr& http) {
+  // What is not served makes no series of its own.
+  if (!http->info.isResource || resources_.find(http->info.group, http->info.version, http->info.resource) != nullptr) {
+    bool apply = http->request().headers.get("content-type").starts_with("application/apply-patch");
+    http->metrics.begin(http->info, isLongRunning(http->info), apply);
+  }
   if (!http->info.isResource) return routeNonResource(http);
   const RequestInfo& i = http->info;
   if (resources_.hasGroupVersion(i.group, i.version) && (i.prefix == "api") == i.group.empty())

@@ -3,6 +3,7 @@
 namespace km::http {
 
 void Exchange::respond(int status, Headers headers, Body body) {
+  status_.store(status, std::memory_order_relaxed);
   if (loop().inThread()) {
     if (!closed_) respondNow(status, std::move(headers), std::move(body));
     return;
@@ -14,6 +15,7 @@ void Exchange::respond(int status, Headers headers, Body body) {
 }
 
 void Exchange::start(int status, Headers headers) {
+  status_.store(status, std::memory_order_relaxed);
   if (loop().inThread()) {
     if (!closed_) startNow(status, std::move(headers));
     return;

@@ -20,6 +20,9 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
   const Request& request() const { return request_; }
   Loop& loop() const { return *request_.connection->loop; }
 
+  // The status that the answer has begun with; 0 before.
+  int status() const { return status_.load(std::memory_order_relaxed); }
+
   // The whole answer. Content-length and date are added; a HEAD, 204 or 304 sends no body.
   void respond(int status, Headers headers, Body body = {});
 
@@ -74,6 +77,7 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
   std::atomic<size_t> posted_{0};  // under way to the loop
   std::atomic<size_t> queued_{0};  // on the loop
   bool wasOver_ = false;
+  std::atomic<int> status_{0};
 };
 
 }  // namespace km::http

@@ -34,11 +34,11 @@ k rollout status deployment web --timeout=60s
 say "update and undo"
 k set env deployment/web COLOUR=blue
 k rollout status deployment web --timeout=90s
-expect "blue" k exec deploy/web -- sh -c 'echo $COLOUR'
+eventually "blue" k exec deploy/web -- sh -c 'echo $COLOUR'
 [ "$(k rollout history deployment/web | grep -c '^[0-9]')" = 3 ] || fail "not three revisions"
 k rollout undo deployment/web
 k rollout status deployment web --timeout=90s
-expect "none" k exec deploy/web -- sh -c 'echo ${COLOUR:-none}'
+eventually "none" k exec deploy/web -- sh -c 'echo ${COLOUR:-none}'
 
 expect "ScalingReplicaSet" k describe deployment web
 expect "Started" k describe pod -l app=web

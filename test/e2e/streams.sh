@@ -11,7 +11,13 @@ grep -qx out "$DATA/o" && grep -qx err "$DATA/e" && ! grep -q err "$DATA/o" || f
 [ "$(echo one | k exec -i "$pod" -- sh -c 'cat; echo two')" = $'one\ntwo' ] || fail "input or its end is lost"
 head -c 5000000 /dev/urandom >"$DATA/big"
 [ "$(k exec -i "$pod" -- md5sum <"$DATA/big" | cut -c1-32)" = "$(md5sum <"$DATA/big" | cut -c1-32)" ] || fail "input is damaged"
-expect "v5.channel.k8s.io" k exec -v=8 "$pod" -- true
+# Clients before 1.29 speak SPDY, the others WebSocket.
+minor=$("$KUBECTL" version --client -o json | jq -r .clientVersion.minor)
+if [ "${minor%+}" -ge 29 ]; then
+  expect "v5.channel.k8s.io" k exec -v=8 "$pod" -- true
+else
+  expect "SPDY" k exec -v=8 "$pod" -- true
+fi
 refuses "container no is not valid for pod" k exec "$pod" -c no -- true
 refuses "not found" k exec nopod -- true
 refuses "no such file" k exec "$pod" -- /no/such/program
