@@ -66,7 +66,7 @@ TEST(Core, ABindingThatSomeoneElseMade) {
   w.pod(makePod("p"));
   ASSERT_TRUE(w.core->attempt());
   auto [pod, node] = w.writer.bound.at(0);
-  w.core->bound(pod, node, errors::conflict("pods/binding", "p", "pod p is already assigned to node \"m\""));
+  w.core->bound(pod, node, errors::conflict({"", "pods/binding"}, "p", "pod p is already assigned to node \"m\""));
   EXPECT_TRUE(w.writer.failures.empty());
   EXPECT_EQ(w.core->queue().backingOff(), 1u);
   w.pod(placed(makePod("p"), "m"));
@@ -80,7 +80,7 @@ TEST(Core, APodThatGoesWhileItIsBound) {
   ASSERT_TRUE(w.core->attempt());
   auto [pod, node] = w.writer.bound.at(0);
   w.gone("p");
-  w.core->bound(pod, node, errors::notFound("pods", "p"));
+  w.core->bound(pod, node, errors::notFound({"", "pods"}, "p"));
   w.clock.time += seconds(20);
   EXPECT_FALSE(w.core->attempt());
   EXPECT_EQ(w.core->cluster().pods(), 0u);
