@@ -28,6 +28,18 @@ class WatchIndex {
   // Gives back the watcher that now has the place, null if none has.
   Watcher* remove(WatchGroup* group, size_t place);
 
+  template <typename Fn>
+  void each(Fn fn) const {
+    auto tell = [&](const Bucket& bucket) {
+      for (const auto& group : bucket) {
+        for (Watcher* w : group->watchers) fn(*w);
+      }
+    };
+    tell(all_);
+    for (const Map* map : {&byNs_, &byName_, &byIndex_}) {
+      for (const auto& [key, bucket] : *map) tell(bucket);
+    }
+  }
   bool byIndex() const { return !byIndex_.empty(); }
   // Gives the event to the groups that it concerns. `now` and `before` are the values of the index field (if byIndex()).
   void collect(const Event& event, std::string_view now, std::string_view before);

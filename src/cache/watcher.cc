@@ -61,6 +61,16 @@ void Watcher::push(const BatchPtr& batch) {
   if (signal) wake_();
 }
 
+void Watcher::park() {
+  bool signal = false;
+  {
+    std::lock_guard lock(mutex_);
+    parked_ = true;
+    signal = !std::exchange(signalled_, true);
+  }
+  if (signal) wake_();
+}
+
 Status Watcher::replay() {
   std::vector<Delivery> events;
   if (!cache_.replay(seen_, group_->selection, events)) {

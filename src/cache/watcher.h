@@ -56,6 +56,7 @@ class Watcher {
 
   // Committer thread.
   void push(const BatchPtr& batch);
+  void park();  // the consumer is to look for its events in the window
   // Under the cache's lock and the watcher's: queues the window's events after seen_.
   Status replay();
 

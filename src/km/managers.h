@@ -7,7 +7,6 @@
 #include <string>
 #include <vector>
 
-#include "client/event_series.h"
 #include "client/informer.h"
 #include "client/timers.h"
 #include "controllers/controller_manager.h"
@@ -19,6 +18,7 @@ namespace km {
 struct ManagersOptions {
   std::vector<std::string> controllers = {"*"};
   controllers::Options options;  // what the control plane knows is filled in at the start
+  bool runControllers = true, runScheduler = true;
   ManagersOptions() { options.clusterCidr = "10.244.0.0/16"; }
   void addTo(FlagSet& flags);
 };
@@ -41,6 +41,8 @@ class Managers {
   client::WorkerPool& pool() { return pool_; }
 
  private:
+  Result<controllers::Options> controllerOptions();
+
   ControlPlane& plane_;
   ManagersOptions options_;
   client::Timers timers_;
@@ -48,7 +50,6 @@ class Managers {
       pool_;  // the server's watches are pumped on a pool of their own: work here may block on them
   std::unique_ptr<client::Client> controllerClient_, schedulerClient_;
   std::unique_ptr<client::InformerFactory> informers_;
-  std::unique_ptr<client::SeriesRecorder> schedulerEvents_;
   std::unique_ptr<controllers::ControllerManager> controllers_;
   std::unique_ptr<scheduler::Scheduler> scheduler_;
   bool stopped_ = false;

@@ -1,7 +1,7 @@
-"""kill_writers.py KM DIRECTORY KILLS: eight writers create, change and delete ConfigMaps while the API server is killed again and again.
+"""kill_writers.py KM DIRECTORY KILLS [FLAG...]: eight writers create, change and delete ConfigMaps while the API server is killed again and again.
 
 Each writer owns its names and knows what was acknowledged. After a kill, what an unanswered request may have done is open; everything else
-must be there, and later versions must be greater than all acknowledged ones.
+must be there, and later versions must be greater than all acknowledged ones. Watchers follow across all kills: each sees every event once.
 """
 import http.client
 import json
@@ -15,8 +15,10 @@ import sys
 import threading
 import time
 
+from watching import Watcher, compare
+
 KM, DIRECTORY, KILLS = sys.argv[1], sys.argv[2], int(sys.argv[3])
-WRITERS = 8
+WRITERS, WATCHERS = 8, 6
 PATH = "/api/v1/namespaces/default/configmaps"
 TOKEN = {"Authorization": "Bearer writertoken", "Content-Type": "application/json"}
 GONE = None
@@ -38,7 +40,7 @@ def connect():
 def start():
     log = open(DIRECTORY + "/log", "a")
     server = subprocess.Popen([KM, "apiserver", "--data-dir", DIRECTORY + "/d", "--bind-address", "127.0.0.1", "--secure-port", str(PORT),
-                               "--token-auth-file", DIRECTORY + "/tokens.csv"], stdout=log, stderr=log)
+                               "--token-auth-file", DIRECTORY + "/tokens.csv"] + sys.argv[4:], stdout=log, stderr=log)
     while True:
         try:
             c = connect()
@@ -84,13 +86,22 @@ class Writer(threading.Thread):
                 self.version = max(self.version, int(json.loads(text)["metadata"]["resourceVersion"]))
 
 
-def check(states, open_requests, version):
+def check(states, open_requests, version, watchers):
     c = connect()
     c.request("GET", PATH, headers=TOKEN)
     found = json.loads(c.getresponse().read())
     if int(found["metadata"]["resourceVersion"]) < version:
         sys.exit(f"the store went back: {found['metadata']['resourceVersion']} after {version}")
     have = {o["metadata"]["name"]: o["data"]["v"] for o in found["items"] if o["metadata"]["name"].startswith("w")}
+    # A last write, so that every watcher has something to reach.
+    c.request("POST", PATH, json.dumps({"metadata": {"generateName": "mark-"}, "data": {"v": ""}}), TOKEN)
+    mark = int(json.loads(c.getresponse().read())["metadata"]["resourceVersion"])
+    for w in watchers:
+        if not w.reach(mark):
+            sys.exit(f"a watcher is at {w.version}, not at {mark}: {w.fault}")
+        told = {n: v for n, v in w.state.items() if n.startswith("w")}
+        if told != have:
+            sys.exit(f"a watcher was told otherwise: {sorted(set(told.items()) ^ set(have.items()))[:5]}")
     for state in states:
         for name, value in state.items():
             allowed = {value} | {v for n, v in open_requests if n == name}
@@ -109,6 +120,9 @@ with open(DIRECTORY + "/tokens.csv", "w") as f:
 states = [{} for _ in range(WRITERS)]
 acknowledged = version = 0
 server = start()
+watchers = [Watcher(connect, PATH, TOKEN) for _ in range(WATCHERS)]
+for w in watchers:
+    w.start()
 try:
     for kill in range(KILLS):
         writers = [Writer(i, states[i]) for i in range(WRITERS)]
@@ -122,8 +136,13 @@ try:
         acknowledged += sum(w.acknowledged for w in writers)
         version = max([version] + [w.version for w in writers])
         server = start()
-        check(states, [w.open for w in writers if w.open], version)
+        check(states, [w.open for w in writers if w.open], version, watchers)
+    everything, faults = compare(watchers)
+    if faults:
+        sys.exit("\n".join(faults[:5]))
 finally:
+    for w in watchers:
+        w.ended = True
     server.kill()
     server.wait()
-print(f"{KILLS} kills, {acknowledged} acknowledged writes, none lost")
+print(f"{KILLS} kills, {acknowledged} acknowledged writes, none lost; {WATCHERS} watchers, {len(everything)} events, each once, {sum(w.lists for w in watchers) - WATCHERS} new lists after 410")

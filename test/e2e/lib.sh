@@ -65,12 +65,12 @@ start_cluster() {
   IMAGE=$(k get node n1 -o jsonpath='{.status.images[*].names[*]}' | tr ' ' '\n' | grep busybox | grep -v sha256 | head -n 1)
   [ -n "$IMAGE" ] || fail "no busybox among the node's images"
 }
-# The API server alone, on loopback of the machine: `start_apiserver FLAG...`; its address is $URL. Ended with the story.
+# The API server alone, or another $SERVER, on loopback of the machine: `start_apiserver FLAG...`; its address is $URL. Ended with the story.
 API_PID=
 API_PORT=$((20000 + $$ % 20000))
 URL=https://127.0.0.1:$API_PORT
 start_apiserver() {
-  "$KM" apiserver --data-dir "$DATA/d" --bind-address 127.0.0.1 --secure-port "$API_PORT" --write-kubeconfig "$KUBECONFIG" "$@" >"$DATA/err" 2>&1 &
+  "$KM" "${SERVER:-apiserver}" --data-dir "$DATA/d" --bind-address 127.0.0.1 --secure-port "$API_PORT" --write-kubeconfig "$KUBECONFIG" "$@" >"$DATA/err" 2>&1 &
   API_PID=$!
   eventually ok curl -sk "$URL/readyz"
 }

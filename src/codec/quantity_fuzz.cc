@@ -1,0 +1,24 @@
+// Quantities, durations and times from any text: what is printed is read back as the same.
+#include <cstdlib>
+#include <string>
+#include <string_view>
+
+#include "codec/scalars.h"
+
+using km::codec::Quantity;
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  std::string_view text(reinterpret_cast<const char*>(data), size);
+  auto q = Quantity::parse(text);
+  if (!q.ok()) return 0;
+  std::string shown = q->str();
+  auto again = Quantity::parse(shown);
+  if (!again.ok() || !(*again == *q) || again->str() != shown) std::abort();
+  Quantity sum = *q;
+  sum += *again;
+  sum -= *again;
+  q->value();
+  q->milliValue();
+  q->wrappedMilliValue();
+  return 0;
+}
