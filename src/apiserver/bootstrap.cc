@@ -57,7 +57,10 @@ class Writer {
     call->subresource = subresource;
     call->name = o->name();
     start();
-    operations_.update(call, std::move(o), [this](Result<registry::UpdateResult> r) { finish(r.ok() ? Status() : r.status()); });
+    // In conflict with another server that starts: it wants the same.
+    operations_.update(call, std::move(o), [this](Result<registry::UpdateResult> r) {
+      finish(r.ok() || r.status().is("Conflict") ? Status() : r.status());
+    });
   }
 
   Status wait() {

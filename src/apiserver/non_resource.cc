@@ -18,8 +18,8 @@ namespace km::apiserver {
 namespace {
 
 // Upstream's checks by endpoint (recorded/health-checks.tsv). What a check stands for here: everything that starts, starts
-// before the server listens or before readiness, so a check follows one of three facts.
-enum class Fact { kAlways, kReady, kNotStopping };
+// before the server listens or before readiness, so a check follows one of few facts.
+enum class Fact { kAlways, kReady, kNotStopping, kStore };
 struct Check {
   std::string_view name;
   Fact fact;
@@ -29,7 +29,7 @@ constexpr Check kChecks[] = {
     {"ping", Fact::kAlways, true, true, true},
     {"log", Fact::kAlways, true, true, true},
     {"loopback-serving-certificate", Fact::kAlways, true, false, true},
-    {"etcd", Fact::kAlways, true, false, true},
+    {"etcd", Fact::kStore, true, false, true},
     {"informer-sync", Fact::kReady, false, true, false},
     {"poststarthook/start-apiserver-admission-initializer", Fact::kReady, true, true, true},
     {"poststarthook/generic-apiserver-start-informers", Fact::kReady, true, true, true},
@@ -109,7 +109,7 @@ void answerOpenApiV2(const HttpCallPtr& http) {
 void ApiServer::routeNonResource(const HttpCallPtr& http) {
   std::string_view path = http->info.path;
   for (std::string_view root : {"/healthz", "/livez", "/readyz"}) {
-    if (path == root || (path.starts_with(root) && path[root.size()] == '/')) return answerHealth(http, path);
+    if (path == root || (path.starts_with(root) && path[root.size()] == '/')) return checkHealth(http, path);
   }
   if (path == "/version" || path == "/version/") {
     if (routed(http, "application/json")) answerVersion(http);
@@ -141,11 +141,22 @@ void ApiServer::routeNonResource(const HttpCallPtr& http) {
   http->answerText(404, "404 page not found\n");
 }
 
-void ApiServer::answerHealth(const HttpCallPtr& http, std::string_view path) {
+void ApiServer::checkHealth(const HttpCallPtr& http, std::string_view path) {
+  if (!options_.sharedStore) return answerHealth(http, path, true);
+  Duration timeout = path.starts_with("/readyz") ? options_.storeReadyTimeout : options_.storeHealthTimeout;
+  store_.probe(timeout, [this, http, path = std::string(path)](Status s) { answerHealth(http, path, s.ok()); });
+}
+
+void ApiServer::answerHealth(const HttpCallPtr& http, std::string_view path, bool storeAnswers) {
   std::string_view endpoint = path.substr(1, path.find('/', 1) == std::string_view::npos ? std::string_view::npos : path.find('/', 1) - 1);
   std::string_view single = path.substr(1 + endpoint.size());
-  auto in = [&](const Check& c) { return endpoint == "livez" ? c.livez : endpoint == "readyz" ? c.readyz : c.healthz; };
+  auto in = [&](const Check& c) {
+    // Without a store outside nobody is served; as recorded, readiness names it only then.
+    if (c.fact == Fact::kStore && options_.sharedStore && (!storeAnswers || !single.empty())) return true;
+    return endpoint == "livez" ? c.livez : endpoint == "readyz" ? c.readyz : c.healthz;
+  };
   auto good = [&](const Check& c) {
+    if (c.fact == Fact::kStore) return storeAnswers;
     return c.fact == Fact::kAlways || (c.fact == Fact::kReady && ready_) || (c.fact == Fact::kNotStopping && !stopping_);
   };
   if (!single.empty()) {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 #include <mutex>
+#include <thread>
 
 #include "api/selector.h"
 #include "api/types/meta_v1.h"
@@ -131,18 +132,19 @@ void Operations::waitFor(cache::ResourceCache& cache, int64_t revision, std::fun
   };
   auto wait = std::make_shared<Wait>();
   wait->done = std::move(done);
-  cache.whenAt(revision, [wait, this](Status s) {
+  uint64_t id = cache.whenAt(revision, [wait, this](Status s) {
     wait->finish(std::move(s));
     timers_.post([wait] { wait->timer.reset(); });
   });
-  timers_.post([wait, &cache, revision, this] {
+  timers_.post([wait, &cache, revision, id, this] {
     {
       std::lock_guard lock(wait->mutex);
       if (!wait->done) return;
     }
     wait->timer = std::make_unique<async::Timer>(timers_);
-    wait->timer->start(kRevisionWait, [wait, &cache, revision] {
+    wait->timer->start(kRevisionWait, [wait, &cache, revision, id] {
       auto keep = std::move(wait->timer);
+      cache.forget(id);
       wait->finish(tooLarge(revision, cache.revision()));
     });
   });
@@ -186,11 +188,16 @@ void Operations::list(CallPtr call, std::function<void(Result<ListResult>)> done
                (call->limit > 0 && *revision > 0 && call->resourceVersionMatch.empty());
   if (exact && *revision > 0) return listPast(call, *revision, "", std::move(done));
   cache::ResourceCache& cache = call->served->registry->cache();
-  auto read = [this, call, &cache, selection = std::move(*selected), done = std::move(done)](Status s) {
+  auto read = [this, call, &cache, selection = std::move(*selected), done = std::move(done),
+               caller = std::this_thread::get_id()](Status s) {
     if (!s.ok()) return done(std::move(s));
-    cache::Snapshot snapshot =
-        selection.byIndex ? cache.listIndexed(selection.indexValue) : cache.list(call->ns);
-    done(page(*call, *snapshot.objects, selection, snapshot.revision));
+    auto answer = [this, call, &cache, selection, done] {
+      cache::Snapshot snapshot =
+          selection.byIndex ? cache.listIndexed(selection.indexValue) : cache.list(call->ns);
+      done(page(*call, *snapshot.objects, selection, snapshot.revision));
+    };
+    // The committer's thread is not for lists.
+    std::this_thread::get_id() == caller ? answer() : offload_(std::move(answer));
   };
   if (call->resourceVersion.empty()) return cache.whenFresh(std::move(read));
   waitFor(cache, *revision, std::move(read));
@@ -250,9 +257,11 @@ void Operations::watch(CallPtr call, std::function<void()> wake,
   if (!revision.ok()) return done(revision.status());
   cache::ResourceCache& cache = call->served->registry->cache();
   bool initial = call->sendInitialEvents.value_or(*revision == 0);
-  auto start = [this, call, selection = std::move(*selected), wake, done](Status s) {
+  auto start = [this, call, selection = std::move(*selected), wake, done,
+                caller = std::this_thread::get_id()](Status s) {
     if (!s.ok()) return done(std::move(s));
-    startWatch(call, selection, wake, done);
+    auto begin = [this, call, selection, wake, done] { startWatch(call, selection, wake, done); };
+    std::this_thread::get_id() == caller ? begin() : offload_(std::move(begin));
   };
   // Initial events are as fresh as a list of the same version would be.
   if (initial && call->resourceVersion.empty()) return cache.whenFresh(std::move(start));

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <condition_variable>
+#include <future>
 #include <mutex>
 
 #include "admission/plugins.h"
@@ -15,6 +16,7 @@
 #include "apiserver/node_authorizer.h"
 #include "apiserver/node_proxy.h"
 #include "apiserver/routing.h"
+#include "apiserver/server_endpoints.h"
 #include "apiserver/special_subresources.h"
 #include "base/duration.h"
 #include "base/files.h"
@@ -123,10 +125,28 @@ Status ApiServer::setUpAuthentication() {
   return {};
 }
 
+namespace {
+
+// Until the cache has what others have written, or for three seconds (upstream asks the store itself). Never on the store's committer thread.
+void waitUntilFresh(cache::ResourceCache& cache) {
+  auto fresh = std::make_shared<std::promise<void>>();
+  auto done = fresh->get_future();
+  cache.whenFresh([fresh](Status) { fresh->set_value(); });
+  done.wait_for(std::chrono::seconds(3));
+}
+
+}  // namespace
+
 void ApiServer::setUpAdmission() {
   admission::PluginContext context;
   context.get = [this](std::string_view group, std::string_view resource, std::string_view ns,
-                       std::string_view name) { return resources_.cache(group, resource).get(ns, name); };
+                       std::string_view name) -> api::ObjectPtr {
+    api::ObjectPtr found = resources_.cache(group, resource).get(ns, name);
+    if (found || !options_.sharedStore) return found;
+    // Another server may have made it a moment ago.
+    waitUntilFresh(resources_.registry(group, resource)->cache());
+    return resources_.cache(group, resource).get(ns, name);
+  };
   context.list = [this](std::string_view group, std::string_view resource, std::string_view ns) {
     return resources_.cache(group, resource).list(ns).objects;
   };
@@ -178,28 +198,48 @@ Status ApiServer::setUpServices() {
         fmt::format("--service-node-port-range: {} is not a port range", options_.nodePortRange));
   }
   addresses_ = std::make_unique<ServiceAddresses>(*operations_);
-  o.isReserved = [this](const registry::Ip& ip) { return addresses_->isReserved(ip); };
-  services_ = std::make_unique<registry::ServiceAllocator>(std::move(o));
+  o.isReserved = [this](const registry::Ip& ip) { return addresses_->isTaken(ip); };
+  o.isPortReserved = [this](int port) { return ports_->isTaken(port); };
+  o.keptElsewhere = true;
   registry::Registry& r = *resources_.registry("", "services");
-  services_->reset(*r.cache().list().objects);
+  ports_ = std::make_unique<ServicePorts>(store_, o.firstPort, o.lastPort);
+  KM_TRY(ports_->start(*r.cache().list().objects));
+  services_ = std::make_unique<registry::ServiceAllocator>(std::move(o));
   registry::Hooks hooks;
   hooks.begin = [this](api::Object& s, const api::Object* old) -> Result<std::function<void(bool)>> {
     KM_ASSIGN(auto change, old == nullptr ? services_->beginCreate(s) : services_->beginUpdate(s, *old));
-    return std::function<void(bool)>([this, change](bool stored) {
-      stored ? services_->commit(change) : services_->revert(change);
-      for (const registry::Ip& ip : stored ? change.freedIps : change.ips) addresses_->freed(ip);
+    return std::function<void(bool)>(
+        [this, change](bool stored) { stored ? services_->commit(change) : services_->revert(change); });
+  };
+  hooks.claim = [this](const api::Object& s, const api::Object* old, std::function<void(Status)> next) {
+    addresses_->claim(s, old, [this, &s, old, next = std::move(next)](Status claimed) mutable {
+      if (!claimed.ok()) return next(std::move(claimed));
+      ports_->claim(s, old, [this, &s, old, next = std::move(next)](Status claimed) mutable {
+        if (claimed.ok()) return next({});
+        addresses_->release(s, old, [claimed, next = std::move(next)] { next(claimed); });
+      });
     });
   };
-  hooks.writing = [this](const api::Object& s, const api::Object* old) { addresses_->writing(s, old); };
-  hooks.settle = [this](const api::Object& s, const api::Object* old, std::function<void()> done) {
-    addresses_->settle(s, old, std::move(done));
+  hooks.unclaim = [this](const api::Object& s, const api::Object* old, registry::Hooks::Next next) {
+    ports_->release(s, old, [this, &s, old, next = std::move(next)] { addresses_->release(s, old, next); });
   };
-  hooks.deleted = [this](const api::Object& s) {
-    services_->release(s);
-    addresses_->deleted(s);
+  hooks.freed = [this](const api::Object& before, const api::Object* now, registry::Hooks::Next next) {
+    ports_->release(before, now, [this, &before, now, next = std::move(next)] {
+      now != nullptr ? addresses_->release(before, now, next) : addresses_->deleted(before, next);
+    });
   };
   r.setHooks(std::move(hooks));
   return {};
+}
+
+// Another server may be about to store a service whose port it has claimed; in a minute it has.
+void ApiServer::freeLostPorts() {
+  auto free = [this] { ports_->freeLost(*resources_.cache("", "services").list().objects); };
+  if (!options_.sharedStore) return free();
+  loops_.at(0).post([this, free] {
+    lostPorts_ = std::make_unique<async::Timer>(loops_.at(0));
+    lostPorts_->start(std::chrono::minutes(1), [this, free] { pool_.post(free); });
+  });
 }
 
 Status ApiServer::setUpNodeProxy() {
@@ -231,7 +271,7 @@ Status ApiServer::start() {
                   options_.advertiseAddress.empty() ? options_.bindAddress : options_.advertiseAddress,
                   port_));
   BootstrapOptions b;
-  b.advertiseAddress = options_.advertiseAddress;
+  if (!options_.sharedStore) b.advertiseAddress = options_.advertiseAddress;
   b.securePort = port_;
   b.serviceIp = firstServiceAddress(options_.serviceClusterIpRange);
   b.serviceRanges = services_->ranges();
@@ -241,6 +281,12 @@ Status ApiServer::start() {
   }
   KM_TRY(bootstrap(*operations_, b));
   addresses_->repair();
+  freeLostPorts();
+  if (options_.sharedStore && !options_.advertiseAddress.empty()) {
+    endpoints_ = std::make_shared<ServerEndpoints>(*operations_, store_, loops_.at(0), pool_,
+                                                   options_.advertiseAddress, port_);
+    KM_TRY(endpoints_->start());
+  }
   ready_ = true;
   return {};
 }
@@ -248,6 +294,14 @@ Status ApiServer::start() {
 void ApiServer::stop(Duration grace) {
   stopping_ = true;
   if (!http_) return;
+  std::promise<void> cancelled;
+  loops_.at(0).post([&] {
+    lostPorts_.reset();
+    cancelled.set_value();
+  });
+  cancelled.get_future().wait();
+  if (endpoints_) endpoints_->stop();
+  endpoints_.reset();
   std::mutex mutex;
   std::condition_variable done;
   bool ended = false;

@@ -15,6 +15,7 @@
 #include "apiserver/resource_handlers.h"
 #include "apiserver/resources.h"
 #include "apiserver/service_addresses.h"
+#include "apiserver/service_ports.h"
 #include "apiserver/subresources.h"
 #include "async/loop.h"
 #include "authn/authenticator.h"
@@ -32,6 +33,7 @@ namespace km::apiserver {
 class Discovery;
 class FlowControl;
 class NodeProxy;
+class ServerEndpoints;
 
 struct ServerOptions {
   std::string bindAddress = "127.0.0.1";
@@ -53,6 +55,10 @@ struct ServerOptions {
   int maxRequestsInflight = 400;
   int maxMutatingRequestsInflight = 200;
   bool enableAggregatorRouting = false;
+  // Other servers share the store: their places are kept beside this one's, and its health is asked for, each
+  // time no longer than said.
+  bool sharedStore = false;
+  Duration storeHealthTimeout = std::chrono::seconds(2), storeReadyTimeout = std::chrono::seconds(2);
 };
 
 class ApiServer : public http::Handler, public std::enable_shared_from_this<ApiServer> {
@@ -93,13 +99,15 @@ class ApiServer : public http::Handler, public std::enable_shared_from_this<ApiS
 
   Status setUpAuthentication();
   Status setUpServices();
+  void freeLostPorts();
   void setUpAdmission();
   void setUpSubresources();
   Status setUpNodeProxy();
   void serve(const HttpCallPtr& http);
   void route(const HttpCallPtr& http);
   void routeNonResource(const HttpCallPtr& http);
-  void answerHealth(const HttpCallPtr& http, std::string_view path);
+  void answerHealth(const HttpCallPtr& http, std::string_view path, bool storeAnswers);
+  void checkHealth(const HttpCallPtr& http, std::string_view path);
   bool answerOpenApi(const HttpCallPtr& http, std::string_view path);
   void answerVersion(const HttpCallPtr& http);
   void answerRoot(const HttpCallPtr& http);
@@ -130,6 +138,9 @@ class ApiServer : public http::Handler, public std::enable_shared_from_this<ApiS
   std::unique_ptr<RbacGuard> guard_;
   ImpersonationModes impersonationModes_;
   std::unique_ptr<ServiceAddresses> addresses_;
+  std::unique_ptr<ServicePorts> ports_;
+  std::unique_ptr<async::Timer> lostPorts_;  // of the first loop
+  std::shared_ptr<ServerEndpoints> endpoints_;  // of servers that share the store
   std::unique_ptr<registry::ServiceAllocator> services_;
   std::unique_ptr<client::Client> ownClient_;  // of the server itself
   std::string jwks_;

@@ -1,12 +1,12 @@
 #include "apiserver/service_addresses.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
+#include <future>
 
 #include "api/types/core_v1.h"
 #include "api/types/networking_v1.h"
 #include "base/log.h"
+#include "registry/registry.h"
 
 namespace km::apiserver {
 
@@ -16,6 +16,7 @@ using api::networking_v1::IPAddress;
 namespace {
 
 constexpr std::string_view kFamily = "ipaddress.kubernetes.io/ip-family", kManagedBy = "ipaddress.kubernetes.io/managed-by";
+constexpr int64_t kYoungSeconds = 60;
 constexpr std::string_view kAllocator = "ipallocator.k8s.io", kGroup = "networking.k8s.io", kResource = "ipaddresses";
 
 std::vector<std::string> addressesOf(const api::Object& service) {
@@ -25,8 +26,6 @@ std::vector<std::string> addressesOf(const api::Object& service) {
   }
   return out;
 }
-
-std::string endpointsKey(const api::Object& service) { return fmt::format("{}/{}", service.ns(), service.name()); }
 
 bool has(const std::vector<std::string>& list, const std::string& value) { return std::find(list.begin(), list.end(), value) != list.end(); }
 
@@ -40,6 +39,13 @@ api::MutableObject makeAddress(const std::string& ip, std::string_view ns, std::
   parent.namespace_ = ns;
   parent.name = name;
   return api::Object::of(std::move(a));
+}
+
+// The addresses of the service that the other one has not.
+std::vector<std::string> beyond(const api::Object& service, const api::Object* other) {
+  std::vector<std::string> out = addressesOf(service);
+  if (other != nullptr) std::erase_if(out, [had = addressesOf(*other)](const std::string& ip) { return has(had, ip); });
+  return out;
 }
 
 bool isOurs(const api::Object& address) {
@@ -60,121 +66,101 @@ CallPtr ServiceAddresses::callFor(std::string_view group, std::string_view resou
   return call;
 }
 
+bool ServiceAddresses::owns(const Owner& owner, const std::string& ip) const {
+  auto address = operations_.resources().registry(kGroup, kResource)->cache().get("", ip);
+  if (!address || !isOurs(*address)) return false;
+  const auto& parent = address->as<IPAddress>().spec.parentRef;
+  return parent && parent->namespace_ == owner.ns && parent->name == owner.name;
+}
+
+bool ServiceAddresses::isTaken(const registry::Ip& ip) const {
+  return operations_.resources().registry(kGroup, kResource)->cache().get("", ip.str()) != nullptr;
+}
+
 void ServiceAddresses::repair() {
-  for (const auto& s : *operations_.resources().registry("", "services")->cache().list().objects) {
-    for (std::string& ip : addressesOf(*s)) {
-      if (!operations_.resources().registry(kGroup, kResource)->cache().get("", ip)) want(ip, Owner{std::string(s->ns()), std::string(s->name())});
+  // One after the other: mostly there is nothing to do.
+  auto wait = [](const std::function<void(std::function<void()>)>& start) {
+    std::promise<void> done;
+    start([&] { done.set_value(); });
+    done.get_future().wait();
+  };
+  const auto& services = operations_.resources().registry("", "services")->cache();
+  for (const auto& s : *services.list().objects) {
+    Owner owner{std::string(s->ns()), std::string(s->name())};
+    for (const std::string& ip : addressesOf(*s)) {
+      if (operations_.resources().registry(kGroup, kResource)->cache().get("", ip)) continue;
+      wait([&](auto done) { create(owner, {ip}, [done](Status) { done(); }); });
     }
   }
-}
-
-void ServiceAddresses::writing(const api::Object& service, const api::Object* old) {
-  std::vector<std::string> before = old != nullptr ? addressesOf(*old) : std::vector<std::string>();
-  for (std::string& ip : addressesOf(service)) {
-    if (!has(before, ip)) want(ip, Owner{std::string(service.ns()), std::string(service.name())});
+  for (const auto& a : *operations_.resources().registry(kGroup, kResource)->cache().list().objects) {
+    const auto& parent = a->as<IPAddress>().spec.parentRef;
+    if (!isOurs(*a) || !parent) continue;
+    Owner owner{parent->namespace_.str(), parent->name.str()};
+    // One that is young may belong to a service that another server is about to store.
+    if (operations_.clock().now().seconds - a->meta().creationTimestamp.seconds < kYoungSeconds) continue;
+    api::ObjectPtr service = services.get(owner.ns, owner.name);
+    if (service && has(addressesOf(*service), std::string(a->name()))) continue;
+    wait([&](auto done) { remove(owner, {std::string(a->name())}, done); });
   }
 }
 
-void ServiceAddresses::freed(const registry::Ip& ip) { want(ip.str(), std::nullopt); }
-
-void ServiceAddresses::deleted(const api::Object& service) {
-  for (const std::string& ip : addressesOf(service)) want(ip, std::nullopt);
-  if (!operations_.resources().registry("", "endpoints")->cache().get(service.ns(), service.name())) return;
-  CallPtr call = callFor("", "endpoints", "delete", std::string(service.name()));
-  call->ns = service.ns();
-  std::string key = endpointsKey(service);
-  {
-    std::lock_guard lock(mutex_);
-    entries_[key].busy = true;
-  }
-  operations_.remove(call, {}, [this, key](Result<registry::Deleted> r) {
-    if (!r.ok() && !r.status().is("NotFound")) KM_LOG(WARNING, "delete the endpoints of a deleted service: {}", r.status().message());
-    Entry gone;  // who waits for it is told after the lock
-    std::lock_guard lock(mutex_);
-    std::swap(gone, entries_[key]);
-    entries_.erase(key);
-  });
+void ServiceAddresses::create(const Owner& owner, std::vector<std::string> ips, std::function<void(Status)> next) {
+  if (ips.empty()) return next({});
+  std::string ip = ips.back();
+  operations_.create(callFor(kGroup, kResource, "create", ip), makeAddress(ip, owner.ns, owner.name),
+                     [this, owner, ips = std::move(ips), next = std::move(next)](Result<api::ObjectPtr> r) mutable {
+                       std::string ip = ips.back();
+                       ips.pop_back();
+                       if (r.ok()) {
+                         return create(owner, std::move(ips), [this, owner, ip, next](Status s) {
+                           if (s.ok()) return next({});
+                           remove(owner, {ip}, [next, s] { next(s); });
+                         });
+                       }
+                       if (!r.status().is("AlreadyExists")) return next(r.status());
+                       Status taken(409, registry::kTakenElsewhere, r.status().message());
+                       // Whoever chooses again is to see it.
+                       operations_.resources().registry(kGroup, kResource)->cache().whenFresh(
+                           [next, taken](Status s) { next(s.ok() ? taken : s); });
+                     });
 }
 
-void ServiceAddresses::settle(const api::Object& service, const api::Object* old, std::function<void()> done) {
-  std::vector<std::string> keys = addressesOf(service);
-  keys.push_back(endpointsKey(service));
-  if (old != nullptr) {
-    for (std::string& ip : addressesOf(*old)) keys.push_back(std::move(ip));
-  }
-  auto waiting = std::make_shared<Waiting>(std::move(done));
-  std::lock_guard lock(mutex_);
-  for (const std::string& key : keys) {
-    auto it = entries_.find(key);
-    if (it != entries_.end() && (it->second.busy || it->second.wanted != it->second.stored)) it->second.waiting.push_back(waiting);
-  }
+void ServiceAddresses::remove(const Owner& owner, std::vector<std::string> ips, std::function<void()> next) {
+  while (!ips.empty() && !owns(owner, ips.back())) ips.pop_back();
+  if (ips.empty()) return next();
+  std::string ip = ips.back();
+  ips.pop_back();
+  operations_.remove(callFor(kGroup, kResource, "delete", ip), {},
+                     [this, owner, ip, ips = std::move(ips), next = std::move(next)](Result<registry::Deleted> r) mutable {
+                       // The next start tries again.
+                       if (!r.ok() && !r.status().is("NotFound"))
+                         KM_LOG(WARNING, "delete the IPAddress {}: {}", ip, r.status().message());
+                       remove(owner, std::move(ips), std::move(next));
+                     });
 }
 
-bool ServiceAddresses::isReserved(const registry::Ip& ip) const {
-  auto address = operations_.resources().registry(kGroup, kResource)->cache().get("", ip.str());
-  return address && !isOurs(*address);
+void ServiceAddresses::claim(const api::Object& service, const api::Object* old, std::function<void(Status)> next) {
+  create({std::string(service.ns()), std::string(service.name())}, beyond(service, old), std::move(next));
 }
 
-void ServiceAddresses::want(const std::string& ip, std::optional<Owner> owner) {
-  {
-    std::lock_guard lock(mutex_);
-    auto [it, fresh] = entries_.try_emplace(ip);
-    Entry& e = it->second;
-    if (fresh) {
-      // What is stored from before counts, also if it is another's: only what the allocator made goes with its service.
-      auto address = operations_.resources().registry(kGroup, kResource)->cache().get("", ip);
-      if (address && isOurs(*address)) {
-        const auto& parent = address->as<IPAddress>().spec.parentRef;
-        if (parent) e.stored = Owner{parent->namespace_.str(), parent->name.str()};
-      }
-    }
-    e.wanted = std::move(owner);
-  }
-  step(ip);
+void ServiceAddresses::release(const api::Object& service, const api::Object* other, std::function<void()> next) {
+  remove({std::string(service.ns()), std::string(service.name())}, beyond(service, other), std::move(next));
 }
 
-void ServiceAddresses::step(const std::string& ip) {
-  std::optional<Owner> create;
-  std::vector<std::shared_ptr<Waiting>> settled;  // let go after the lock
-  {
-    std::lock_guard lock(mutex_);
-    auto it = entries_.find(ip);
-    if (it == entries_.end() || it->second.busy) return;
-    Entry& e = it->second;
-    if (e.wanted == e.stored) {
-      settled.swap(e.waiting);
-      if (!e.wanted) entries_.erase(it);
-      return;
-    }
-    e.busy = true;
-    // One that belongs to another service goes first: the owner of an IPAddress cannot change.
-    if (!e.stored) create = e.wanted;
+void ServiceAddresses::deleted(const api::Object& service, std::function<void()> next) {
+  CallPtr call;
+  if (operations_.resources().registry("", "endpoints")->cache().get(service.ns(), service.name())) {
+    call = callFor("", "endpoints", "delete", std::string(service.name()));
+    call->ns = service.ns();
   }
-  if (create) {
-    operations_.create(callFor(kGroup, kResource, "create", ip), makeAddress(ip, create->ns, create->name),
-                       [this, ip, create](Result<api::ObjectPtr> r) {
-                         if (!r.ok()) KM_LOG(WARNING, "create the IPAddress {}: {}", ip, r.status().message());
-                         finish(ip, r.ok() ? create : std::nullopt, !r.ok());
-                       });
-  } else {
-    operations_.remove(callFor(kGroup, kResource, "delete", ip), {}, [this, ip](Result<registry::Deleted> r) {
-      bool failed = !r.ok() && !r.status().is("NotFound");
-      if (failed) KM_LOG(WARNING, "delete the IPAddress {}: {}", ip, r.status().message());
-      finish(ip, std::nullopt, failed);
+  release(service, nullptr, [this, call, next = std::move(next)]() mutable {
+    if (!call) return next();
+    operations_.remove(call, {}, [next = std::move(next)](Result<registry::Deleted> r) {
+      if (!r.ok() && !r.status().is("NotFound"))
+        KM_LOG(WARNING, "delete the endpoints of a deleted service: {}", r.status().message());
+      next();
     });
-  }
-}
-
-void ServiceAddresses::finish(const std::string& ip, std::optional<Owner> stored, bool failed) {
-  {
-    std::lock_guard lock(mutex_);
-    Entry& e = entries_[ip];
-    e.busy = false;
-    e.stored = std::move(stored);
-    // It is not tried again: the next start repairs, and the allocator knows better anyway.
-    if (failed) e.stored = e.wanted;
-  }
-  step(ip);
+  });
 }
 
 }  // namespace km::apiserver

@@ -31,27 +31,97 @@ ResourceCache::ResourceCache(store::Store& store, Config config, Clock& clock)
     : store_(store), config_(std::move(config)), clock_(clock) {}
 
 ResourceCache::~ResourceCache() {
-  watch_.reset();
-  std::vector<Waiter> left;
-  {
-    std::lock_guard lock(waitersMutex_);
-    left.swap(waiters_);
+  if (lister_.joinable()) {
+    lister_.request_stop();
+    lister_.join();
   }
-  for (Waiter& w : left) w.done(errors::serviceUnavailable("the server is shutting down"));
+  watch_ = nullptr;
+  watchOwner_.reset();
+  endedWatch_.reset();
+  failWaiters(errors::serviceUnavailable("the server is shutting down"));
+}
+
+Result<std::map<std::string, api::ObjectPtr, std::less<>>> ResourceCache::readAll(int64_t& revision) {
+  KM_ASSIGN(store::RangeResult all, store_.range(store::RangeRequest::prefix(config_.prefix)));
+  std::map<std::string, api::ObjectPtr, std::less<>> objects;
+  for (const store::KeyValue& kv : all.kvs) {
+    KM_ASSIGN(api::MutableObject o, decode(kv));
+    objects.emplace_hint(objects.end(), below(kv.key, config_.prefix), std::move(o));
+  }
+  revision = all.revision;
+  return objects;
 }
 
 Status ResourceCache::start() {
-  KM_ASSIGN(store::RangeResult all, store_.range(store::RangeRequest::prefix(config_.prefix)));
+  int64_t revision = 0;
+  KM_ASSIGN(auto objects, readAll(revision));
   {
     std::unique_lock lock(mutex_);
-    for (const store::KeyValue& kv : all.kvs) {
-      KM_ASSIGN(api::MutableObject o, decode(kv));
-      objects_.emplace_hint(objects_.end(), below(kv.key, config_.prefix), std::move(o));
-    }
-    windowStart_ = lastEvent_ = all.revision;
+    objects_ = std::move(objects);
+    windowStart_ = lastEvent_ = revision;
   }
-  watch_ = store_.watch(config_.prefix, all.revision + 1, *this);
+  follow(revision + 1);
   return {};
+}
+
+void ResourceCache::follow(int64_t from) {
+  std::lock_guard lock(followMutex_);
+  endedWatch_ = std::move(watchOwner_);
+  watchOwner_ = store_.watch(config_.prefix, from, *this);
+  watch_ = watchOwner_.get();
+}
+
+// Not on the committer thread: reading may block. Ends when the watch stands again.
+void ResourceCache::listAgain(std::stop_token stop) {
+  Duration wait = std::chrono::milliseconds(50);
+  while (!stop.stop_requested()) {
+    {
+      std::unique_lock lock(listMutex_);
+      if (!listWanted_.wait(lock, stop, [&] { return listAgain_; })) return;
+    }
+    int64_t revision = 0;
+    auto objects = readAll(revision);
+    if (!objects.ok()) {
+      KM_LOG(WARNING, "{} cannot be read: {}", config_.prefix, objects.status().message());
+      {
+        std::lock_guard lock(waitersMutex_);
+        broken_ = objects.status();
+      }
+      failWaiters(objects.status());
+      std::unique_lock lock(listMutex_);
+      listWanted_.wait_for(lock, stop, wait, [] { return false; });
+      wait = std::min<Duration>(wait * 2, std::chrono::seconds(5));
+      continue;
+    }
+    wait = std::chrono::milliseconds(50);
+    {
+      std::lock_guard lock(listMutex_);
+      listAgain_ = false;
+    }
+    std::vector<Watcher*> all;
+    {
+      std::unique_lock lock(mutex_);
+      objects_ = std::move(*objects);
+      window_.clear();
+      windowStart_ = lastEvent_ = revision;
+      all.assign(all_.begin(), all_.end());
+      for (const auto* index : {&byNs_, &byName_, &byIndex_}) {
+        for (const auto& [key, watchers] : *index) all.insert(all.end(), watchers.begin(), watchers.end());
+      }
+      {
+        std::lock_guard snapshotLock(snapshotMutex_);
+        wholeList_.reset();
+      }
+      for (Watcher* w : all) w->park();
+    }
+    {
+      std::lock_guard lock(waitersMutex_);
+      broken_ = {};
+    }
+    follow(revision + 1);
+    logInfo("Listed again", {{"prefix", config_.prefix}, {"revision", std::to_string(revision)}});
+    wakeWaiters(revision);
+  }
 }
 
 std::string ResourceCache::storeKey(std::string_view ns, std::string_view name) const {
@@ -128,29 +198,53 @@ size_t ResourceCache::size() const {
 }
 
 int64_t ResourceCache::revision() const {
-  int64_t delivered = watch_ ? watch_->delivered() : 0;
+  const store::Watch* watch = watch_;
+  int64_t delivered = watch != nullptr ? watch->delivered() : 0;
   std::shared_lock lock(mutex_);
   return std::max(delivered, lastEvent_);
 }
 
 void ResourceCache::whenFresh(std::function<void(Status)> done) {
-  auto current = store_.currentRevision();
-  if (!current.ok()) return done(current.status());
-  whenAt(*current, std::move(done));
+  store_.freshRevision([this, done = std::move(done)](Result<store::Revision> current) mutable {
+    if (!current.ok()) return done(current.status());
+    whenAt(*current, std::move(done));
+  });
 }
 
-void ResourceCache::whenAt(int64_t revision, std::function<void(Status)> done) {
-  if (this->revision() >= revision) return done({});
+uint64_t ResourceCache::whenAt(int64_t revision, std::function<void(Status)> done) {
+  if (this->revision() >= revision) {
+    done({});
+    return 0;
+  }
+  Status broken;
+  uint64_t id = 0;
   {
     std::lock_guard lock(waitersMutex_);
-    if (broken_.ok()) {
-      waiters_.push_back({revision, std::move(done)});
-      done = nullptr;
+    broken = broken_;
+    if (broken.ok()) {
+      id = nextWait_++;
+      waiters_.push_back({revision, std::move(done), id});
     }
   }
-  if (done) return done(broken_);
+  if (id == 0) {
+    done(broken);
+    return 0;
+  }
   // Events may have passed between the look and the enlisting; the answer comes in any case.
-  watch_->requestProgress();
+  if (store::Watch* watch = watch_) watch->requestProgress(revision);
+  return id;
+}
+
+void ResourceCache::forget(uint64_t wait) {
+  std::function<void(Status)> dropped;  // destroyed outside the lock
+  std::lock_guard lock(waitersMutex_);
+  for (Waiter& w : waiters_) {
+    if (w.id != wait) continue;
+    dropped = std::move(w.done);
+    std::swap(w, waiters_.back());
+    waiters_.pop_back();
+    return;
+  }
 }
 
 // --- following the store (committer thread) -----------------------------------------------------------
@@ -182,9 +276,9 @@ EventPtr ResourceCache::apply(const store::Event& e) {
     objects_.erase(it);
   } else {
     if (e.attachment) {
-      // The writer's object, not yet published: this is where its resourceVersion becomes known.
+      // The writer's object, mostly not yet published: this is where its resourceVersion becomes known.
       auto brought = std::static_pointer_cast<api::Object>(std::const_pointer_cast<void>(e.attachment));
-      brought->meta().resourceVersion = std::to_string(e.revision());
+      if (brought->meta().resourceVersion.empty()) brought->meta().resourceVersion = std::to_string(e.revision());
       object = std::move(brought);
     } else {
       auto decoded = decode(e.kv);
@@ -247,11 +341,17 @@ void ResourceCache::trimWindow() {
 void ResourceCache::onProgress(store::Revision revision) { wakeWaiters(revision); }
 
 void ResourceCache::onError(const Status& status) {
-  KM_LOG(ERROR, "the watch of {} ended: {}", config_.prefix, status.message());
+  KM_LOG(WARNING, "the watch of {} ended: {}", config_.prefix, status.message());
+  std::lock_guard lock(listMutex_);
+  listAgain_ = true;
+  listWanted_.notify_all();
+  if (!lister_.joinable()) lister_ = std::jthread([this](std::stop_token stop) { listAgain(stop); });
+}
+
+void ResourceCache::failWaiters(const Status& status) {
   std::vector<Waiter> left;
   {
     std::lock_guard lock(waitersMutex_);
-    broken_ = status;
     left.swap(waiters_);
   }
   for (Waiter& w : left) w.done(status);
@@ -259,14 +359,17 @@ void ResourceCache::onError(const Status& status) {
 
 void ResourceCache::wakeWaiters(int64_t revision) {
   std::vector<Waiter> due;
+  int64_t next = 0;
   {
     std::lock_guard lock(waitersMutex_);
     if (waiters_.empty()) return;
     auto split = std::partition(waiters_.begin(), waiters_.end(), [&](const Waiter& w) { return w.revision > revision; });
     due.assign(std::make_move_iterator(split), std::make_move_iterator(waiters_.end()));
     waiters_.erase(split, waiters_.end());
-    if (!waiters_.empty() && watch_) watch_->requestProgress();
+    for (const Waiter& w : waiters_) next = next == 0 ? w.revision : std::min(next, w.revision);
   }
+  store::Watch* watch = watch_;
+  if (next != 0 && watch != nullptr) watch->requestProgress(next);
   for (Waiter& w : due) w.done({});
 }
 
@@ -338,7 +441,8 @@ Result<std::unique_ptr<Watcher>> ResourceCache::watchFrom(int64_t revision, Sele
 std::unique_ptr<Watcher> ResourceCache::watchWithInitial(Selection selection, std::function<void()> wake, Snapshot& initial) {
   auto w = std::make_unique<Watcher>(*this, std::move(selection), std::move(wake));
   auto selected = std::make_shared<std::vector<api::ObjectPtr>>();
-  int64_t delivered = watch_ ? watch_->delivered() : 0;
+  const store::Watch* watch = watch_;
+  int64_t delivered = watch != nullptr ? watch->delivered() : 0;
   std::unique_lock lock(mutex_);
   const Selection& s = w->selection();
   if (!s.name.empty()) {

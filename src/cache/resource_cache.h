@@ -1,6 +1,8 @@
 // ResourceCache: everything known of one stored resource (see README.md).
 #pragma once
 
+#include <atomic>
+#include <condition_variable>
 #include <deque>
 #include <functional>
 #include <map>
@@ -9,6 +11,7 @@
 #include <shared_mutex>
 #include <span>
 #include <string>
+#include <thread>
 #include <unordered_map>
 #include <unordered_set>
 #include <vector>
@@ -34,6 +37,8 @@ struct Snapshot {
   int64_t revision = 0;  // every event up to it is in
 };
 
+// Follows the store by a watch. If that ends (etcd has compacted what it had not sent yet), the cache reads all
+// again; watches of clients then end with 410 Expired, as the events between are not known.
 class ResourceCache : private store::WatchSink {
  public:
   ResourceCache(store::Store& store, Config config, Clock& clock = Clock::system());
@@ -54,11 +59,14 @@ class ResourceCache : private store::WatchSink {
   Snapshot listIndexed(std::string_view value) const;
   size_t size() const;
 
-  // Runs `done` once the cache has all events up to the store's revision of now: at once on this thread in the
-  // common case, else on the committer thread.
+  // Runs `done` once the cache has all events up to the store's revision of now, so that what follows sees every
+  // acknowledged write, also another server's. On this thread at once (the embedded engine's common case), else
+  // on the committer thread.
   void whenFresh(std::function<void(Status)> done);
-  // The same for a revision that a client names. The caller limits the wait.
-  void whenAt(int64_t revision, std::function<void(Status)> done);
+  // The same for a revision that a client names. The caller limits the wait, and then forgets it: `done` is not
+  // called any more, unless it is being called already. 0: it was called at once.
+  uint64_t whenAt(int64_t revision, std::function<void(Status)> done);
+  void forget(uint64_t wait);
   // Every event up to this revision is in.
   int64_t revision() const;
 
@@ -89,6 +97,10 @@ class ResourceCache : private store::WatchSink {
   // Events after `revision` as the watcher sees them; false if the window does not reach back.
   bool replay(int64_t revision, Watcher& w, std::vector<Delivery>& out) const;
   void wakeWaiters(int64_t revision);
+  void failWaiters(const Status& status);
+  Result<std::map<std::string, api::ObjectPtr, std::less<>>> readAll(int64_t& revision);
+  void follow(int64_t from);
+  void listAgain(std::stop_token stop);
 
   struct Dated {
     EventPtr event;
@@ -112,12 +124,22 @@ class ResourceCache : private store::WatchSink {
   struct Waiter {
     int64_t revision;
     std::function<void(Status)> done;
+    uint64_t id;
   };
   std::mutex waitersMutex_;
   std::vector<Waiter> waiters_;
-  Status broken_;
+  uint64_t nextWait_ = 1;
+  Status broken_;  // while the store cannot be followed nor read
 
-  std::unique_ptr<store::Watch> watch_;
+  // The watch that is followed. One that ended is kept a while for those who look at it without a lock.
+  std::atomic<store::Watch*> watch_ = nullptr;
+  std::mutex followMutex_;
+  std::unique_ptr<store::Watch> watchOwner_, endedWatch_;  // guarded by followMutex_
+  // Lists again after the watch has ended. Waits for the next end.
+  std::mutex listMutex_;
+  std::condition_variable_any listWanted_;
+  bool listAgain_ = false;
+  std::jthread lister_;
 };
 
 }  // namespace km::cache

@@ -61,6 +61,16 @@ void Watcher::push(const EventPtr& event) {
   if (signal) wake_();
 }
 
+void Watcher::park() {
+  bool signal = false;
+  {
+    std::lock_guard lock(mutex_);
+    parked_ = true;
+    signal = !std::exchange(signalled_, true);
+  }
+  if (signal) wake_();
+}
+
 Status Watcher::drain(std::vector<Delivery>& out, size_t limit) {
   bool again = false;
   Status error;

@@ -57,6 +57,7 @@ class Watcher {
 
   // Committer thread.
   void push(const EventPtr& event);
+  void park();  // the consumer is to look for its events in the window
   bool classify(const Event& event, Delivery& out) const;
 
   ResourceCache& cache_;

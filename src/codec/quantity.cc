@@ -75,9 +75,10 @@ Result<Scale> interpret(std::string_view suffix) {
     std::string_view digits = suffix.substr(1);
     bool negative = digits[0] == '-';
     if (digits[0] == '-' || digits[0] == '+') digits.remove_prefix(1);
-    if (!digits.empty() && std::all_of(digits.begin(), digits.end(), isDigit)) {
+    // Nine digits are more than any quantity needs, and fit.
+    if (!digits.empty() && digits.size() <= 9 && std::all_of(digits.begin(), digits.end(), isDigit)) {
       int exponent = 0;
-      for (char c : digits) exponent = std::min(exponent * 10 + (c - '0'), 1000);
+      for (char c : digits) exponent = exponent * 10 + (c - '0');
       return Scale{10, negative ? -exponent : exponent, Quantity::Format::kDecimalExponent};
     }
   }

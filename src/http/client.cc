@@ -185,7 +185,7 @@ void Pool::dialFailed(const Status& why) {
   } else {
     failed.swap(waiting);
   }
-  for (auto& call : failed) call->fail(why);
+  for (auto& call : failed) call->fail(Status(why.code(), kNotSent, why.message()));
 }
 
 void Pool::close(const Status& why) {

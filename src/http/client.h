@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "async/loop.h"
 #include "async/tls.h"
@@ -45,6 +46,9 @@ struct CallOptions {
   bool streamBody = false;  // more body comes by Call::write, up to Call::finishBody
   Duration timeout{0};      // of the whole call; 0: none
 };
+
+// Reason of an error after which the request surely did not reach the server: no connection came about.
+inline constexpr std::string_view kNotSent = "NotSent";
 
 // Called on the client's loop. After onEnd or onError, exactly one of which comes, nothing more is called.
 struct CallHandler {

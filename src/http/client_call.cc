@@ -92,7 +92,9 @@ void CallImpl::head(int status, const Headers& headers) {
 void CallImpl::data(std::string_view bytes) {
   if (done) return;
   auto keep = shared_from_this();
-  if (handler.onData) handler.onData(bytes);
+  // A copy: the callback may cancel the call, which drops the handler.
+  auto call = handler.onData;
+  if (call) call(bytes);
 }
 
 void CallImpl::end(const Headers& trailers) {

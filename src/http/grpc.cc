@@ -152,7 +152,7 @@ CallOptions callOptions(std::string method, const GrpcOptions& options) {
 
 GrpcStatus transportStatus(const Status& why) {
   if (why.code() == 504) return {GrpcCode::kDeadlineExceeded, why.message()};
-  return {GrpcCode::kUnavailable, "connection error: desc = \"" + why.message() + "\""};
+  return {GrpcCode::kUnavailable, "connection error: desc = \"" + why.message() + "\"", why.is(kNotSent)};
 }
 
 // What both kinds of call do with the answer. Lives in the handler of the call.

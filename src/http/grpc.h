@@ -32,6 +32,7 @@ enum class GrpcCode {
 struct GrpcStatus {
   GrpcCode code = GrpcCode::kOk;
   std::string message;  // decoded
+  bool unsent = false;  // the request surely did not reach the server
   bool ok() const { return code == GrpcCode::kOk; }
   // "rpc error: code = NotFound desc = ...", as grpc-go prints it.
   std::string str() const;

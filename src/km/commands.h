@@ -23,5 +23,6 @@ int runInstall(ServerCall& call);
 int runCompletion(ServerCall& call);
 int runBackup(ServerCall& call);
 int runRestore(ServerCall& call);
+int runStore(ServerCall& call);
 
 }  // namespace km

@@ -16,11 +16,23 @@
 #include "base/metrics.h"
 #include "store/compactor.h"
 #include "store/embedded.h"
+#include "store/etcd.h"
+#include "store/shared_compactor.h"
 
 namespace km {
 namespace {
 
 constexpr auto kStopGrace = std::chrono::seconds(10);
+
+store::EtcdOptions etcdOptions(const ControlPlaneOptions& o) {
+  store::EtcdOptions e;
+  e.endpoints = o.etcdServers;
+  e.caFile = o.etcdCaFile;
+  e.certificateFile = o.etcdCertFile;
+  e.keyFile = o.etcdKeyFile;
+  e.prefix = o.etcdPrefix;
+  return e;
+}
 
 bool saysNothing(const std::string& address) { return address.empty() || address == "0.0.0.0" || address.starts_with("127."); }
 
@@ -66,15 +78,27 @@ void ControlPlaneOptions::addTo(FlagSet& flags) {
   flags.add(&kubeletCertificateAuthority, "kubelet-certificate-authority", "Path to a cert `file` for the certificate authority that kubelets' serving certificates are verified against.");
   flags.add(&maxRequestsInflight, "max-requests-inflight", "The `number` of non-mutating requests that may be under way at a time.");
   flags.add(&maxMutatingRequestsInflight, "max-mutating-requests-inflight", "The `number` of mutating requests that may be under way at a time.");
+  flags.add(&etcdServers, "etcd-servers", "List of etcd `servers` to connect with (scheme://ip:port), comma separated. None: the embedded store in the data directory.");
+  flags.add(&etcdCaFile, "etcd-cafile", "SSL Certificate Authority `file` used to secure etcd communication.");
+  flags.add(&etcdCertFile, "etcd-certfile", "SSL certification `file` used to secure etcd communication.");
+  flags.add(&etcdKeyFile, "etcd-keyfile", "SSL key `file` used to secure etcd communication.");
+  flags.add(&etcdPrefix, "etcd-prefix", "The `prefix` to prepend to all resource paths in etcd.");
+  flags.add(&etcdCompactionInterval, "etcd-compaction-interval", "The `interval` of compaction requests. If 0, the compaction request from apiserver is disabled.");
+  flags.add(&etcdHealthcheckTimeout, "etcd-healthcheck-timeout", "The `timeout` to use when checking etcd health.");
+  flags.add(&etcdReadycheckTimeout, "etcd-readycheck-timeout", "The `timeout` to use when checking etcd readiness.");
   flags.add(&eventTtl, "event-ttl", "Amount of `time` to retain events.");
 }
 
-// Forgets the store's old history, once an interval.
+// Forgets the store's old history, once an interval. Servers on one etcd share the work.
 struct ControlPlane::Compaction : std::enable_shared_from_this<Compaction> {
-  Compaction(async::Loop& loop, store::Store& store, client::WorkerPool& pool) : timer(loop), store(store), pool(pool) {}
+  Compaction(async::Loop& loop, store::Store& store, client::WorkerPool& pool, Duration interval, bool shared)
+      : timer(loop), store(store), pool(pool), interval(interval), compactor(interval) {
+    if (shared) common = std::make_unique<store::SharedCompactor>(store);
+  }
   void schedule() {
-    timer.start(store::Compactor::kInterval, [self = shared_from_this()] {
+    timer.start(interval, [self = shared_from_this()] {
       self->pool.post([self] {
+        if (self->common) return self->common->step();
         auto now = self->store.currentRevision();
         if (!now.ok()) return;
         if (auto target = self->compactor.at(Clock::system().monotonic(), *now)) {
@@ -89,7 +113,9 @@ struct ControlPlane::Compaction : std::enable_shared_from_this<Compaction> {
   async::Timer timer;
   store::Store& store;
   client::WorkerPool& pool;
+  const Duration interval;
   store::Compactor compactor;
+  std::unique_ptr<store::SharedCompactor> common;
 };
 
 Result<std::unique_ptr<ControlPlane>> ControlPlane::start(ControlPlaneOptions options) {
@@ -107,9 +133,7 @@ Status ControlPlane::open() {
     options_.advertiseAddress = saysNothing(options_.bindAddress) ? hostAddress() : options_.bindAddress;
   }
   KM_TRY(makeDirs(options_.dataDir, 0700));
-  store::EmbeddedOptions storeOptions;
-  storeOptions.directory = options_.dataDir + "/store";
-  KM_ASSIGN(store_, store::openEmbedded(storeOptions));
+  KM_TRY(openStore());
 
   pki::ClusterPkiOptions p;
   p.directory = options_.dataDir + "/pki";
@@ -144,6 +168,7 @@ Status ControlPlane::open() {
   } else {
     KM_TRY(readKey(options_.serviceAccountSigningKeyFile));
   }
+  tokenKey_ = o.serviceAccountKeys[0];
   for (const std::string& path : options_.serviceAccountKeyFiles) KM_TRY(readKey(path));
   if (!options_.serviceAccountIssuers.empty()) o.serviceAccountIssuers = options_.serviceAccountIssuers;
   o.apiAudiences = options_.apiAudiences;
@@ -153,6 +178,9 @@ Status ControlPlane::open() {
   o.nodePortRange = options_.nodePortRange;
   o.enableAdmissionPlugins = options_.enableAdmissionPlugins;
   o.disableAdmissionPlugins = options_.disableAdmissionPlugins;
+  o.sharedStore = usesEtcd();
+  o.storeHealthTimeout = options_.etcdHealthcheckTimeout;
+  o.storeReadyTimeout = options_.etcdReadycheckTimeout;
   o.maxRequestsInflight = options_.maxRequestsInflight;
   o.maxMutatingRequestsInflight = options_.maxMutatingRequestsInflight;
 
@@ -162,11 +190,25 @@ Status ControlPlane::open() {
   api_ = std::make_shared<apiserver::ApiServer>(std::move(o), *store_, *loops_, *pool_, Clock::system());
   KM_TRY(api_->start());
   KM_TRY(writeKubeconfig());
-  loops_->at(0).post([this] {
-    compaction_ = std::make_shared<Compaction>(loops_->at(0), *store_, *pool_);
-    compaction_->schedule();
-  });
+  Duration interval = usesEtcd() ? options_.etcdCompactionInterval : store::Compactor::kInterval;
+  if (interval > Duration(0)) {
+    loops_->at(0).post([this, interval] {
+      compaction_ = std::make_shared<Compaction>(loops_->at(0), *store_, *pool_, interval, usesEtcd());
+      compaction_->schedule();
+    });
+  }
   logInfo("Serving securely", {{"address", fmt::format("{}:{}", options_.bindAddress, api_->port())}});
+  return {};
+}
+
+Status ControlPlane::openStore() {
+  if (!usesEtcd()) {
+    store::EmbeddedOptions o;
+    o.directory = options_.dataDir + "/store";
+    KM_ASSIGN(store_, store::openEmbedded(o));
+    return {};
+  }
+  KM_ASSIGN(store_, store::openEtcd(etcdOptions(options_)));
   return {};
 }
 

@@ -36,6 +36,13 @@ struct ControlPlaneOptions {
   bool allowPrivileged = true;
   int32_t maxRequestsInflight = 400, maxMutatingRequestsInflight = 200;
   Duration eventTtl = std::chrono::hours(1);
+  // A store outside: none means the embedded one in the data directory.
+  std::vector<std::string> etcdServers;
+  std::string etcdCaFile, etcdCertFile, etcdKeyFile;
+  std::string etcdPrefix = "/registry";
+  Duration etcdCompactionInterval = std::chrono::minutes(5);
+  Duration etcdHealthcheckTimeout = std::chrono::seconds(2);
+  Duration etcdReadycheckTimeout = std::chrono::seconds(2);
   // Of the certificates that this process makes.
   std::string nodeName;
   std::vector<std::string> nodeIps;
@@ -56,18 +63,22 @@ class ControlPlane {
   client::WorkerPool& pool() { return *pool_; }
   async::LoopGroup& loops() { return *loops_; }
   const pki::ClusterPki& pki() const { return *pki_; }
+  const pki::Key& tokenSigningKey() const { return *tokenKey_; }  // of service accounts
   const ControlPlaneOptions& options() const { return options_; }
+  bool usesEtcd() const { return !options_.etcdServers.empty(); }
   std::string serverUrl() const;
   void stop();
 
  private:
   explicit ControlPlane(ControlPlaneOptions options) : options_(std::move(options)) {}
   Status open();
+  Status openStore();
   Status writeKubeconfig();
   void compactRegularly();
 
   ControlPlaneOptions options_;
   std::optional<pki::ClusterPki> pki_;
+  std::optional<pki::Key> tokenKey_;
   std::unique_ptr<store::Store> store_;
   std::unique_ptr<async::LoopGroup> loops_;
   std::unique_ptr<client::WorkerPool> pool_;

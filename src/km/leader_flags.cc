@@ -14,12 +14,22 @@
 namespace km {
 
 void LeaderFlags::addTo(FlagSet& flags) {
+  addTimesTo(flags);
+  flags.add(&election.name, "leader-elect-resource-name", "The `name` of the Lease that is used for locking during leader election.");
+  flags.add(&election.ns, "leader-elect-resource-namespace", "The `namespace` of the Lease that is used for locking during leader election.");
+}
+
+void LeaderFlags::addTimesTo(FlagSet& flags) {
   flags.add(&elect, "leader-elect", "Start a leader election client and gain leadership before executing the main loop. Enable this when running replicated components for high availability.");
   flags.add(&election.leaseDuration, "leader-elect-lease-duration", "The `duration` that non-leader candidates will wait after observing a leadership renewal until attempting to acquire leadership.");
   flags.add(&election.renewDeadline, "leader-elect-renew-deadline", "The `interval` between attempts by the acting master to renew a leadership slot before it stops leading.");
   flags.add(&election.retryPeriod, "leader-elect-retry-period", "The `duration` the clients should wait between attempting acquisition and renewal of a leadership.");
-  flags.add(&election.name, "leader-elect-resource-name", "The `name` of the Lease that is used for locking during leader election.");
-  flags.add(&election.ns, "leader-elect-resource-namespace", "The `namespace` of the Lease that is used for locking during leader election.");
+}
+
+Status checkElection(const client::LeaderElection& election) {
+  if (election.leaseDuration <= election.renewDeadline) return errors::badRequest("leaseDuration must be greater than renewDeadline");
+  if (election.renewDeadline * 10 <= election.retryPeriod * 12) return errors::badRequest("renewDeadline must be greater than retryPeriod*JitterFactor");
+  return {};
 }
 
 Status runElected(client::Client& client, const LeaderFlags& flags, async::Loop& loop, const std::function<Status()>& start,
@@ -31,8 +41,7 @@ Status runElected(client::Client& client, const LeaderFlags& flags, async::Loop&
     return {};
   }
   client::LeaderElection election = flags.election;
-  if (election.leaseDuration <= election.renewDeadline) return errors::badRequest("leaseDuration must be greater than renewDeadline");
-  if (election.renewDeadline * 10 <= election.retryPeriod * 12) return errors::badRequest("renewDeadline must be greater than retryPeriod*JitterFactor");
+  KM_TRY(checkElection(election));
   election.identity = fmt::format("{}_{}", hostName(), randomUuid());
   std::atomic<bool> leads = false;
   client::LeaderCallbacks callbacks;

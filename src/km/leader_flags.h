@@ -15,9 +15,13 @@ struct LeaderFlags {
   client::LeaderElection election;
 
   explicit LeaderFlags(std::string leaseName) { election.name = std::move(leaseName); }
-  // Upstream's --leader-elect and its kin.
+  // Upstream's --leader-elect and its kin; the second without those that name the Lease.
   void addTo(FlagSet& flags);
+  void addTimesTo(FlagSet& flags);
 };
+
+// Whether the times of the election go together.
+Status checkElection(const client::LeaderElection& election);
 
 // Calls `start` once this process leads (at once without election) and `stop` at SIGTERM or SIGINT, after which it returns. A lead that is
 // lost ends the process with code 1, as upstream does: another leads, and what this one has begun must not go on. Blocks; not on the loop.

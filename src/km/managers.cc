@@ -54,21 +54,29 @@ Status Managers::start() {
       plane_.api().localClient(identity("system:kube-controller-manager"), "kube-controller-manager");
   schedulerClient_ = plane_.api().localClient(identity("system:kube-scheduler"), "kube-scheduler");
   informers_ = std::make_unique<client::InformerFactory>(*controllerClient_, pool_, timers_);
+  if (options_.runScheduler) {
+    scheduler_ = std::make_unique<scheduler::Scheduler>(*schedulerClient_, *informers_, pool_, timers_, hostName());
+    scheduler_->start();
+  }
+  if (options_.runControllers) {
+    KM_ASSIGN(controllers::Options o, controllerOptions());
+    controllers_ =
+        std::make_unique<controllers::ControllerManager>(*controllerClient_, *informers_, pool_, timers_, o);
+    KM_TRY(controllers_->start(rows));
+  }
+  informers_->start();
+  return {};
+}
 
+Result<controllers::Options> Managers::controllerOptions() {
   controllers::Options o = options_.options;
   o.serviceClusterIpRange = plane_.options().serviceClusterIpRange;
   KM_ASSIGN(o.rootCa, readFile(plane_.pki().certificatePath("ca")));
-  o.makeLegacyToken = legacyTokenMaker(plane_.pki().serviceAccountKey());
+  o.makeLegacyToken = legacyTokenMaker(plane_.tokenSigningKey());
   o.accountClient = [this](std::string_view account) -> Result<std::unique_ptr<client::Client>> {
     return plane_.api().localClient(accountIdentity(account), "kube-controller-manager");
   };
-  controllers_ =
-      std::make_unique<controllers::ControllerManager>(*controllerClient_, *informers_, pool_, timers_, o);
-  scheduler_ = std::make_unique<scheduler::Scheduler>(*schedulerClient_, *informers_, pool_, timers_, hostName());
-  scheduler_->start();
-  KM_TRY(controllers_->start(rows));
-  informers_->start();
-  return {};
+  return o;
 }
 
 void Managers::stop() {

@@ -18,6 +18,7 @@ namespace km {
 struct ManagersOptions {
   std::vector<std::string> controllers = {"*"};
   controllers::Options options;  // what the control plane knows is filled in at the start
+  bool runControllers = true, runScheduler = true;
   ManagersOptions() { options.clusterCidr = "10.244.0.0/16"; }
   void addTo(FlagSet& flags);
 };
@@ -40,6 +41,8 @@ class Managers {
   client::WorkerPool& pool() { return pool_; }
 
  private:
+  Result<controllers::Options> controllerOptions();
+
   ControlPlane& plane_;
   ManagersOptions options_;
   client::Timers timers_;

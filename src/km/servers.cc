@@ -104,6 +104,14 @@ std::span<const Server> allServers() {
                "aside. The cluster must not run.",
        .run = runRestore,
        .link = false},
+      {.name = "store",
+       .aliases = {},
+       .oneLine = "Copy a store: from a data directory to an etcd, or back",
+       .help = "`store copy` copies everything that a store holds into another one, each the embedded store of a data directory or an etcd. "
+               "No km may run on either. It refuses a target that holds something, and counts at the end. Objects get new resourceVersions, "
+               "higher than all before.",
+       .run = runStore,
+       .link = false},
       {.name = "images",
        .aliases = {},
        .oneLine = "Import image archives into the node's runtime",

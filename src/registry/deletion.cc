@@ -232,8 +232,9 @@ void Registry::erase(std::shared_ptr<DeleteCall> call, api::ObjectPtr last, bool
       return retry([this, call](api::ObjectPtr now) { attemptDelete(call, std::move(now)); }, r->kv,
                    [call](Status s) { call->done(std::move(s)); });
     }
-    if (hooks_.deleted) hooks_.deleted(*last);
-    answer(*last, nullptr, [call, last, revision = r->revision] { call->done(Deleted{cache::withRevision(*last, revision), true}); });
+    freed(*last, nullptr, [call, last, revision = r->revision] {
+      call->done(Deleted{cache::withRevision(*last, revision), true});
+    });
   });
 }
 

@@ -16,6 +16,7 @@ namespace {
 
 constexpr char kModified[] =
     "the object has been modified; please apply your changes to the latest version and try again";
+constexpr int kMaxClaims = 16;         // attempts to take what no other server has
 constexpr int kMaxGeneratedNames = 8;  // upstream's attempts to find a generated name that is free
 // etcd's limit of a request; part of it is the request's own framing.
 constexpr size_t kMaxStoredBytes = 1536 * 1024 - 512;
@@ -115,9 +116,8 @@ void Registry::retry(std::function<void(api::ObjectPtr)> again, const std::optio
   });
 }
 
-// Answers a write that reached the store, once what follows from it is there.
-void Registry::answer(const api::Object& o, const api::Object* old, std::function<void()> done) const {
-  hooks_.settle ? hooks_.settle(o, old, std::move(done)) : done();
+void Registry::freed(const api::Object& before, const api::Object* now, Hooks::Next next) {
+  hooks_.freed ? hooks_.freed(before, now, std::move(next)) : next();
 }
 
 // Gives events their lease first.
@@ -127,7 +127,7 @@ void Registry::commit(store::Txn txn, store::Store::Callback<store::TxnResult> d
   }
   if (ttlSeconds_ == 0 || txn.op == store::Txn::Op::kDelete)
     return store_.commit(std::move(txn), std::move(done));
-  store_.leaseGrant(ttlSeconds_, [this, txn = std::move(txn),
+  store_.leaseForKey(ttlSeconds_, [this, txn = std::move(txn),
                                   done = std::move(done)](Result<store::LeaseId> lease) mutable {
     if (!lease.ok()) return done(lease.status());
     txn.lease = *lease;
@@ -174,9 +174,12 @@ struct Registry::CreateCall {
   Context context;
   api::MutableObject object;
   bool generated;  // the name is ours, so another one will do
-  std::shared_ptr<Taken> taken;
+  Admit admit;
   ObjectCallback done;
+  api::ObjectPtr untaken;  // before anything was taken for it, where something may be
+  std::shared_ptr<Taken> taken;
   int attempts = 1;
+  int claims = 1;
 };
 
 void Registry::create(const Context& c, api::MutableObject o, Admit admit, ObjectCallback done) {
@@ -189,13 +192,20 @@ void Registry::create(const Context& c, api::MutableObject o, Admit admit, Objec
   bool generated = meta.name.empty() && !meta.generateName.empty();
   fillSystemFields(meta, c.now);
   if (generated) meta.name = strategy_.generateName(meta.generateName);
-  auto taken = take(*o, nullptr);
-  if (!taken.ok()) return done(taken.status());
-  if (Status s = prepareCreate(c, *o); !s.ok()) return done(std::move(s));
-  auto call = std::make_shared<CreateCall>(
-      CreateCall{c, std::move(o), generated, std::move(*taken), std::move(done)});
-  if (!admit) return commitCreate(std::move(call));
-  admit(call->object, nullptr, [this, call](Status s) { s.ok() ? commitCreate(call) : call->done(std::move(s)); });
+  createOnce(std::make_shared<CreateCall>(
+      CreateCall{c, std::move(o), generated, std::move(admit), std::move(done), nullptr, nullptr}));
+}
+
+void Registry::createOnce(std::shared_ptr<CreateCall> call) {
+  api::Object& o = *call->object;
+  if (hooks_.claim) call->untaken = call->object->clone();
+  auto taken = take(o, nullptr);
+  if (!taken.ok()) return call->done(taken.status());
+  call->taken = std::move(*taken);
+  if (Status s = prepareCreate(call->context, o); !s.ok()) return call->done(std::move(s));
+  if (!call->admit) return commitCreate(std::move(call));
+  call->admit(call->object, nullptr,
+              [this, call](Status s) { s.ok() ? commitCreate(call) : call->done(std::move(s)); });
 }
 
 // Why a create failed on what is there under its name.
@@ -216,10 +226,8 @@ Status Registry::createConflict(const CreateCall& call, const std::optional<stor
 
 void Registry::commitCreate(std::shared_ptr<CreateCall> call) {
   api::MutableObject o = call->object;
-  std::string name = o->meta().name.str();
-  std::string key = cache_.storeKey(o->ns(), name);
   if (call->context.dryRun) {
-    return get(o->ns(), name, [this, call](Result<api::ObjectPtr> r) {
+    return get(o->ns(), o->meta().name, [this, call](Result<api::ObjectPtr> r) {
       if (!r.ok())
         return call->done(r.status().is("NotFound") ? Result<api::ObjectPtr>(api::ObjectPtr(call->object))
                                                     : r.status());
@@ -229,25 +237,42 @@ void Registry::commitCreate(std::shared_ptr<CreateCall> call) {
       call->done(createConflict(*call, kv));
     });
   }
-  store::Txn txn = store::Txn::create(std::move(key), encode(*o));
+  if (!hooks_.claim) return writeCreate(std::move(call));
+  hooks_.claim(*o, nullptr, [this, call](Status s) {
+    if (s.ok()) return writeCreate(call);
+    if (!s.is(kTakenElsewhere) || call->claims++ >= kMaxClaims) return call->done(std::move(s));
+    offload_([this, call] {
+      call->taken.reset();
+      call->object = call->untaken->clone();
+      createOnce(call);
+    });
+  });
+}
+
+void Registry::writeCreate(std::shared_ptr<CreateCall> call) {
+  api::MutableObject o = call->object;
+  store::Txn txn = store::Txn::create(cache_.storeKey(o->ns(), o->name()), encode(*o));
   txn.attachment = o;
-  if (hooks_.writing) hooks_.writing(*o, nullptr);
   commit(std::move(txn), [this, call, o](Result<store::TxnResult> r) mutable {
+    // Whether it was stored may be unknown: then what was claimed stays so until the next start.
     if (!r.ok()) return call->done(r.status());
     if (r->succeeded) {
       if (call->taken) call->taken->stored();
       if (o->meta().resourceVersion.empty()) o->meta().resourceVersion = std::to_string(r->revision);
-      return answer(*o, nullptr, [call, o] { call->done(api::ObjectPtr(o)); });
+      return call->done(api::ObjectPtr(std::move(o)));
     }
-    if (!call->generated || call->attempts++ >= kMaxGeneratedNames) {
-      call->taken.reset();
-      return answer(*o, nullptr, [this, call, kv = std::move(r->kv)] { call->done(createConflict(*call, kv)); });
-    }
-    offload_([this, call] {
-      call->object = call->object->clone();
-      call->object->meta().name = strategy_.generateName(call->object->meta().generateName);
-      commitCreate(call);
-    });
+    auto taken = [this, call, o, kv = r->kv] {
+      if (!call->generated || call->attempts++ >= kMaxGeneratedNames) {
+        call->taken.reset();
+        return call->done(createConflict(*call, kv));
+      }
+      offload_([this, call] {
+        call->object = call->object->clone();
+        call->object->meta().name = strategy_.generateName(call->object->meta().generateName);
+        commitCreate(call);
+      });
+    };
+    hooks_.unclaim ? hooks_.unclaim(*o, nullptr, std::move(taken)) : taken();
   });
 }
 
@@ -266,6 +291,7 @@ struct Registry::UpdateCall {
   Admit admit;
   bool allowCreate;
   UpdateCallback done;
+  int claims = 1;
 };
 
 // Upstream looks at metadata up to four times: against the object and the old one before the kind's own
@@ -426,25 +452,39 @@ void Registry::commitUpdate(std::shared_ptr<UpdateCall> call, api::MutableObject
     // Nothing changed: nothing is written.
     return call->done(UpdateResult{call->context.dryRun ? api::ObjectPtr(std::move(o)) : existing, false});
   }
+  if (emptied || !hooks_.claim)
+    return writeUpdate(std::move(call), std::move(o), std::move(existing), std::move(taken), emptied);
+  hooks_.claim(*o, existing.get(), [this, call, o, existing, taken](Status s) mutable {
+    if (s.ok()) return writeUpdate(call, std::move(o), existing, std::move(taken), false);
+    if (!s.is(kTakenElsewhere) || call->claims++ >= kMaxClaims) return call->done(std::move(s));
+    taken.reset();
+    offload_([this, call, existing] { attemptUpdate(call, existing); });
+  });
+}
+
+void Registry::writeUpdate(std::shared_ptr<UpdateCall> call, api::MutableObject o, api::ObjectPtr existing,
+                           std::shared_ptr<Taken> taken, bool emptied) {
   std::string key = cache_.storeKey(existing->ns(), call->name);
   store::Txn txn = emptied ? store::Txn::erase(std::move(key), existing->resourceVersion())
                            : store::Txn::update(std::move(key), existing->resourceVersion(), encode(*o));
   if (!emptied) {
-    meta.resourceVersion.clear();
+    o->meta().resourceVersion.clear();
     txn.attachment = o;
-    if (hooks_.writing) hooks_.writing(*o, existing.get());
   }
   commit(std::move(txn), [this, call, o, emptied, existing, taken](Result<store::TxnResult> r) mutable {
     if (!r.ok()) return call->done(r.status());
     if (!r->succeeded) {
       taken.reset();
-      return retry([this, call](api::ObjectPtr now) { attemptUpdate(call, std::move(now)); }, r->kv,
-                   [call](Status s) { call->done(std::move(s)); });
+      auto again = [this, call, kv = r->kv, o, existing] {
+        retry([this, call](api::ObjectPtr now) { attemptUpdate(call, std::move(now)); }, kv,
+              [call](Status s) { call->done(std::move(s)); });
+      };
+      return hooks_.unclaim && !emptied ? hooks_.unclaim(*o, existing.get(), std::move(again)) : again();
     }
     if (taken) taken->stored();
-    if (emptied && hooks_.deleted) hooks_.deleted(*existing);
     if (o->meta().resourceVersion.empty()) o->meta().resourceVersion = std::to_string(r->revision);
-    answer(*o, existing.get(), [call, o] { call->done(UpdateResult{o, false}); });
+    const api::Object* now = emptied ? nullptr : o.get();
+    freed(*existing, now, [call, o, existing] { call->done(UpdateResult{o, false}); });
   });
 }
 

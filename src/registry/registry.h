@@ -55,15 +55,23 @@ struct UpdateResult {
 };
 using UpdateCallback = std::function<void(Result<UpdateResult>)>;
 
+// Reason of an error of Hooks::claim: another server has it. The write begins anew with what is known now.
+inline constexpr std::string_view kTakenElsewhere = "TakenElsewhere";
+
 // What a write takes from a shared stock (addresses and ports of services). `begin` runs before the strategy
-// prepares and validates; it gives back a function that is called once with whether the write was stored.
+// prepares and validates, in this process's memory; it gives back a function that is called once with whether
+// the write was stored. `claim` then takes the same in the store, where several servers share the stock.
 struct Hooks {
+  using Next = std::function<void()>;
   std::function<Result<std::function<void(bool stored)>>(api::Object& o, const api::Object* old)> begin;
-  std::function<void(const api::Object& o)> deleted;
-  // Just before a create or an update goes to the store.
-  std::function<void(const api::Object& o, const api::Object* old)> writing = {};
-  // Before the answer to a write that reached the store: calls `done` once all that follows from it in other objects is stored, too.
-  std::function<void(const api::Object& o, const api::Object* old, std::function<void()> done)> settle = {};
+  // Just before a create or an update goes to the store, what it needs beyond `old`. An error refuses the write,
+  // and leaves nothing claimed. The objects given to this and the next two live until `next` is called.
+  std::function<void(const api::Object& o, const api::Object* old, std::function<void(Status)> next)> claim;
+  // The write was not stored: what was claimed for it is free again.
+  std::function<void(const api::Object& o, const api::Object* old, Next next)> unclaim;
+  // The write was stored: lets go of what `before` had and `now` has not; null: the object is gone. The answer to
+  // the client waits for it.
+  std::function<void(const api::Object& before, const api::Object* now, Next next)> freed;
 };
 
 class Registry {
@@ -128,12 +136,16 @@ class Registry {
   Status checkPreconditions(const DeleteOptions& options, const api::Object& o) const;
   Status wrongUid(const Context& c, std::string_view name, std::string_view stored) const;
   struct CreateCall;
+  void createOnce(std::shared_ptr<CreateCall> call);
   void commitCreate(std::shared_ptr<CreateCall> call);
+  void writeCreate(std::shared_ptr<CreateCall> call);
   Status createConflict(const CreateCall& call, const std::optional<store::KeyValue>& kv) const;
   void createAbsent(std::shared_ptr<UpdateCall> call, api::MutableObject o);
   void commitUpdate(std::shared_ptr<UpdateCall> call, api::MutableObject o, api::ObjectPtr existing,
                     std::shared_ptr<Taken> taken);
-  void answer(const api::Object& o, const api::Object* old, std::function<void()> done) const;
+  void writeUpdate(std::shared_ptr<UpdateCall> call, api::MutableObject o, api::ObjectPtr existing,
+                   std::shared_ptr<Taken> taken, bool emptied);
+  void freed(const api::Object& before, const api::Object* now, Hooks::Next next);
   void commit(store::Txn txn, store::Store::Callback<store::TxnResult> done);
   void mark(std::shared_ptr<DeleteCall> call, api::MutableObject o, const api::Object& existing,
             bool thenErase);

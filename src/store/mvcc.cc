@@ -1,5 +1,7 @@
 #include "store/mvcc.h"
 
+#include <algorithm>
+
 #include <chrono>
 
 #include "store/mvcc_batch.h"
@@ -124,7 +126,8 @@ void MvccStore::handle(Command& command, Batch& batch) {
   } else if (auto* start = std::get_if<StartWatch>(&command)) {
     watches_.push_back(std::move(start->watching));
   } else if (auto* progress = std::get_if<Progress>(&command)) {
-    progress->watching->progressWanted = true;
+    Revision& at = progress->watching->progressAt;
+    at = at == 0 ? progress->atLeast : std::min(at, progress->atLeast);
   }
 }
 

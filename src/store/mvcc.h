@@ -67,6 +67,7 @@ class MvccStore final : public Store {
   };
   struct Progress {
     std::shared_ptr<Watching> watching;
+    Revision atLeast;
   };
   using Command = std::variant<Commit, Compact, Grant, Revoke, StartWatch, Progress>;
   struct Batch;

@@ -28,7 +28,7 @@ struct MvccStore::Watching {
   WatchSink* sink = nullptr;
   Revision next = 0;            // of the committer: the next revision to deliver
   bool ended = false;           // of the committer: an error was delivered
-  bool progressWanted = false;  // of the committer
+  Revision progressAt = 0;      // of the committer: onProgress is wanted once this was delivered; 0: not
   std::atomic<Revision> delivered{0};
   std::mutex calling;  // held during a call of the sink
   std::atomic<bool> cancelled{false};

@@ -27,7 +27,9 @@ class MvccStore::WatchHandle final : public Watch {
     watching_->cancelled = true;
   }
 
-  void requestProgress() override { store_.enqueue(Progress{watching_}); }
+  void requestProgress(Revision atLeast) override {
+    store_.enqueue(Progress{watching_, atLeast > 0 ? atLeast : store_.revision_.load()});
+  }
   Revision delivered() const override { return watching_->delivered.load(); }
 
  private:
@@ -69,8 +71,8 @@ void MvccStore::advance(Watching& w) {
   } else if (w.delivered < revision) {
     w.delivered = revision;
   }
-  if (w.progressWanted && !w.cancelled) {
-    w.progressWanted = false;
+  if (w.progressAt != 0 && w.progressAt <= revision && !w.cancelled) {
+    w.progressAt = 0;
     std::lock_guard lock(w.calling);
     if (!w.cancelled) w.sink->onProgress(revision);
   }

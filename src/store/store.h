@@ -1,26 +1,28 @@
-// The store: key, bytes, revision. As small as what Kubernetes needs, and shaped like etcd's v3 API, so that
-// an embedded engine (store/embedded.h) and an etcd cluster can stand behind it. Knows nothing of objects.
+// The store: key, bytes, revision. As small as what Kubernetes needs, and shaped like etcd's v3 API: behind it
+// stand the embedded engine (store/embedded.h) and a cluster of etcd (store/etcd.h). Knows nothing of objects.
 //
 // Revisions. The store has one revision. An empty store stands at 1; every write (a put, or a delete of a key
 // that exists) takes the next one; reads and failed guards take none. The embedded engine gives each write a
 // revision of its own; with etcd several events may share one.
 //
-// Threads. Every method may be called from any thread. A store has one committer thread: it alone writes, and
-// it alone runs the callbacks of writes and the methods of sinks. Those must be quick and must not block or
-// call a blocking method of the store (get, range, commitAndWait, ...): post the work elsewhere. Calling
-// commit(), watch(), requestProgress(), compact() and the lease calls from there is allowed, and so is
-// destroying a Watch.
+// Threads. Every method may be called from any thread. A store has one committer thread: it alone runs the
+// callbacks of writes and the methods of sinks (with etcd it is the thread of the connections). Those must be
+// quick and must not block or call a blocking method of the store (get, range, currentRevision, commitAndWait,
+// ...): post the work elsewhere. Calling commit(), freshRevision(), watch(), requestProgress(), compact() and
+// the lease calls from there is allowed, and so is destroying a Watch.
 //
-// Order. For each batch of writes the committer (1) makes it durable, (2) makes it visible to get and range,
-// (3) hands the events to every watch that is caught up, (4) runs the callbacks of the writes, in the order
-// of their revisions. So whoever was told that a write succeeded finds it in the store, and its event has
-// already been given to the sinks. A write that was acknowledged survives `kill -9` and loss of power at any
-// instant.
+// Order. A write is (1) durable, (2) visible to get and range, (3) its event is given to every watch that is
+// caught up, (4) its callback runs. So whoever was told that a write succeeded finds it in the store, and its
+// event has already been given to the sinks of this process. With etcd the event comes by the watch, and (4)
+// waits for it; where the watch is broken or slow for kEventWait the callback runs without it. What others
+// have written to the same etcd is seen after freshRevision() and Watch::requestProgress(). A write that was
+// acknowledged survives `kill -9` and loss of power at any instant (of etcd: of a minority).
 //
 // Errors. A failed guard is no error (TxnResult::succeeded). A read or watch of a revision that was compacted
 // gives 410 Expired with etcd's words; a read of one in the future, 400 with etcd's words (a watch waits for
 // it). If the disk fails a write, that write and all later ones fail with 503: the state on the disk is then
-// known only after a restart.
+// known only after a restart. With etcd a write whose outcome is unknown (the connection broke, no answer
+// came in time) fails with 500 or 504 and may have happened: it is never sent twice.
 //
 // End. Destroy every Watch first. The destructor commits what is queued, runs the callbacks, then returns.
 #pragma once
@@ -35,10 +37,14 @@
 #include <string_view>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/result.h"
 #include "base/status.h"
 
 namespace km::store {
+
+// How long an acknowledged write of etcd waits for its own event.
+inline constexpr Duration kEventWait = std::chrono::seconds(1);
 
 using Revision = int64_t;
 using LeaseId = int64_t;  // 0: no lease
@@ -65,8 +71,9 @@ struct Txn {
   std::optional<Revision> guard;
   LeaseId lease = 0;  // for a put: the key goes when the lease ends. A put without one detaches the key.
   // Travels in the event of this write, live and in the window of recent events, but not to the disk: a watch
-  // must cope with null. The API server passes the decoded object, so that its cache decodes nothing. etcd
-  // leaves it null.
+  // must cope with null. The API server passes the decoded object, so that its cache decodes nothing. Whoever
+  // passes one does not change it after commit() but in the callback, and there only if the write failed. With
+  // etcd only the events of this process's own writes have it.
   std::shared_ptr<const void> attachment;
 
   static Txn create(std::string key, Bytes value, LeaseId lease = 0);
@@ -80,8 +87,9 @@ struct TxnResult {
   bool succeeded = false;  // false: the guard failed and nothing was written
   // Of the write; else the store's revision when the transaction was looked at.
   Revision revision = 0;
-  // Succeeded put: what was stored. Succeeded delete: what was deleted (none if there was nothing).
-  // Failed guard: what the key holds (none if absent).
+  // Succeeded put: what was stored (with etcd createRevision and version are known, not 0, only of a new key).
+  // Succeeded delete: what was deleted (none if there was nothing). Failed guard: what the key holds (none if
+  // absent).
   std::optional<KeyValue> kv;
 };
 
@@ -115,7 +123,7 @@ struct Event {
   // Put: what was stored. Delete: only key and modRevision (the revision of the delete).
   KeyValue kv;
   // What the key held before; none if it was absent, or (only for an event at the very revision of the last
-  // compaction) if the old value was compacted.
+  // compaction) if the old value was compacted. With etcd always none.
   std::optional<KeyValue> prev;
   std::shared_ptr<const void>
       attachment;  // Txn::attachment; null for replayed history and for expired leases
@@ -129,7 +137,7 @@ using EventPtr = std::shared_ptr<const Event>;
 class WatchSink {
  public:
   virtual ~WatchSink() = default;
-  // In strict order of revisions, without loss or repetition; all events of one revision come in one call.
+  // In the order of revisions, without loss or repetition; all events of one revision come in one call.
   virtual void onEvents(std::span<const EventPtr> events) = 0;
   // Answers requestProgress(): every event up to and including `revision` has been delivered.
   virtual void onProgress(Revision revision) = 0;
@@ -143,9 +151,10 @@ class WatchSink {
 class Watch {
  public:
   virtual ~Watch() = default;
-  // One onProgress follows, with a revision that is not less than the store's at the time of this call.
-  // Requests made while one is under way may share the answer.
-  virtual void requestProgress() = 0;
+  // One onProgress follows once every event up to `atLeast` was delivered; 0: up to the store's revision at the
+  // time of this call. Requests made while one is under way share the answer, which comes for the lowest: who
+  // wanted more asks again. Of a revision in the future it comes when writes have reached it.
+  virtual void requestProgress(Revision atLeast) = 0;
   // Every event up to and including this revision has been delivered. Moves on with every write to the store,
   // also to keys outside the prefix. A look at an atomic: the fast path of a consistent read.
   virtual Revision delivered() const = 0;
@@ -182,13 +191,18 @@ class Store {
   virtual ~Store() = default;
 
   // Writes. `done` is called exactly once, on the committer thread, after the write is durable and its event
-  // was delivered. Transactions of one thread are done in the order of the calls.
+  // was delivered. The embedded engine does the transactions of one thread in the order of the calls; with
+  // etcd who needs an order waits for the answer.
   virtual void commit(Txn txn, Callback<TxnResult> done) = 0;
 
   // Reads; they see every acknowledged write. They may block for the disk (or, with etcd, the network).
   virtual Result<std::optional<KeyValue>> get(std::string_view key) = 0;
   virtual Result<RangeResult> range(const RangeRequest& request) = 0;
   virtual Result<Revision> currentRevision() = 0;
+  // The same without blocking: a revision that is not less than that of any write acknowledged before this call,
+  // by whomever. `done` is called at once on this thread, or later on the committer thread. Calls under way at
+  // the same time share a request to etcd.
+  virtual void freshRevision(Callback<Revision> done) { done(currentRevision()); }
 
   // Watches all keys that begin with `prefix`. First the events of history from `fromRevision` on
   // (inclusive), then live ones. 0: what is written after this call. Errors come to the sink: Expired if
@@ -203,6 +217,14 @@ class Store {
   // When a lease ends, by time or by revoke, its keys are deleted, with events. Leases survive a restart.
   virtual void leaseGrant(int64_t ttlSeconds, Callback<LeaseId> done) = 0;
   virtual void leaseRevoke(LeaseId lease, Done done) = 0;  // 404 if there is none
+  // A lease for one key that is to live `ttlSeconds`, a minute more or less: etcd's are shared by the keys of a
+  // while, as upstream shares them. Not to be revoked.
+  virtual void leaseForKey(int64_t ttlSeconds, Callback<LeaseId> done) {
+    leaseGrant(ttlSeconds, std::move(done));
+  }
+
+  // Whether the store answers, within the time: for health checks. Like freshRevision() in threads.
+  virtual void probe(Duration timeout, Done done) { done({}); }
 
   // Writes the whole store, with history and leases, to one new file. Runs on the caller's thread, beside
   // writes.

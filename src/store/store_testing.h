@@ -77,7 +77,7 @@ class RecordingSink final : public WatchSink {
     std::unique_lock lock(mutex_);
     int before = answers_;
     lock.unlock();
-    watch.requestProgress();
+    watch.requestProgress(0);
     lock.lock();
     changed_.wait(lock, [&] { return answers_ > before || !error_.ok(); });
     return progress_;
@@ -94,6 +94,10 @@ class RecordingSink final : public WatchSink {
   std::vector<EventPtr> events() {
     std::lock_guard lock(mutex_);
     return events_;
+  }
+  int answers() {
+    std::lock_guard lock(mutex_);
+    return answers_;
   }
   int disorders() {
     std::lock_guard lock(mutex_);

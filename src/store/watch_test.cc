@@ -202,5 +202,18 @@ TEST(Watch, NothingIsLostUnderConcurrency) {
   EXPECT_EQ(all.disorders(), 0);
 }
 
+TEST(Watch, AnswersForARevisionToComeOnceItIsThere) {
+  auto store = openMemory();
+  RecordingSink sink;
+  auto watch = store->watch("a", 0, sink);
+  Revision now = sink.settle(*watch);
+  int before = sink.answers();
+  watch->requestProgress(now + 2);
+  put(*store, "b", "1");
+  EXPECT_EQ(sink.answers(), before);
+  put(*store, "b", "2");
+  EXPECT_EQ(sink.answers(), before + 1);
+}
+
 }  // namespace
 }  // namespace km::store

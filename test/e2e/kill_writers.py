@@ -1,4 +1,4 @@
-"""kill_writers.py KM DIRECTORY KILLS: eight writers create, change and delete ConfigMaps while the API server is killed again and again.
+"""kill_writers.py KM DIRECTORY KILLS [FLAG...]: eight writers create, change and delete ConfigMaps while the API server is killed again and again.
 
 Each writer owns its names and knows what was acknowledged. After a kill, what an unanswered request may have done is open; everything else
 must be there, and later versions must be greater than all acknowledged ones. Watchers follow across all kills: each sees every event once.
@@ -40,7 +40,7 @@ def connect():
 def start():
     log = open(DIRECTORY + "/log", "a")
     server = subprocess.Popen([KM, "apiserver", "--data-dir", DIRECTORY + "/d", "--bind-address", "127.0.0.1", "--secure-port", str(PORT),
-                               "--token-auth-file", DIRECTORY + "/tokens.csv"], stdout=log, stderr=log)
+                               "--token-auth-file", DIRECTORY + "/tokens.csv"] + sys.argv[4:], stdout=log, stderr=log)
     while True:
         try:
             c = connect()

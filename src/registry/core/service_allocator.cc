@@ -126,6 +126,7 @@ void ServiceAllocator::reset(std::span<const api::ObjectPtr> services) {
   std::lock_guard lock(mutex_);
   ips_.clear();
   ports_.clear();
+  if (options_.keptElsewhere) return;
   for (const auto& o : services) {
     const auto& s = o->as<Service>();
     for (const auto& text : s.spec.clusterIPs) {
@@ -180,7 +181,8 @@ std::string ServiceAllocator::takePort(int port) {
     return fmt::format("provided port is not in the valid range. The range of valid ports is {}-{}", options_.firstPort,
                        options_.lastPort);
   }
-  if (!ports_.insert(port).second) return std::string(kPortTaken);
+  if ((options_.isPortReserved && options_.isPortReserved(port)) || !ports_.insert(port).second)
+    return std::string(kPortTaken);
   return {};
 }
 
@@ -193,7 +195,7 @@ std::string ServiceAllocator::takeNextPort(int& out) {
     int start = static_cast<int>(random_() % static_cast<uint64_t>(n));
     for (int i = 0; i < n; i++) {
       int port = low + (start + i) % n;
-      if (!ports_.insert(port).second) continue;
+      if ((options_.isPortReserved && options_.isPortReserved(port)) || !ports_.insert(port).second) continue;
       out = port;
       return true;
     }
@@ -399,6 +401,9 @@ void ServiceAllocator::commit(const Change& change) {
   std::lock_guard lock(mutex_);
   for (const Ip& ip : change.freedIps) ips_.erase(ip);
   for (int port : change.freedPorts) ports_.erase(port);
+  if (!options_.keptElsewhere) return;
+  for (const Ip& ip : change.ips) ips_.erase(ip);
+  for (int port : change.ports) ports_.erase(port);
 }
 
 void ServiceAllocator::revert(const Change& change) {
@@ -408,6 +413,7 @@ void ServiceAllocator::revert(const Change& change) {
 }
 
 void ServiceAllocator::release(const api::Object& o) {
+  if (options_.keptElsewhere) return;
   std::lock_guard lock(mutex_);
   const auto& s = o.as<Service>();
   if (hasAddresses(s)) {

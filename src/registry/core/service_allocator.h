@@ -27,6 +27,9 @@ class ServiceAllocator {
     int firstPort = 30000;
     int lastPort = 32767;
     std::function<bool(const Ip&)> isReserved = {};  // by somebody else; asked with the lock held
+    std::function<bool(int port)> isPortReserved = {};
+    // What stored services have is told by the two above: here stands only what writes under way take.
+    bool keptElsewhere = false;
   };
 
   // What one write has taken, and what it will have freed. Neither committed nor reverted by its destructor: call one of them.
