@@ -75,9 +75,10 @@ Result<Scale> interpret(std::string_view suffix) {
     std::string_view digits = suffix.substr(1);
     bool negative = digits[0] == '-';
     if (digits[0] == '-' || digits[0] == '+') digits.remove_prefix(1);
-    if (!digits.empty() && std::all_of(digits.begin(), digits.end(), isDigit)) {
+    // Nine digits are more than any quantity needs, and fit.
+    if (!digits.empty() && digits.size() <= 9 && std::all_of(digits.begin(), digits.end(), isDigit)) {
       int exponent = 0;
-      for (char c : digits) exponent = std::min(exponent * 10 + (c - '0'), 1000);
+      for (char c : digits) exponent = exponent * 10 + (c - '0');
       return Scale{10, negative ? -exponent : exponent, Quantity::Format::kDecimalExponent};
     }
   }
@@ -215,6 +216,21 @@ Way wayOf(const Parts& parts, const Scale& scale) {
   return w;
 }
 
+// 0.DIGITS * 2^exponent in nanos, rounded down; `more` if something was cut off. 2^60 nanos have 27 digits that count: taken as 18 and 9.
+__int128 binaryFraction(std::string_view digits, int exponent, bool& more) {
+  __int128 high = 0, low = 0;
+  for (size_t i = 0; i < 27; i++) {
+    int digit = i < digits.size() ? digits[i] - '0' : 0;
+    (i < 18 ? high : low) = (i < 18 ? high : low) * 10 + digit;
+  }
+  for (size_t i = 27; i < digits.size(); i++) more = more || digits[i] != '0';
+  constexpr __int128 kRest = static_cast<__int128>(kNanosPerUnit) * kNanosPerUnit;
+  high <<= exponent;
+  __int128 rest = high % kNanosPerUnit * kNanosPerUnit + (low << exponent);
+  more = more || rest % kRest != 0;
+  return high / kNanosPerUnit + rest / kRest;
+}
+
 }  // namespace
 
 Result<Quantity> Quantity::parse(std::string_view text) {
@@ -251,27 +267,17 @@ Result<Quantity> Quantity::parse(std::string_view text) {
   if (!over && value > kMaxNano / unit) over = true;
   value = over ? kMaxNano : value * unit;
   __int128 place = huge ? kMaxNano : unit;
-  int64_t remainderScale = 1;
   for (char c : parts.fraction) {
     int digit = c - '0';
-    if (scale.base == 2) {
-      // unit is divisible by 10^9 only: keep exact tenths while they last.
-      remainderScale *= 10;
-      if (remainderScale > 1'000'000'000'000'000) {
-        more = more || digit != 0;
-        continue;
-      }
-      value += place / remainderScale * digit + (place % remainderScale) * digit / remainderScale;
-      more = more || (place % remainderScale) * digit % remainderScale != 0;
+    if (scale.base == 2) break;
+    place /= 10;
+    if (place == 0) {
+      more = more || digit != 0;
     } else {
-      place /= 10;
-      if (place == 0) {
-        more = more || digit != 0;
-      } else {
-        value += place * digit;
-      }
+      value += place * digit;
     }
   }
+  if (scale.base == 2) value += binaryFraction(parts.fraction, scale.exponent, more);
   for (; down > 0 && value != 0; down--) {
     more = more || value % 10 != 0;
     value /= 10;

@@ -7,6 +7,7 @@
 #include "km/commands.h"
 #include "km/leader_flags.h"
 #include "km/managers.h"
+#include "km/part_server.h"
 #include "pki/tokens.h"
 
 namespace km {
@@ -18,6 +19,7 @@ struct ControllerManagerFlags {
   bool useServiceAccounts = false;
   controllers::Options options;
   LeaderFlags leader{"kube-controller-manager"};
+  PartServerFlags serving{10257};
 
   void addTo(FlagSet& flags) {
     flags.add(&kubeconfig, "kubeconfig", "Path to kubeconfig `file` with authorization and master location information.");
@@ -29,6 +31,7 @@ struct ControllerManagerFlags {
     flags.add(&options.serviceClusterIpRange, "service-cluster-ip-range", "CIDR `Range` for Services in cluster. Only used when --allocate-node-cidrs=true.");
     controllers::addFlags(flags, options);
     leader.addTo(flags);
+    serving.addTo(flags);
   }
 
   Status complete() {
@@ -52,6 +55,7 @@ Status run(ControllerManagerFlags f) {
       return makeAccountClient(a.loops.at(0), a.config, *a.client, a.pool, a.timers, account);
     };
   }
+  KM_ASSIGN(auto server, PartServer::secure(f.serving, *api->client, api->loops, {}));
   controllers::ControllerManager manager(*api->client, *api->informers, api->pool, api->timers, f.options);
   return runElected(
       *api->client, f.leader, api->loops.at(0),

@@ -55,10 +55,7 @@ Status Managers::start() {
   schedulerClient_ = plane_.api().localClient(identity("system:kube-scheduler"), "kube-scheduler");
   informers_ = std::make_unique<client::InformerFactory>(*controllerClient_, pool_, timers_);
   if (options_.runScheduler) {
-    schedulerEvents_ = std::make_unique<client::SeriesRecorder>(
-        *schedulerClient_, pool_, timers_, "default-scheduler", "default-scheduler-" + hostName());
-    scheduler_ = std::make_unique<scheduler::Scheduler>(*schedulerClient_, *informers_, pool_, timers_,
-                                                        *schedulerEvents_);
+    scheduler_ = std::make_unique<scheduler::Scheduler>(*schedulerClient_, *informers_, pool_, timers_, hostName());
     scheduler_->start();
   }
   if (options_.runControllers) {
@@ -86,7 +83,6 @@ void Managers::stop() {
   if (std::exchange(stopped_, true)) return;
   if (scheduler_) scheduler_->stop();
   if (controllers_) controllers_->stop();
-  if (schedulerEvents_) schedulerEvents_->stop();
   if (informers_) informers_->stop();
   timers_.stop();
   pool_.stop();

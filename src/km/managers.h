@@ -7,7 +7,6 @@
 #include <string>
 #include <vector>
 
-#include "client/event_series.h"
 #include "client/informer.h"
 #include "client/timers.h"
 #include "controllers/controller_manager.h"
@@ -51,7 +50,6 @@ class Managers {
       pool_;  // the server's watches are pumped on a pool of their own: work here may block on them
   std::unique_ptr<client::Client> controllerClient_, schedulerClient_;
   std::unique_ptr<client::InformerFactory> informers_;
-  std::unique_ptr<client::SeriesRecorder> schedulerEvents_;
   std::unique_ptr<controllers::ControllerManager> controllers_;
   std::unique_ptr<scheduler::Scheduler> scheduler_;
   bool stopped_ = false;

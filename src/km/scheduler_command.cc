@@ -1,6 +1,8 @@
+#include <type_traits>
+
+#include "base/files.h"
 #include "base/flags.h"
 #include "base/log.h"
-#include "client/event_series.h"
 #include "km/api_connection.h"
 #include "km/commands.h"
 #include "km/data_lock.h"
@@ -8,6 +10,26 @@
 #include "scheduler/scheduler.h"
 
 namespace km {
+
+namespace {
+
+// What the file says of leader election goes to `leader`.
+Result<scheduler::Config> readConfig(const std::string& file, LeaderFlags& leader) {
+  KM_ASSIGN(std::string text, readFile(file));
+  KM_ASSIGN(scheduler::Config c, scheduler::parseConfig(text));
+  if (c.leaderElect) leader.elect = *c.leaderElect;
+  auto take = [](auto& to, const auto& from) {
+    if (from != std::remove_cvref_t<decltype(from)>{}) to = from;
+  };
+  take(leader.election.leaseDuration, c.leaseDuration);
+  take(leader.election.renewDeadline, c.renewDeadline);
+  take(leader.election.retryPeriod, c.retryPeriod);
+  take(leader.election.name, c.leaseName);
+  take(leader.election.ns, c.leaseNamespace);
+  return c;
+}
+
+}  // namespace
 
 int runScheduler(ServerCall& call) {
   std::string kubeconfig, master, config;
@@ -18,17 +40,21 @@ int runScheduler(ServerCall& call) {
             "Path to kubeconfig `file` with authorization and master location information.");
   flags.add(&master, "master",
             "The address of the Kubernetes API server (overrides any value in kubeconfig)");
-  flags.add(&config, "config", "The path to the configuration `file`: not supported, use flags.");
+  flags.add(&config, "config", "The path to the configuration `file`.");
   leader.addTo(flags);
   if (auto done = parseServerFlags(call, flags)) return *done;
   if (!flags.args().empty()) return finish(call, errors::badRequest("scheduler takes no arguments"));
-  if (!config.empty()) return finish(call, errors::badRequest("--config is not supported; use flags"));
+  scheduler::Config settings;
+  if (!config.empty()) {
+    auto read = readConfig(config, leader);
+    if (!read.ok()) return finish(call, read.status());
+    settings = std::move(*read);
+    if (!settings.kubeconfig.empty()) kubeconfig = settings.kubeconfig;
+  }
   auto api = ApiConnection::open(kubeconfig, master, "kube-scheduler", 8);
   if (!api.ok()) return finish(call, api.status());
   ApiConnection& a = **api;
-  client::SeriesRecorder events(*a.client, a.pool, a.timers, "default-scheduler",
-                                "default-scheduler-" + hostName());
-  scheduler::Scheduler scheduler(*a.client, *a.informers, a.pool, a.timers, events);
+  scheduler::Scheduler scheduler(*a.client, *a.informers, a.pool, a.timers, hostName(), std::move(settings));
   a.informers->start();
   Status ended = runElected(
       *a.client, leader, a.loops.at(0),
@@ -38,7 +64,6 @@ int runScheduler(ServerCall& call) {
         return {};
       },
       [&] { scheduler.stop(); });
-  events.stop();
   return finish(call, ended);
 }
 

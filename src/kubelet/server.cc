@@ -17,8 +17,6 @@
 namespace km::kubelet {
 namespace {
 
-constexpr auto kAllowedFor = std::chrono::minutes(5);
-
 }  // namespace
 
 struct KubeletServer::Request {
@@ -62,7 +60,7 @@ struct KubeletServer::Request {
 };
 
 KubeletServer::KubeletServer(const Options& options, ServerHost host, client::Client& client, cri::Runtime& runtime, ElasticPool& pool, async::Loop& loop)
-    : options_(options), host_(std::move(host)), client_(client), runtime_(runtime), pool_(pool), loop_(loop) {}
+    : options_(options), host_(std::move(host)), delegation_(client, Clock::system()), runtime_(runtime), pool_(pool), loop_(loop) {}
 
 KubeletServer::~KubeletServer() { stop(); }
 
@@ -118,52 +116,31 @@ void KubeletServer::handle(std::shared_ptr<http::Exchange> exchange) {
     if (!key || !value) return r->text(400, "malformed query");
     r->query.emplace_back(std::move(*key), std::move(*value));
   }
-  const auto& certificates = request.connection->certificates;
-  if (!certificates || !certificates->verified()) return r->text(401, "Unauthorized");
-  authorize(r);
+  auto self = shared_from_this();
+  delegation_.authenticate(request, [self, r](Result<authn::UserInfo> user) {
+    user.ok() ? self->authorize(r, *user) : r->text(user.status().code(), user.status().message());
+  });
 }
 
-// As upstream's webhook: the API server is asked, and a yes is remembered.
-void KubeletServer::authorize(const RequestPtr& r) {
+// As upstream's webhook: the API server is asked for the subresource of the node that stands for the path.
+void KubeletServer::authorize(const RequestPtr& r, const authn::UserInfo& user) {
   const http::Request& request = r->exchange->request();
-  const auto& leaf = request.connection->certificates->leaf();
   std::string_view first = r->parts.empty() ? std::string_view() : std::string_view(r->parts[0]);
   std::string_view sub = first == "stats" ? "stats" : first == "metrics" ? "metrics" : first == "logs" ? "log" : first == "healthz" ? "healthz" : first == "pods" ? "pods" : "proxy";
   std::string verb = request.method == "POST" ? "create" : request.method == "GET" || request.method == "HEAD" ? "get" : toLower(request.method);
-  for (const auto& o : leaf.organizations) {
-    if (o == "system:masters") return route(r);
-  }
-  std::string key = fmt::format("{}/{}/{}/{}", leaf.commonName, join(leaf.organizations, ","), verb, sub);
-  Duration now = Clock::system().monotonic();
-  {
-    std::lock_guard lock(mutex_);
-    auto it = allowed_.find(key);
-    if (it != allowed_.end() && it->second > now) return route(r);
-  }
-  api::authorization_v1::SubjectAccessReview review;
-  review.spec.user = leaf.commonName;
-  for (const auto& o : leaf.organizations) review.spec.groups.push_back(o);
-  review.spec.groups.push_back("system:authenticated");
-  auto& what = review.spec.resourceAttributes.ensure();
+  api::authorization_v1::SubjectAccessReviewSpec spec;
+  auto& what = spec.resourceAttributes.ensure();
   what.verb = verb;
   what.version = "v1";
   what.resource = "nodes";
   what.subresource = sub;
   what.name = options_.nodeName;
   auto self = shared_from_this();
-  client_.create(client::target(api::authorization_v1::SubjectAccessReview::kType), api::Object::of(std::move(review)), {},
-                 [self, r, key, verb, sub = std::string(sub), user = leaf.commonName](Result<api::ObjectPtr> answer) {
-                   if (!answer.ok()) return r->text(500, "Authorization error: " + answer.status().message());
-                   if (!(*answer)->as<api::authorization_v1::SubjectAccessReview>().status.allowed) {
-                     return r->text(403, fmt::format("Forbidden (user={}, verb={}, resource=nodes, subresource={})", user, verb, sub));
-                   }
-                   {
-                     std::lock_guard lock(self->mutex_);
-                     if (self->allowed_.size() > 1000) self->allowed_.clear();
-                     self->allowed_[key] = Clock::system().monotonic() + kAllowedFor;
-                   }
-                   r->exchange->loop().post([self, r] { self->route(r); });
-                 });
+  delegation_.authorize(user, std::move(spec), [self, r, verb, sub, name = user.name](Status s) {
+    if (s.code() == 403) return r->text(403, fmt::format("Forbidden (user={}, verb={}, resource=nodes, subresource={})", name, verb, sub));
+    if (!s.ok()) return r->text(500, s.message());
+    r->exchange->loop().dispatch([self, r] { self->route(r); });
+  });
 }
 
 void KubeletServer::route(const RequestPtr& r) {

@@ -1,14 +1,14 @@
 // KubeletServer: HTTPS on :10250 for the API server and monitoring: logs, exec, attach, port-forward, pods, stats, metrics.
-// A client shows a certificate of the cluster's CA, and the API server is asked whether it may (nodes/proxy and so on).
+// A client shows a certificate of the cluster's CA or a token, and the API server is asked who that is and whether it may (nodes/proxy and so on).
 #pragma once
 
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
+#include "authn/delegation.h"
 #include "client/client.h"
 #include "cri/runtime.h"
 #include "http/client.h"
@@ -44,7 +44,7 @@ class KubeletServer : public http::Handler, public std::enable_shared_from_this<
  private:
   struct Request;
   using RequestPtr = std::shared_ptr<Request>;
-  void authorize(const RequestPtr& r);
+  void authorize(const RequestPtr& r, const authn::UserInfo& user);
   void route(const RequestPtr& r);
   void logs(const RequestPtr& r);
   void stream(const RequestPtr& r, std::function<Result<std::string>()> url);
@@ -59,7 +59,7 @@ class KubeletServer : public http::Handler, public std::enable_shared_from_this<
 
   const Options& options_;
   ServerHost host_;
-  client::Client& client_;
+  authn::Delegation delegation_;
   cri::Runtime& runtime_;
   ElasticPool& pool_;
   async::Loop& loop_;
@@ -67,8 +67,6 @@ class KubeletServer : public http::Handler, public std::enable_shared_from_this<
   std::shared_ptr<http::Client> http_;       // of that loop
   std::unique_ptr<http::Server> server_;
   std::multimap<std::string, std::weak_ptr<LogStream>> follows_;  // on the loop, by container id
-  std::mutex mutex_;
-  std::map<std::string, Duration> allowed_;  // "user verb resource" -> until when
 };
 
 }  // namespace km::kubelet

@@ -1,7 +1,11 @@
-// Scheduler: watches pods and nodes, gives each waiting pod a node, and says why where there is none.
+// Scheduler: watches the cluster, gives each waiting pod a node, and says why where there is none.
+//
+// Everything happens on one lane of the pool: handlers and answers put what they have to tell into an inbox,
+// and the lane empties it before each attempt. So an attempt is never interrupted, and nobody waits for one.
 #pragma once
 
-#include <condition_variable>
+#include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -9,67 +13,52 @@
 
 #include "client/client.h"
 #include "client/event_series.h"
-#include "client/events.h"
 #include "client/informer.h"
 #include "client/timers.h"
 #include "client/worker_pool.h"
-#include "scheduler/cluster.h"
-#include "scheduler/framework.h"
-#include "scheduler/queue.h"
+#include "scheduler/config.h"
 
 namespace km::scheduler {
 
-struct Options {
-  std::string schedulerName = "default-scheduler";
-};
+class ApiWriter;
+class Core;
+class Metrics;
 
 class Scheduler {
  public:
-  // All must outlive the scheduler.
+  // All must outlive the scheduler. `hostName`: for the reporter of its events.
   Scheduler(client::Client& client, client::InformerFactory& informers, client::WorkerPool& pool,
-            client::Timers& timers, const client::SeriesRecorder& recorder, Options options = {});
+            client::Timers& timers, const std::string& hostName, Config config = {});
   ~Scheduler();  // stop()
 
   // Adds its handlers; begins once the informers, which the caller starts, have synced.
   void start();
-  // No attempt begins afterwards; waits for one in progress. Bindings under way end by themselves before it
+  // No attempt begins afterwards; waits for one in progress. What is being written ends by itself before it
   // returns.
   void stop();
 
  private:
-  struct Outcome {
-    std::string node;  // empty: none
-    std::string message;
-    uint32_t wakes = ~0u;
-  };
+  using Item = std::function<void(Core&)>;
+  void tell(Item item);
+  void wake();
+  void begin();
+  void run();
+  void watch(client::SharedInformer& informer,
+             void (Core::*on)(const api::ObjectPtr&, const api::ObjectPtr&));
+  void watchOther(client::SharedInformer& informer, uint32_t add, uint32_t update, uint32_t remove);
 
-  void onPod(const api::ObjectPtr& before, const api::ObjectPtr& now);
-  void onNode(const api::ObjectPtr& before, const api::ObjectPtr& now);
-  void kick();  // an attempt may be possible: runs the cycle on the lane
-  void cycle();
-  Outcome schedule(const api::core_v1::Pod& pod);
-  std::string explain(const api::core_v1::Pod& pod, const std::vector<FilterResult>& refused) const;
-  void bind(QueuedPod q, const std::string& node);
-  void reportFailure(const QueuedPod& q, const std::string& message, std::string_view reason);
-  bool mine(const api::core_v1::Pod& pod) const { return pod.spec.schedulerName == options_.schedulerName; }
-  Duration now() const;
-
-  client::Client& client_;
+  client::InformerFactory& informers_;
+  std::vector<client::SharedInformer*> needed_;
   client::Timers& timers_;
-  const client::SeriesRecorder& recorder_;
-  const Options options_;
-  client::SharedInformer& pods_;
-  client::SharedInformer& nodes_;
-  std::vector<Enabled> plugins_;
+  std::unique_ptr<Metrics> metrics_;
+  std::map<std::string, std::unique_ptr<client::SeriesRecorder>, std::less<>> recorders_;  // by schedulerName
+  std::unique_ptr<ApiWriter> writer_;
+  std::unique_ptr<Core> core_;  // on the lane only
 
   std::mutex mutex_;  // guards what follows
-  std::condition_variable idle_;
-  Cluster cluster_;
-  Queue queue_;
-  bool started_ = false, stopped_ = false, scheduled_ = false;
+  std::vector<Item> inbox_;
+  bool running_ = false, started_ = false, stopped_ = false;
   client::Timers::Id timer_ = 0;
-  int binding_ = 0;
-  size_t nextStart_ = 0;  // where the search over nodes begins, so that equal nodes take turns
 
   client::Lane lane_;
   std::vector<std::unique_ptr<client::Registration>> registrations_;
