@@ -87,7 +87,7 @@ def stored(pods=5000):
                 count = [line.split()[-1] for line in text.splitlines() if line.startswith("scheduler_pod_scheduling_attempts_count")]
                 if count and float(count[0]) > 0:
                     samples.append((time.monotonic(), float(count[0]), again.cpu_seconds()))
-                time.sleep(0.002)
+                time.sleep(0.02)
             (t0, n0, c0), (t1, n1, c1) = samples[0], samples[-1]
             lib.report("schedule-stored", f"pods bound/s, {pods} pods wait when the scheduler starts, {api.NODES} nodes",
                        (n1 - n0) / max(t1 - t0, 0.001), "over 10,000", counted=n1 - n0, cpu_microseconds_a_pod=(c1 - c0) / max(n1 - n0, 1) * 1e6)

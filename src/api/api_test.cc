@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "api/resource.h"
+#include "api/selector.h"
 #include "api/types/apps_v1.h"
 #include "api/types/core_v1.h"
 #include "codec/json.h"
@@ -71,6 +72,13 @@ TEST(Resources, KnowTheirKinds) {
   EXPECT_EQ(r->listType, &apps_v1::DeploymentList::kType);
   EXPECT_EQ(r->shortNames[0], "deploy");
   for (const Resource& each : builtinResources()) EXPECT_NE(each.type, nullptr) << each.name;
+}
+
+TEST(FieldSelectors, PrintWhatTheyEscape) {
+  auto s = FieldSelector::parse(R"(metadata.name=a\\b\,c)");
+  ASSERT_TRUE(s.ok());
+  EXPECT_EQ(s->terms()[0].value, "a\\b,c");
+  EXPECT_EQ(s->str(), R"(metadata.name=a\\b\,c)");
 }
 
 }  // namespace

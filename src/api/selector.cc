@@ -369,7 +369,13 @@ const std::string* FieldSelector::exact(std::string_view field) const {
 
 std::string FieldSelector::str() const {
   std::string out;
-  for (const Term& t : terms_) out += fmt::format("{}{}{}{}", out.empty() ? "" : ",", t.field, t.notEqual ? "!=" : "=", t.value);
+  for (const Term& t : terms_) {
+    out += fmt::format("{}{}{}", out.empty() ? "" : ",", t.field, t.notEqual ? "!=" : "=");
+    for (char c : t.value) {
+      if (c == '\\' || c == ',' || c == '=') out += '\\';
+      out += c;
+    }
+  }
   return out;
 }
 

@@ -13,6 +13,7 @@ namespace km::apiserver {
 namespace {
 
 constexpr std::string_view kPrefix = "/registry/masterleases/";
+constexpr Duration kStopWait = std::chrono::seconds(1);
 constexpr int kAttempts = 5;  // against other servers that write the same objects
 
 CallPtr callFor(Operations& operations, std::string_view group, std::string_view resource, std::string_view verb) {
@@ -100,8 +101,13 @@ void ServerEndpoints::stop() {
     cancelled.set_value();
   });
   cancelled.get_future().wait();
+  // Where the store does not answer the lease ends by itself, and nobody waits for this server.
+  auto answers = std::make_shared<std::promise<Status>>();
+  store_.probe(kStopWait, [answers](Status s) { answers->set_value(std::move(s)); });
+  bool reachable = answers->get_future().get().ok();
   std::lock_guard lock(mutex_);
   stopped_ = true;
+  if (!reachable) return;
   auto gone = store::commitAndWait(store_, store::Txn::eraseAny(key()));
   Status s = gone.ok() ? reconcile() : gone.status();
   if (!s.ok()) KM_LOG(WARNING, "the endpoints of kubernetes: {}", s.message());

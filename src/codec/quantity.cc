@@ -216,6 +216,21 @@ Way wayOf(const Parts& parts, const Scale& scale) {
   return w;
 }
 
+// 0.DIGITS * 2^exponent in nanos, rounded down; `more` if something was cut off. 2^60 nanos have 27 digits that count: taken as 18 and 9.
+__int128 binaryFraction(std::string_view digits, int exponent, bool& more) {
+  __int128 high = 0, low = 0;
+  for (size_t i = 0; i < 27; i++) {
+    int digit = i < digits.size() ? digits[i] - '0' : 0;
+    (i < 18 ? high : low) = (i < 18 ? high : low) * 10 + digit;
+  }
+  for (size_t i = 27; i < digits.size(); i++) more = more || digits[i] != '0';
+  constexpr __int128 kRest = static_cast<__int128>(kNanosPerUnit) * kNanosPerUnit;
+  high <<= exponent;
+  __int128 rest = high % kNanosPerUnit * kNanosPerUnit + (low << exponent);
+  more = more || rest % kRest != 0;
+  return high / kNanosPerUnit + rest / kRest;
+}
+
 }  // namespace
 
 Result<Quantity> Quantity::parse(std::string_view text) {
@@ -252,27 +267,17 @@ Result<Quantity> Quantity::parse(std::string_view text) {
   if (!over && value > kMaxNano / unit) over = true;
   value = over ? kMaxNano : value * unit;
   __int128 place = huge ? kMaxNano : unit;
-  int64_t remainderScale = 1;
   for (char c : parts.fraction) {
     int digit = c - '0';
-    if (scale.base == 2) {
-      // unit is divisible by 10^9 only: keep exact tenths while they last.
-      remainderScale *= 10;
-      if (remainderScale > 1'000'000'000'000'000) {
-        more = more || digit != 0;
-        continue;
-      }
-      value += place / remainderScale * digit + (place % remainderScale) * digit / remainderScale;
-      more = more || (place % remainderScale) * digit % remainderScale != 0;
+    if (scale.base == 2) break;
+    place /= 10;
+    if (place == 0) {
+      more = more || digit != 0;
     } else {
-      place /= 10;
-      if (place == 0) {
-        more = more || digit != 0;
-      } else {
-        value += place * digit;
-      }
+      value += place * digit;
     }
   }
+  if (scale.base == 2) value += binaryFraction(parts.fraction, scale.exponent, more);
   for (; down > 0 && value != 0; down--) {
     more = more || value % 10 != 0;
     value /= 10;

@@ -218,8 +218,13 @@ Status ControlPlane::writeKubeconfig() {
   return writeFileAtomic(options_.writeKubeconfig, text, 0600);
 }
 
+void ControlPlane::hurry() {
+  if (store_) store_->hurry();
+}
+
 void ControlPlane::stop() {
   if (std::exchange(stopped_, true)) return;
+  hurry();
   if (api_) api_->stop(kStopGrace);
   if (loops_) {
     std::promise<void> cleared;

@@ -68,6 +68,8 @@ class ControlPlane {
   bool usesEtcd() const { return !options_.etcdServers.empty(); }
   std::string serverUrl() const;
   void stop();
+  // A stop is about to come: what is under way may end in order, but nobody waits for a store that is gone.
+  void hurry();
 
  private:
   explicit ControlPlane(ControlPlaneOptions options) : options_(std::move(options)) {}

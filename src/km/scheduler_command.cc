@@ -7,6 +7,7 @@
 #include "km/commands.h"
 #include "km/data_lock.h"
 #include "km/leader_flags.h"
+#include "km/part_server.h"
 #include "scheduler/scheduler.h"
 
 namespace km {
@@ -41,7 +42,9 @@ int runScheduler(ServerCall& call) {
   flags.add(&master, "master",
             "The address of the Kubernetes API server (overrides any value in kubeconfig)");
   flags.add(&config, "config", "The path to the configuration `file`.");
+  PartServerFlags serving{10259};
   leader.addTo(flags);
+  serving.addTo(flags);
   if (auto done = parseServerFlags(call, flags)) return *done;
   if (!flags.args().empty()) return finish(call, errors::badRequest("scheduler takes no arguments"));
   scheduler::Config settings;
@@ -54,6 +57,8 @@ int runScheduler(ServerCall& call) {
   auto api = ApiConnection::open(kubeconfig, master, "kube-scheduler", 8);
   if (!api.ok()) return finish(call, api.status());
   ApiConnection& a = **api;
+  auto server = PartServer::secure(serving, *a.client, a.loops, {});
+  if (!server.ok()) return finish(call, server.status());
   scheduler::Scheduler scheduler(*a.client, *a.informers, a.pool, a.timers, hostName(), std::move(settings));
   a.informers->start();
   Status ended = runElected(

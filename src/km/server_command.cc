@@ -23,6 +23,7 @@ int runServer(ServerCall& call) {
     ElectedManagers parts(**plane, std::move(managers), leader.election);
     if (Status s = parts.start(); !s.ok()) return finish(call, s);
     waitForEnd((*plane)->loops().at(0));
+    (*plane)->hurry();
     parts.stop();
     (*plane)->stop();
     return 0;

@@ -1,5 +1,5 @@
 // Cluster: what the scheduler knows of nodes and the pods on them, with every count that plugins asked for
-// kept up to date. Not thread-safe: the scheduler's lock guards it.
+// kept up to date. Not thread-safe: it lives on the scheduler's lane.
 //
 // Trying out a change ("were this pod gone, were that one here") is done on the cluster itself: lift() or
 // place(), look, and undo. All counts follow, so no plugin needs a copy of its state.

@@ -88,6 +88,7 @@ void Core::onPod(const api::ObjectPtr& before, const api::ObjectPtr& after) {
     waiting(before, after);
   }
   metrics_.cachePods.set(static_cast<double>(cluster_.pods()));
+  metrics_.cacheAssumed.set(static_cast<double>(cluster_.assumed()));
 }
 
 void Core::gone(const api::ObjectPtr& last) {
@@ -212,7 +213,7 @@ void Core::stop() {
 // --- the cycle ----------------------------------------------------------------------------------------
 
 bool Core::attempt() {
-  Duration began = now();
+  Duration began = began_ = now();
   auto q = queue_.pop(began);
   metrics_.active.set(static_cast<double>(queue_.active()));
   metrics_.backoff.set(static_cast<double>(queue_.backingOff()));
@@ -397,7 +398,7 @@ void Core::failWith(Scheduler& s, QueuedPod q, std::string_view reason, const st
                     std::optional<std::string> nominated) {
   bool error = reason == "SchedulerError";
   metrics_.attempt(s.profile.schedulerName, error ? Metrics::Result::kError : Metrics::Result::kUnschedulable,
-                   0);
+                   seconds(now() - began_));
   const QueuedPod* latest = queue_.find(q.pod->metadata.uid.str());
   if (latest == nullptr) return;  // gone meanwhile
   PodPtr pod = latest->pod;

@@ -95,6 +95,7 @@ class Core {
   Nominator nominator_;
   std::vector<std::unique_ptr<Scheduler>> schedulers_;
   Queue queue_;
+  Duration began_{};  // of the latest attempt
   struct Binding {
     QueuedPod q;
     Duration began{};

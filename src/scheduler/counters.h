@@ -1,5 +1,5 @@
 // Counts of pods that are kept up to date as pods come and go, so that no rule about other pods ever walks
-// over pods. Not thread-safe: the scheduler's lock guards them.
+// over pods. Not thread-safe: they live on the scheduler's lane.
 #pragma once
 
 #include <functional>

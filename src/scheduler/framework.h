@@ -1,5 +1,5 @@
 // The scheduling framework: upstream's extension points, over columns of nodes. A plugin overrides those at
-// which it has something to say. All but preBind run under the scheduler's lock, one pod at a time, so a
+// which it has something to say. All but preBind run on the scheduler's lane, one pod at a time, so a
 // plugin may keep what it prepared for the pod at hand in its members; filter() must read counts of pods as
 // they are, since the cluster is changed to try out things.
 #pragma once
@@ -75,9 +75,8 @@ class Plugin {
   // What must be kept for the pod from now on, and given back when the binding fails.
   virtual Status reserve(const Cycle& c, NodeId node) { return {}; }
   virtual void unreserve(const Cycle& c, NodeId node) {}
-  // Work before the binding that needs the API server. Called without the scheduler's lock after reserve()
-  // said yes; `done` is called once, on any thread. Only for pods that willPreBind() names, asked under the
-  // lock.
+  // Work before the binding that needs the API server, after reserve() said yes; only for pods that
+  // willPreBind() names. `done` is called once, on any thread.
   virtual bool willPreBind(const Cycle& c, NodeId node) { return false; }
   virtual void preBind(PodPtr pod, std::string node, std::function<void(Status)> done) { done({}); }
 

@@ -1,4 +1,4 @@
-// NodeTable: the nodes in columns, by a dense number each. Not thread-safe: the scheduler's lock guards it.
+// NodeTable: the nodes in columns, by a dense number each. Not thread-safe: it lives on the scheduler's lane.
 //
 // A filter reads the few columns it needs for thousands of nodes; the Node objects themselves stay shared
 // with the informer.

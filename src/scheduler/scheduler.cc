@@ -52,6 +52,7 @@ Scheduler::Scheduler(client::Client& client, client::InformerFactory& informers,
     recorders_[p.schedulerName] = std::make_unique<client::SeriesRecorder>(
         client, pool, timers, p.schedulerName, p.schedulerName + "-" + hostName);
   }
+  gate_->scheduler = this;
   writer_ = std::make_unique<ApiWriter>(client, pool, recorders_, timers.clock(),
                                         [this](Item item) { tell(std::move(item)); });
   CoreOptions options;
@@ -113,8 +114,8 @@ void Scheduler::start() {
   watchOther(informers_.of<api::storage_v1::CSIStorageCapacity>(), kCsiCapacity, kCsiCapacity, 0);
   // The cluster is known before the first pod is tried.
   auto left = std::make_shared<std::atomic<size_t>>(1);
-  auto synced = [this, left] {
-    if (--*left == 0) begin();
+  auto synced = [left, all = guarded(&Scheduler::begin)] {
+    if (--*left == 0) all();
   };
   for (client::SharedInformer* i : needed_) {
     ++*left;
@@ -130,7 +131,7 @@ void Scheduler::begin() {
   bool told =
       std::all_of(registrations_.begin(), registrations_.end(), [](const auto& r) { return r->hasSynced(); });
   if (!told) {
-    timer_ = timers_.after(std::chrono::milliseconds(1), [this] { begin(); });
+    timer_ = timers_.after(std::chrono::milliseconds(1), guarded(&Scheduler::begin));
     return;
   }
   inbox_.push_back([this](Core&) {
@@ -140,7 +141,18 @@ void Scheduler::begin() {
   if (!std::exchange(running_, true)) lane_.post([this] { run(); });
 }
 
+std::function<void()> Scheduler::guarded(void (Scheduler::*call)()) {
+  return [gate = gate_, call] {
+    std::lock_guard lock(gate->mutex);
+    if (gate->scheduler != nullptr) (gate->scheduler->*call)();
+  };
+}
+
 void Scheduler::stop() {
+  {
+    std::lock_guard lock(gate_->mutex);
+    gate_->scheduler = nullptr;
+  }
   {
     std::unique_lock lock(mutex_);
     if (stopped_) return;
@@ -179,7 +191,7 @@ void Scheduler::run() {
         auto at = started_ ? core_->nextTime() : std::nullopt;
         if (at) {
           Duration wait = std::max(*at - timers_.clock().monotonic(), Duration(std::chrono::milliseconds(1)));
-          timer_ = timers_.after(wait, [this] { wake(); });
+          timer_ = timers_.after(wait, guarded(&Scheduler::wake));
         }
         return;
       }

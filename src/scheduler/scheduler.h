@@ -39,6 +39,12 @@ class Scheduler {
 
  private:
   using Item = std::function<void(Core&)>;
+  // What callbacks that nobody can take back hold: they find null once the scheduler stops.
+  struct Gate {
+    std::mutex mutex;
+    Scheduler* scheduler;
+  };
+  std::function<void()> guarded(void (Scheduler::*call)());
   void tell(Item item);
   void wake();
   void begin();
@@ -55,7 +61,8 @@ class Scheduler {
   std::unique_ptr<ApiWriter> writer_;
   std::unique_ptr<Core> core_;  // on the lane only
 
-  std::mutex mutex_;  // guards what follows
+  std::shared_ptr<Gate> gate_ = std::make_shared<Gate>();
+  std::mutex mutex_;  // guards what follows; after a gate's
   std::vector<Item> inbox_;
   bool running_ = false, started_ = false, stopped_ = false;
   client::Timers::Id timer_ = 0;

@@ -1,5 +1,5 @@
 // Search: finds the node for one pod. Filters run over blocks of nodes, one plugin after the other over those
-// that are left; scores only over what survived. Not thread-safe: the scheduler's lock guards it.
+// that are left; scores only over what survived. Not thread-safe: it lives on the scheduler's lane.
 #pragma once
 
 #include <cstdint>

@@ -18,7 +18,7 @@ using http::GrpcResult;
 namespace {
 
 constexpr int64_t kPage = 1000;  // keys of one answer: whole resources may hold gigabytes
-constexpr Duration kStopWait = std::chrono::seconds(5);
+constexpr Duration kStopWait = std::chrono::seconds(5), kHurry = std::chrono::seconds(1);
 constexpr Duration kVersionTimeout = std::chrono::seconds(2);
 
 // A read of one key that need not be there: upstream's choice for looking after etcd's health.
@@ -354,6 +354,12 @@ void EtcdStore::probe(Duration timeout, Done done) {
                      bool answered = r.status.ok() || r.status.code == http::GrpcCode::kPermissionDenied;
                      done(answered ? Status() : etcdStatus(r.status));
                    });
+}
+
+void EtcdStore::hurry() {
+  loop_.post([this] {
+    if (transport_) transport_->hurry(kHurry);
+  });
 }
 
 Status EtcdStore::backup(const std::string&) {

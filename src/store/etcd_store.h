@@ -33,6 +33,7 @@ class EtcdStore final : public Store {
   void leaseRevoke(LeaseId lease, Done done) override;
   void leaseForKey(int64_t ttlSeconds, Callback<LeaseId> done) override;
   void probe(Duration timeout, Done done) override;
+  void hurry() override;
   Status backup(const std::string& path) override;
   Stats stats() override;
 

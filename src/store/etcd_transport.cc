@@ -77,6 +77,7 @@ Result<std::unique_ptr<EtcdTransport>> EtcdTransport::make(async::Loop& loop, co
 EtcdTransport::~EtcdTransport() {
   *alive_ = false;
   overseer_.reset();
+  hurried_.reset();
   auto left = std::move(running_);
   running_.clear();
   for (auto& r : left) {
@@ -94,7 +95,8 @@ void EtcdTransport::call(std::string method, std::string request, Kind kind, Dur
   r->kind = kind;
   r->deadline = now() + timeout;
   r->done = std::move(done);
-  loop_.dispatch([this, r] {
+  loop_.dispatch([this, r, timeout] {
+    if (most_) r->deadline = now() + std::min(timeout, *most_);
     r->self = running_.insert(running_.end(), r);
     start(r);
   });
@@ -170,6 +172,23 @@ void EtcdTransport::failed(size_t endpoint) {
     });
   }
   if (moved_) moved_();
+}
+
+void EtcdTransport::hurry(Duration most) {
+  most_ = most;
+  for (auto& r : running_) r->deadline = std::min(r->deadline, now() + most);
+  hurried_ = std::make_unique<async::Timer>(loop_);
+  hurried_->start(most, [this] {
+    std::vector<std::shared_ptr<Running>> late;
+    for (auto& r : running_) {
+      if (r->deadline <= now()) late.push_back(r);
+    }
+    for (auto& r : late) {
+      GrpcResult result;
+      result.status = {GrpcCode::kDeadlineExceeded, "context deadline exceeded"};
+      if (r->done) finish(r, std::move(result));
+    }
+  });
 }
 
 // While calls run: one that is silent for long has its endpoint looked at.

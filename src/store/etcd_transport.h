@@ -4,6 +4,7 @@
 #include <functional>
 #include <list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -36,7 +37,8 @@ class EtcdTransport {
   void failed(size_t endpoint);
   // Called after each change of the endpoint.
   void onMove(async::Task task) { moved_ = std::move(task); }
-  bool idle() const { return running_.empty(); }
+  // No call takes longer than this from now on.
+  void hurry(Duration most);
 
  private:
   struct Running;
@@ -55,6 +57,8 @@ class EtcdTransport {
   std::list<std::shared_ptr<Running>> running_;
   std::unique_ptr<async::Timer> overseer_;
   bool probing_ = false;
+  std::optional<Duration> most_;
+  std::unique_ptr<async::Timer> hurried_;
   Duration loggedAt_{0};
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

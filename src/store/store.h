@@ -226,6 +226,10 @@ class Store {
   // Whether the store answers, within the time: for health checks. Like freshRevision() in threads.
   virtual void probe(Duration timeout, Done done) { done({}); }
 
+  // The process is about to end: from now on no call waits for an etcd that does not answer for longer than a
+  // second.
+  virtual void hurry() {}
+
   // Writes the whole store, with history and leases, to one new file. Runs on the caller's thread, beside
   // writes.
   virtual Status backup(const std::string& path) = 0;
