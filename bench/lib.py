@@ -2,18 +2,17 @@
 import json
 import os
 import re
-import selectors
 import shutil
 import signal
 import socket
 import ssl
 import subprocess
 import tempfile
-import threading
 import time
 import urllib.request
 
 KM = os.environ.get("KM", os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "_output", "local", "bin", "km"))
+FANOUT = os.environ.get("FANOUT", os.path.join(os.path.dirname(KM), "bench_fanout"))
 TOKEN = "benchtoken"
 LOAD = ["-c", "4", "-m", "25", "-t", "1"]
 
@@ -48,7 +47,7 @@ class Process:
 
 
 class Server(Process):
-    """`km COMMAND` on an empty data directory. `started` is the time from exec to /readyz answering ok, in seconds."""
+    """`km COMMAND` on an empty data directory; `{dir}` in flags is a directory of this server's. `started` is the time from exec to /readyz answering ok, in seconds."""
 
     def __init__(self, command="apiserver", *flags):
         self.dir = tempfile.mkdtemp(prefix="km-bench.")
@@ -57,7 +56,7 @@ class Server(Process):
             f.write(f'{TOKEN},bench,bench-uid,"system:masters"\n')
         # Certificates are made at the first start; kubeadm counts that to the installation, and so do we.
         args = [KM, command, "--data-dir", self.dir + "/d", "--secure-port", str(self.port), "--bind-address", "127.0.0.1",
-                "--token-auth-file", self.dir + "/tokens.csv", "--service-cluster-ip-range", "10.96.0.0/16", *flags]
+                "--token-auth-file", self.dir + "/tokens.csv", "--service-cluster-ip-range", "10.96.0.0/16", *(f.replace("{dir}", self.dir) for f in flags)]
         self.log = open(os.path.join(self.dir, "log"), "w")
         begin = time.monotonic()
         super().__init__(subprocess.Popen(args, stdout=self.log, stderr=self.log))
@@ -82,15 +81,33 @@ class Server(Process):
         with urllib.request.urlopen(r, context=self.context) as answer:
             return answer.read()
 
-    def load(self, path, count, body=None, accept="application/json"):
-        """Requests a second with 100 in flight; answers other than 2xx end the run."""
+    def load(self, path, count, body=None, accept="application/json", method=None, content="application/json"):
+        """Requests a second with 100 in flight; answers other than 2xx end the run. `path` may be a list of paths, taken in turn."""
         args = ["h2load", *LOAD, "-n", str(count), "-H", "authorization: Bearer " + TOKEN, "-H", "accept: " + accept]
+        if method is not None:
+            args += ["-H", ":method: " + method]
         if body is not None:
             file = os.path.join(self.dir, "body.json")
             with open(file, "w") as f:
                 json.dump(body, f)
-            args += ["-d", file, "-H", "content-type: application/json"]
-        return per_second(args + [self.url + path])
+            args += ["-d", file, "-H", "content-type: " + content]
+        if isinstance(path, str):
+            return per_second(args + [self.url + path])
+        file = os.path.join(self.dir, "paths")
+        with open(file, "w") as f:
+            f.writelines(self.url + p + "\n" for p in path)
+        return per_second(args + ["-i", file])
+
+    def requests_answered(self):
+        """How many requests for resources, and calls of its own parts, the server has counted so far."""
+        text = self.request("GET", "/metrics").decode()
+        return sum(float(line.rpartition(" ")[2]) for line in text.splitlines()
+                   if line.startswith(("apiserver_request_total", "km_local_calls_total")) and 'resource=""' not in line)
+
+    def fanout(self, *flags):
+        """What bench_fanout tells of watchers on this server."""
+        args = [FANOUT, "--port", str(self.port), "--pid", str(self.process.pid), "--token", TOKEN, *flags]
+        return json.loads(subprocess.run(args, stdout=subprocess.PIPE, text=True, check=True).stdout)
 
     def close(self):
         self.stop()
@@ -102,47 +119,6 @@ class Server(Process):
 
     def __exit__(self, *_):
         self.close()
-
-
-def open_watch(server, path):
-    """A watch over a connection of its own; returned once its answer has begun."""
-    s = server.context.wrap_socket(socket.create_connection(("127.0.0.1", server.port)))
-    s.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode())
-    head = b""
-    while b"\r\n\r\n" not in head:
-        head += s.recv(1)
-    if b" 200 " not in head.split(b"\r\n")[0]:
-        raise SystemExit(head.decode())
-    return s
-
-
-def count_in_thread(streams, mark, count):
-    """A started thread that ends once the mark has come `count` times over the streams together."""
-
-    def run():
-        poll, tails, left = selectors.DefaultSelector(), {}, count
-        for s in streams:
-            s.setblocking(False)
-            poll.register(s, selectors.EVENT_READ)
-            tails[s] = b""
-        while left > 0:
-            for key, _ in poll.select():
-                s = key.fileobj
-                while True:
-                    try:
-                        data = s.recv(1 << 18)
-                    except (ssl.SSLWantReadError, BlockingIOError):
-                        break
-                    if not data:
-                        raise SystemExit("a watch ended early")
-                    data = tails[s] + data
-                    left -= data.count(mark)
-                    # A mark that is cut in two is counted with what follows.
-                    tails[s] = data[-(len(mark) - 1):]
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    return thread
 
 
 def per_second(args):

@@ -7,7 +7,9 @@
 namespace km::api {
 
 std::string goQuote(std::string_view s) {
-  std::string out = "\"";
+  std::string out;
+  out.reserve(s.size() + 2);
+  out += '"';
   for (size_t i = 0; i < s.size(); i++) {
     auto c = static_cast<unsigned char>(s[i]);
     switch (c) {
@@ -28,17 +30,31 @@ std::string goQuote(std::string_view s) {
         }
     }
   }
-  return out + "\"";
+  out += '"';
+  return out;
 }
 
+// Validation makes paths for values that are good, too: hundreds for a pod.
 Path Path::child(std::string_view name) const {
   Path p;
-  p.text_ = text_.empty() ? std::string(name) : fmt::format("{}.{}", text_, name);
+  p.text_.reserve(text_.size() + 1 + name.size());
+  p.text_ = text_;
+  if (!text_.empty()) p.text_ += '.';
+  p.text_ += name;
   return p;
 }
 
-Path Path::index(size_t i) const { return Path(fmt::format("{}[{}]", text_, i)); }
-Path Path::key(std::string_view key) const { return Path(fmt::format("{}[{}]", text_, key)); }
+Path Path::index(size_t i) const { return key(std::to_string(i)); }
+
+Path Path::key(std::string_view key) const {
+  Path p;
+  p.text_.reserve(text_.size() + 2 + key.size());
+  p.text_ = text_;
+  p.text_ += '[';
+  p.text_ += key;
+  p.text_ += ']';
+  return p;
+}
 
 BadValue::BadValue(std::string_view s) : text(goQuote(s)) {}
 

@@ -16,12 +16,16 @@ const codec::Field* metadataOf(const codec::TypeInfo& t) {
   return &t.fields[0];
 }
 
+constexpr size_t kMaxRoom = 256 << 10;
+
 SharedBytes encodeOnce(std::atomic<SharedBytes>& slot, auto encode) {
   if (SharedBytes made = slot.load(std::memory_order_acquire)) return made;
-  auto bytes = std::make_shared<std::string>();
-  encode(*bytes);
-  bytes->shrink_to_fit();
-  SharedBytes fresh = std::move(bytes), expected;
+  // Encoded where there is room already, and kept in as much as it takes.
+  thread_local std::string room;
+  room.clear();
+  encode(room);
+  SharedBytes fresh = std::make_shared<const std::string>(room), expected;
+  if (room.capacity() > kMaxRoom) room = std::string();
   // The first one wins, so that all share it.
   if (slot.compare_exchange_strong(expected, fresh, std::memory_order_acq_rel)) return fresh;
   return expected;
@@ -77,11 +81,20 @@ int64_t Object::resourceVersion() const {
 }
 
 SharedBytes Object::json() const {
+  if (!asked_.load(std::memory_order_relaxed)) asked_.store(true, std::memory_order_relaxed);
   return encodeOnce(json_, [this](std::string& out) { codec::encodeJson(out, data_, type_); });
 }
 
 SharedBytes Object::proto() const {
+  if (!asked_.load(std::memory_order_relaxed)) asked_.store(true, std::memory_order_relaxed);
   return encodeOnce(proto_, [this](std::string& out) { codec::encodeEnveloped(out, data_, type_, type_.apiVersion); });
+}
+
+bool Object::letGoOfEncodings() const {
+  if (asked_.exchange(false, std::memory_order_relaxed)) return true;
+  json_.store(nullptr, std::memory_order_release);
+  proto_.store(nullptr, std::memory_order_release);
+  return false;
 }
 
 GroupVersion splitApiVersion(std::string_view apiVersion) {

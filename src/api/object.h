@@ -70,12 +70,15 @@ class Object {
   // first call, from any thread; only for a published object.
   SharedBytes json() const;
   SharedBytes proto() const;
+  // Lets go of the encodings if nobody asked for one since the last call; they are made again when needed. True if some are kept.
+  bool letGoOfEncodings() const;
 
  private:
   const codec::TypeInfo& type_;
   void* data_;
   mutable std::atomic<std::shared_ptr<const std::string>> json_;
   mutable std::atomic<std::shared_ptr<const std::string>> proto_;
+  mutable std::atomic<bool> asked_{false};
 };
 
 // Shares ownership of the object, points at its struct.

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -94,7 +95,7 @@ class Operations {
   // Runs `done` when the cache is at the revision; a revision that does not come within three seconds is an error.
   void waitFor(cache::ResourceCache& cache, int64_t revision, std::function<void(Status)> done);
   void listPast(CallPtr call, int64_t revision, std::string start, std::function<void(Result<ListResult>)> done);
-  Result<ListResult> page(const Call& call, const std::vector<api::ObjectPtr>& all, const cache::Selection& selection,
+  Result<ListResult> page(const Call& call, std::span<const api::ObjectPtr> all, const cache::Selection& selection,
                           int64_t revision) const;
   void startWatch(CallPtr call, cache::Selection selection, std::function<void()> wake, std::function<void(Result<WatchResult>)> done);
 

@@ -85,6 +85,7 @@ Result<cache::Selection> Operations::selection(const Call& call) const {
     }
   }
   if (labels->empty() && fields->empty()) return s;
+  s.text = call.labelSelector + '\n' + call.fieldSelector;
   const registry::Strategy* strategy = &call.served->registry->strategy();
   s.matches = [labels = std::move(*labels), fields = std::move(*fields), strategy](const api::Object& o) {
     if (!labels.empty() && !labels.matches(o.meta().labels)) return false;
@@ -150,7 +151,7 @@ void Operations::waitFor(cache::ResourceCache& cache, int64_t revision, std::fun
   });
 }
 
-Result<ListResult> Operations::page(const Call& call, const std::vector<api::ObjectPtr>& all,
+Result<ListResult> Operations::page(const Call& call, std::span<const api::ObjectPtr> all,
                                     const cache::Selection& selection, int64_t revision) const {
   ListResult out;
   out.resourceVersion = revision;
@@ -193,8 +194,11 @@ void Operations::list(CallPtr call, std::function<void(Result<ListResult>)> done
     if (!s.ok()) return done(std::move(s));
     auto answer = [this, call, &cache, selection, done] {
       cache::Snapshot snapshot =
-          selection.byIndex ? cache.listIndexed(selection.indexValue) : cache.list(call->ns);
-      done(page(*call, *snapshot.objects, selection, snapshot.revision));
+          selection.byIndex ? cache.listIndexed(selection.indexValue) : cache.list();
+      std::string_view ns = call->served->resource->namespaced && !selection.byIndex ? std::string_view(call->ns) : "";
+      auto result = page(*call, cache::ResourceCache::part(*snapshot.objects, ns), selection, snapshot.revision);
+      if (result.ok() && !result->continueToken.empty() && !selection.byIndex) cache.keep(snapshot);
+      done(std::move(result));
     };
     // The committer's thread is not for lists.
     std::this_thread::get_id() == caller ? answer() : offload_(std::move(answer));
@@ -207,6 +211,12 @@ void Operations::listPast(CallPtr call, int64_t revision, std::string start,
                           std::function<void(Result<ListResult>)> done) {
   auto selected = selection(*call);
   if (!selected.ok()) return done(selected.status());
+  cache::ResourceCache& cache = call->served->registry->cache();
+  std::string_view ns = call->served->resource->namespaced ? std::string_view(call->ns) : "";
+  bool inside = start.empty() || ns.empty() || start.starts_with(fmt::format("{}/", ns));
+  if (auto all = inside && revision > 0 ? cache.listAt(revision) : nullptr) {
+    return done(page(*call, cache::ResourceCache::part(*all, ns, start), *selected, revision));
+  }
   offload_([this, call, revision, start = std::move(start), selection = std::move(*selected),
             done = std::move(done)] {
     cache::ResourceCache& cache = call->served->registry->cache();

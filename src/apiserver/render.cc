@@ -271,28 +271,40 @@ const char* eventName(cache::EventType t) {
   return "";
 }
 
+constexpr std::string_view kFrameEnd = "}\n";  // of JSON
+
+// What stands before an event's object of `size` bytes.
+void appendFrameHead(std::string& out, std::string_view type, size_t size, bool proto) {
+  if (!proto) {
+    out += R"({"type":")";
+    out += type;
+    out += R"(","object":)";
+    return;
+  }
+  // WatchEvent {1 type, 2 object RawExtension {1 raw}}, behind its length.
+  size_t ext = 1 + varintSize(size) + size;
+  size_t total = 2 + type.size() + 1 + varintSize(ext) + ext;
+  for (int shift = 24; shift >= 0; shift -= 8) out += static_cast<char>((total >> shift) & 0xFF);
+  out += '\x0a';
+  appendVarint(out, type.size());
+  out += type;
+  out += '\x12';
+  appendVarint(out, ext);
+  out += '\x0a';
+  appendVarint(out, size);
+}
+
 // `object` is JSON or an enveloped message, by the format.
 http::Body frame(std::string_view type, Buffer object, const OutputFormat& format) {
-  if (format.encoding == Encoding::kProto) {
-    // WatchEvent {1 type, 2 object RawExtension {1 raw}}, behind its length.
-    std::string inner;
-    inner += '\x0a';
-    appendVarint(inner, type.size());
-    inner += type;
-    std::string ext;
-    ext += '\x0a';
-    appendVarint(ext, object.size());
-    inner += '\x12';
-    appendVarint(inner, ext.size() + object.size());
-    inner += ext;
-    size_t total = inner.size() + object.size();
-    std::string head;
-    for (int shift = 24; shift >= 0; shift -= 8) head += static_cast<char>((total >> shift) & 0xFF);
-    std::vector<Buffer> pieces{Buffer(head + inner), std::move(object)};
-    return http::Body(std::move(pieces));
-  }
-  static const Buffer end(std::string("}\n"));
-  std::vector<Buffer> pieces{Buffer(fmt::format(R"({{"type":"{}","object":)", type)), std::move(object), end};
+  bool proto = format.encoding == Encoding::kProto;
+  std::string head;
+  appendFrameHead(head, type, object.size(), proto);
+  std::vector<Buffer> pieces;
+  pieces.reserve(3);
+  pieces.emplace_back(std::move(head));
+  pieces.push_back(std::move(object));
+  static const Buffer end{std::string(kFrameEnd)};
+  if (!proto) pieces.push_back(end);
   return http::Body(std::move(pieces));
 }
 
@@ -401,6 +413,18 @@ Result<http::Body> renderList(const ListResult& list, const View& view) {
 
 http::Body renderEvent(cache::EventType type, const api::ObjectPtr& o, const View& view, bool first) {
   return frame(eventName(type), eventObject(o, view, first), view.format);
+}
+
+std::string renderEvents(const cache::Batch& batch, bool proto) {
+  std::string out;
+  for (const cache::Delivery& d : batch.events()) {
+    api::SharedBytes bytes = proto ? d.object->proto() : d.object->json();
+    if (out.empty()) out.reserve((bytes->size() + 64) * batch.size());  // events of a batch are much alike
+    appendFrameHead(out, eventName(d.type), bytes->size(), proto);
+    out += *bytes;
+    if (!proto) out += kFrameEnd;
+  }
+  return out;
 }
 
 http::Body renderBookmark(int64_t revision, bool initialEnd, const View& view, bool first) {

@@ -36,6 +36,8 @@ Result<http::Body> renderList(const ListResult& list, const View& view);
 
 // One frame of a watch stream. `first`: a table begins with its columns.
 http::Body renderEvent(cache::EventType type, const api::ObjectPtr& o, const View& view, bool first);
+// The frames of all events of the batch, objects as they are stored.
+std::string renderEvents(const cache::Batch& batch, bool proto);
 // A bookmark at the revision; `initialEnd` marks the end of the initial events.
 http::Body renderBookmark(int64_t revision, bool initialEnd, const View& view, bool first);
 http::Body renderErrorEvent(const Status& s, const View& view);

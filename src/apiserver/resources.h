@@ -42,6 +42,10 @@ class Resources {
   // The stored resource, in whatever version.
   registry::Registry* registry(std::string_view group, std::string_view resource) const;
   const cache::ResourceCache& cache(std::string_view group, std::string_view resource) const;
+  template <typename Fn>
+  void eachCache(Fn fn) {
+    for (auto& [name, stored] : stored_) fn(*stored.cache);
+  }
   bool hasGroupVersion(std::string_view group, std::string_view version) const;
   bool hasGroup(std::string_view group) const;
   const std::vector<Served>& all() const { return served_; }

@@ -80,7 +80,9 @@ ApiServer::ApiServer(ServerOptions options, store::Store& store, async::LoopGrou
       loops_(loops),
       pool_(pool),
       clock_(clock),
-      resources_(store, clock, [&pool](std::function<void()> f) { pool.post(std::move(f)); }) {
+      resources_(store, clock, [&pool](std::function<void()> f) { pool.post(std::move(f)); }),
+      tidier_(loops.at(0), [&pool](std::function<void()> f) { pool.post(std::move(f)); }) {
+  resources_.eachCache([this](cache::ResourceCache& c) { tidier_.add(c); });
   operations_ = std::make_unique<Operations>(resources_, store, admission_, clock, loops.at(0),
                                              [&pool](std::function<void()> f) { pool.post(std::move(f)); });
   handlers_ = std::make_unique<ResourceHandlers>(*operations_);

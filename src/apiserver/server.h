@@ -14,6 +14,7 @@
 #include "apiserver/rbac_guard.h"
 #include "apiserver/resource_handlers.h"
 #include "apiserver/resources.h"
+#include "apiserver/tidier.h"
 #include "apiserver/service_addresses.h"
 #include "apiserver/service_ports.h"
 #include "apiserver/subresources.h"
@@ -119,6 +120,7 @@ class ApiServer : public http::Handler, public std::enable_shared_from_this<ApiS
   client::WorkerPool& pool_;
   Clock& clock_;
   Resources resources_;
+  Tidier tidier_;
   admission::Chain admission_;
   std::unique_ptr<Operations> operations_;
   std::unique_ptr<ResourceHandlers> handlers_;

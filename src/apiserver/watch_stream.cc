@@ -9,6 +9,8 @@ constexpr double kMinTimeoutSeconds = 1800;
 constexpr auto kBookmarkEvery = std::chrono::seconds(60);
 // A client that does not read is not written to beyond this; its events wait in the cache.
 constexpr size_t kMaxQueuedBytes = 1 << 20;
+// Events that are taken from the watcher at once.
+constexpr size_t kDrain = 200;
 
 // Lives on the exchange's loop, kept alive by the callbacks of exchange, watcher and timers until close().
 class WatchStream : public std::enable_shared_from_this<WatchStream> {
@@ -97,17 +99,31 @@ class WatchStream : public std::enable_shared_from_this<WatchStream> {
     if (!watcher_) return;
     auto self = shared_from_this();
     while (watcher_ && http_->exchange->queued() < kMaxQueuedBytes) {
-      events_.clear();
-      Status s = watcher_->drain(events_, 200);
-      for (cache::Delivery& d : events_) {
-        if (!send(d.type, d.object)) return;
+      batches_.clear();
+      Status s = watcher_->drain(batches_, kDrain);
+      for (const cache::BatchPtr& b : batches_) {
+        if (!sendBatch(*b)) return;
       }
       if (!s.ok()) {
         write(renderErrorEvent(s, view_));
         return close(true);
       }
-      if (events_.empty()) return;
+      if (batches_.empty()) return;
     }
+  }
+
+  // Objects as they are stored are framed once for all who watch the same; other views are each stream's own.
+  bool sendBatch(const cache::Batch& batch) {
+    if (view_.format.transform == OutputFormat::Transform::kNone && !call_->served->converts()) {
+      bool proto = view_.format.encoding == Encoding::kProto;
+      write(http::Body(batch.encoded(proto ? 1 : 0, [proto](const cache::Batch& b) { return renderEvents(b, proto); })));
+      first_ = false;
+      return true;
+    }
+    for (const cache::Delivery& d : batch.events()) {
+      if (!send(d.type, d.object)) return false;
+    }
+    return true;
   }
 
   bool send(cache::EventType type, const api::ObjectPtr& o) {
@@ -126,9 +142,7 @@ class WatchStream : public std::enable_shared_from_this<WatchStream> {
     return true;
   }
 
-  void write(http::Body body) {
-    body.take([this](async::Buffer&& b) { http_->exchange->write(std::move(b)); });
-  }
+  void write(http::Body body) { http_->exchange->write(std::move(body)); }
 
   void close(bool finish) {
     if (!keep_) return;
@@ -149,7 +163,7 @@ class WatchStream : public std::enable_shared_from_this<WatchStream> {
   View view_;
   std::unique_ptr<cache::Watcher> watcher_;
   std::unique_ptr<async::Timer> timeout_, bookmark_;
-  std::vector<cache::Delivery> events_;
+  std::vector<cache::BatchPtr> batches_;
   std::shared_ptr<WatchStream> keep_;
   bool first_ = true;
 };

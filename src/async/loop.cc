@@ -20,6 +20,7 @@ using boost::system::error_code;
 
 namespace {
 thread_local Loop* currentLoop = nullptr;
+thread_local PostBatch* currentBatch = nullptr;
 // How many callbacks make up a turn at most, so that deferred work (flushes) is not put off for ever.
 constexpr int kTurn = 64;
 }  // namespace
@@ -38,6 +39,22 @@ struct Loop::Impl {
   std::shared_ptr<LoopHandle> handle;
 };
 
+PostBatch::PostBatch() {
+  if (currentBatch == nullptr) currentBatch = this;
+}
+
+PostBatch::~PostBatch() {
+  if (currentBatch != this) return;
+  currentBatch = nullptr;
+  flush();
+}
+
+void PostBatch::flush() {
+  for (auto& [loop, tasks] : kept_) {
+    if (!tasks.empty()) loop->postAll(tasks);
+  }
+}
+
 Loop::Loop() : impl_(std::make_unique<Impl>()) {
   // A peer that went away is an error of the write, not the end of the process.
   static const auto ignored = ::signal(SIGPIPE, SIG_IGN);
@@ -47,7 +64,12 @@ Loop::Loop() : impl_(std::make_unique<Impl>()) {
 
 void LoopHandle::post(Task task) {
   std::lock_guard lock(mutex_);
-  if (loop_ != nullptr) loop_->post(std::move(task));
+  if (loop_ == nullptr) return;
+  // A batch does not keep what its loop may not live to see.
+  if (currentBatch != nullptr) currentBatch->flush();
+  std::vector<Task> one;
+  one.push_back(std::move(task));
+  loop_->postAll(one);
 }
 
 std::shared_ptr<LoopHandle> Loop::handle() const {
@@ -112,12 +134,37 @@ void Loop::join() {
 }
 
 void Loop::post(Task task) {
+  if (PostBatch* batch = currentBatch) {
+    for (auto& [loop, tasks] : batch->kept_) {
+      if (loop == this) {
+        tasks.push_back(std::move(task));
+        return;
+      }
+    }
+    batch->kept_.emplace_back(this, std::vector<Task>()).second.push_back(std::move(task));
+    return;
+  }
   bool wake;
   {
     std::lock_guard lock(impl_->mutex);
     wake = impl_->posted.empty();
     impl_->posted.push_back(std::move(task));
   }
+  if (wake) asio::post(impl_->io, [this] { drainPosted(); });
+}
+
+void Loop::postAll(std::vector<Task>& tasks) {
+  bool wake;
+  {
+    std::lock_guard lock(impl_->mutex);
+    wake = impl_->posted.empty();
+    if (wake) {
+      impl_->posted.swap(tasks);
+    } else {
+      impl_->posted.insert(impl_->posted.end(), std::make_move_iterator(tasks.begin()), std::make_move_iterator(tasks.end()));
+    }
+  }
+  tasks.clear();
   if (wake) asio::post(impl_->io, [this] { drainPosted(); });
 }
 

@@ -7,6 +7,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/clock.h"
@@ -66,9 +67,28 @@ class Loop {
   Impl& impl() { return *impl_; }
 
  private:
+  friend class LoopHandle;
+  friend class PostBatch;
+  void postAll(std::vector<Task>& tasks);
   void drainPosted();
   void runDeferred();
   std::unique_ptr<Impl> impl_;
+};
+
+// While one lives, what its thread posts to loops is kept, and is handed over to each loop at once, in order, when it ends: for a thread
+// that wakes many at a time. Such a thread waits for nobody meanwhile. Inside another one it does nothing.
+class PostBatch {
+ public:
+  PostBatch();
+  ~PostBatch();
+  PostBatch(const PostBatch&) = delete;
+  PostBatch& operator=(const PostBatch&) = delete;
+
+ private:
+  friend class Loop;
+  friend class LoopHandle;
+  void flush();
+  std::vector<std::pair<Loop*, std::vector<Task>>> kept_;
 };
 
 // A timer on the steady clock, on its loop's thread only. Destroying it cancels it. After cancel() or a new

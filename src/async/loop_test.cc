@@ -49,6 +49,40 @@ TEST(Loop, PostsFromManyThreads) {
   EXPECT_EQ(count, 4000);
 }
 
+TEST(Loop, KeepsPostsOfABatchTogetherAndInOrder) {
+  Loop a, b;
+  a.start("a");
+  b.start("b");
+  std::mutex mutex;
+  std::string seen;
+  std::atomic<int> left{4};
+  auto note = [&](char c) {
+    std::lock_guard lock(mutex);
+    seen += c;
+    left--;
+  };
+  auto handle = a.handle();
+  {
+    PostBatch together;
+    a.post([&] { note('1'); });
+    {
+      PostBatch inner;
+      a.post([&] { note('2'); });
+    }
+    EXPECT_EQ(seen, "");
+    handle->post([&] { note('3'); });  // takes along what is kept
+    a.post([&] { note('4'); });
+  }
+  std::atomic<bool> done{false};
+  b.post([&] { done = true; });
+  while (left > 0 || !done) std::this_thread::yield();
+  EXPECT_EQ(seen, "1234");
+  a.stop();
+  b.stop();
+  a.join();
+  b.join();
+}
+
 TEST(Timer, FiresOnceAndCancels) {
   Loop loop;
   int fired = 0;

@@ -98,21 +98,16 @@ void ResourceCache::listAgain(std::stop_token stop) {
       std::lock_guard lock(listMutex_);
       listAgain_ = false;
     }
-    std::vector<Watcher*> all;
     {
       std::unique_lock lock(mutex_);
       objects_ = std::move(*objects);
       window_.clear();
       windowStart_ = lastEvent_ = revision;
-      all.assign(all_.begin(), all_.end());
-      for (const auto* index : {&byNs_, &byName_, &byIndex_}) {
-        for (const auto& [key, watchers] : *index) all.insert(all.end(), watchers.begin(), watchers.end());
-      }
       {
         std::lock_guard snapshotLock(snapshotMutex_);
         wholeList_.reset();
       }
-      for (Watcher* w : all) w->park();
+      watchers_.each([](Watcher& w) { w.park(); });
     }
     {
       std::lock_guard lock(waitersMutex_);
@@ -153,6 +148,7 @@ std::string ResourceCache::indexValue(const api::Object& o) const {
 
 api::ObjectPtr ResourceCache::get(std::string_view ns, std::string_view name) const {
   std::string key = cacheKey(ns, name);
+  untidy();
   std::shared_lock lock(mutex_);
   auto it = objects_.find(key);
   return it == objects_.end() ? nullptr : it->second;
@@ -160,18 +156,12 @@ api::ObjectPtr ResourceCache::get(std::string_view ns, std::string_view name) co
 
 Snapshot ResourceCache::list(std::string_view ns) const {
   Snapshot s;
+  untidy();
   s.revision = revision();
   std::shared_lock lock(mutex_);
   s.revision = std::max(s.revision, lastEvent_);
   if (ns.empty()) {
-    std::lock_guard snapshotLock(snapshotMutex_);
-    if (!wholeList_) {
-      auto all = std::make_shared<std::vector<api::ObjectPtr>>();
-      all->reserve(objects_.size());
-      for (const auto& [key, o] : objects_) all->push_back(o);
-      wholeList_ = std::move(all);
-    }
-    s.objects = wholeList_;
+    s.objects = whole();
     return s;
   }
   auto some = std::make_shared<std::vector<api::ObjectPtr>>();
@@ -181,6 +171,54 @@ Snapshot ResourceCache::list(std::string_view ns) const {
   }
   s.objects = std::move(some);
   return s;
+}
+
+std::shared_ptr<const std::vector<api::ObjectPtr>> ResourceCache::whole() const {
+  std::lock_guard snapshotLock(snapshotMutex_);
+  if (!wholeList_) {
+    auto all = std::make_shared<std::vector<api::ObjectPtr>>();
+    all->reserve(objects_.size());
+    for (const auto& [key, o] : objects_) all->push_back(o);
+    wholeList_ = std::move(all);
+  }
+  return wholeList_;
+}
+
+std::span<const api::ObjectPtr> ResourceCache::part(const std::vector<api::ObjectPtr>& objects, std::string_view ns, std::string_view start) {
+  auto from = [&](std::string_view key) {
+    return std::lower_bound(objects.begin(), objects.end(), key, [](const api::ObjectPtr& o, std::string_view k) { return o->key() < k; });
+  };
+  auto begin = objects.begin(), end = objects.end();
+  if (!ns.empty()) {
+    // '0' follows '/'.
+    begin = from(fmt::format("{}/", ns));
+    end = from(fmt::format("{}0", ns));
+  }
+  if (!start.empty()) begin = std::clamp(from(start), begin, end);
+  return {begin, end};
+}
+
+std::shared_ptr<const std::vector<api::ObjectPtr>> ResourceCache::listAt(int64_t revision) const {
+  if (this->revision() < revision) return nullptr;
+  {
+    std::shared_lock lock(mutex_);
+    if (lastEvent_ <= revision) return whole();
+  }
+  std::lock_guard snapshotLock(snapshotMutex_);
+  for (const Kept& k : kept_) {
+    if (k.snapshot.revision == revision) return k.snapshot.objects;
+  }
+  return nullptr;
+}
+
+void ResourceCache::keep(const Snapshot& snapshot) {
+  {
+    std::lock_guard snapshotLock(snapshotMutex_);
+    if (!kept_.empty() && kept_.back().snapshot.revision == snapshot.revision) return;
+    kept_.push_back({snapshot, clock_.monotonic()});
+    if (kept_.size() > kMaxKept) kept_.pop_front();
+  }
+  untidy();
 }
 
 Snapshot ResourceCache::listIndexed(std::string_view value) const {
@@ -250,15 +288,27 @@ void ResourceCache::forget(uint64_t wait) {
 // --- following the store (committer thread) -----------------------------------------------------------
 
 void ResourceCache::onEvents(std::span<const store::EventPtr> events) {
-  for (const store::EventPtr& e : events) {
+  {
+    // One step for all: a watcher is enlisted with all events before, and then gets all events after; readers see a batch
+    // as it was made durable.
     std::unique_lock lock(mutex_);
-    if (EventPtr event = apply(*e)) {
-      // Handed over under the lock: a watcher is enlisted with all events before, and then gets all events after.
-      dispatch(event);
+    for (const store::EventPtr& e : events) {
+      if (EventPtr event = apply(*e)) {
+        std::string now, before;
+        if (watchers_.byIndex()) {
+          now = indexValue(*event->object);
+          if (event->prev) before = indexValue(*event->prev);
+        }
+        watchers_.collect(*event, now, before);
+      }
+      lastEvent_ = std::max(lastEvent_, e->revision());
     }
-    lastEvent_ = std::max(lastEvent_, e->revision());
+    watchers_.flush([](const WatchGroup& group, const BatchPtr& batch) {
+      for (Watcher* w : group.watchers) w->push(batch);
+    });
   }
   trimWindow();
+  untidy();
   wakeWaiters(events.back()->revision());
 }
 
@@ -304,30 +354,8 @@ EventPtr ResourceCache::apply(const store::Event& e) {
   return event;
 }
 
-void ResourceCache::dispatch(const EventPtr& event) {
-  auto tell = [&](const WatcherSet& watchers) {
-    for (Watcher* w : watchers) w->push(event);
-  };
-  auto tellIn = [&](const std::unordered_map<std::string, WatcherSet>& index, const std::string& key) {
-    auto it = index.find(key);
-    if (it != index.end()) tell(it->second);
-  };
-  tell(all_);
-  const api::Object& o = *event->object;
-  if (!byNs_.empty()) tellIn(byNs_, std::string(o.ns()));
-  if (!byName_.empty()) tellIn(byName_, o.key());
-  if (!byIndex_.empty()) {
-    std::string now = indexValue(o);
-    tellIn(byIndex_, now);
-    // An object that moved concerns those who watched it where it was.
-    if (event->prev) {
-      std::string before = indexValue(*event->prev);
-      if (before != now) tellIn(byIndex_, before);
-    }
-  }
-}
-
-void ResourceCache::trimWindow() {
+// Whether time will make more of it old.
+bool ResourceCache::trimWindow() {
   std::vector<Dated> dropped;  // destroyed outside the lock
   std::unique_lock lock(mutex_);
   Duration oldest = clock_.monotonic() - kKeep;
@@ -336,6 +364,36 @@ void ResourceCache::trimWindow() {
     dropped.push_back(std::move(window_.front()));
     window_.pop_front();
   }
+  if (!dropped.empty() && window_.size() <= kMinWindow) window_.shrink_to_fit();
+  return window_.size() > kMinWindow;
+}
+
+bool ResourceCache::tidy() {
+  untidy_ = false;
+  bool more = trimWindow();
+  {
+    std::lock_guard snapshotLock(snapshotMutex_);
+    Duration oldest = clock_.monotonic() - kKeep;
+    while (!kept_.empty() && kept_.front().at < oldest) kept_.pop_front();
+    more = more || !kept_.empty();
+  }
+  // A piece at a time, so that writers don't wait.
+  std::vector<api::ObjectPtr> some;
+  std::string from;
+  bool end = false;
+  while (!end) {
+    some.clear();
+    {
+      std::shared_lock lock(mutex_);
+      auto it = from.empty() ? objects_.begin() : objects_.upper_bound(from);
+      for (; it != objects_.end() && some.size() < 1000; ++it) some.push_back(it->second);
+      end = it == objects_.end();
+      if (!end) from = std::prev(it)->first;
+    }
+    for (const api::ObjectPtr& o : some) more = o->letGoOfEncodings() || more;
+  }
+  if (more) untidy_ = true;
+  return more;
 }
 
 void ResourceCache::onProgress(store::Revision revision) { wakeWaiters(revision); }
@@ -375,76 +433,50 @@ void ResourceCache::wakeWaiters(int64_t revision) {
 
 // --- watching -----------------------------------------------------------------------------------------
 
-void ResourceCache::enlist(Watcher* w) {
-  const Selection& s = w->selection();
-  if (!s.name.empty()) {
-    byName_[cacheKey(s.ns, s.name)].insert(w);
-  } else if (s.byIndex) {
-    byIndex_[s.indexValue].insert(w);
-  } else if (!s.ns.empty()) {
-    byNs_[s.ns].insert(w);
-  } else {
-    all_.insert(w);
-  }
+void ResourceCache::enlist(Watcher& w, Selection selection) {
+  w.group_ = watchers_.add(&w, std::move(selection), w.place_);
 }
 
 void ResourceCache::delist(Watcher* w) {
   std::unique_lock lock(mutex_);
-  const Selection& s = w->selection();
-  auto remove = [&](std::unordered_map<std::string, WatcherSet>& index, const std::string& key) {
-    auto it = index.find(key);
-    if (it == index.end()) return;
-    it->second.erase(w);
-    if (it->second.empty()) index.erase(it);
-  };
-  if (!s.name.empty()) {
-    remove(byName_, cacheKey(s.ns, s.name));
-  } else if (s.byIndex) {
-    remove(byIndex_, s.indexValue);
-  } else if (!s.ns.empty()) {
-    remove(byNs_, s.ns);
-  } else {
-    all_.erase(w);
-  }
+  if (w->group_ == nullptr) return;
+  if (Watcher* moved = watchers_.remove(w->group_, w->place_)) moved->place_ = w->place_;
 }
 
-bool ResourceCache::replay(int64_t revision, Watcher& w, std::vector<Delivery>& out) const {
+bool ResourceCache::replay(int64_t revision, const Selection& selection, std::vector<Delivery>& out) const {
   if (revision < windowStart_) return false;
   auto it = std::upper_bound(window_.begin(), window_.end(), revision,
                              [](int64_t r, const Dated& d) { return r < d.event->revision; });
   for (; it != window_.end(); ++it) {
     Delivery d;
-    if (w.classify(*it->event, d)) out.push_back(std::move(d));
+    if (selection.classify(*it->event, d)) out.push_back(std::move(d));
   }
   return true;
 }
 
 Result<std::unique_ptr<Watcher>> ResourceCache::watchFrom(int64_t revision, Selection selection, std::function<void()> wake) {
-  auto w = std::make_unique<Watcher>(*this, std::move(selection), std::move(wake));
-  bool signal = false, ok;
-  int64_t oldest;
+  auto w = std::make_unique<Watcher>(*this, std::move(wake));
+  bool signal = false;
+  Status s;
   {
     std::unique_lock lock(mutex_);
-    oldest = windowStart_;
-    ok = replay(revision, *w, w->queue_);
-    if (ok) {
-      w->seen_ = lastEvent_;
-      signal = w->signalled_ = !w->queue_.empty();
-      enlist(w.get());
-    }
+    enlist(*w, std::move(selection));
+    w->seen_ = revision;
+    s = w->replay();
+    signal = w->signalled_ = !w->queue_.empty();
   }
-  if (!ok) return errors::expired(fmt::format("too old resource version: {} ({})", revision, oldest));
+  KM_TRY(s);
   if (signal) w->wake_();
   return w;
 }
 
 std::unique_ptr<Watcher> ResourceCache::watchWithInitial(Selection selection, std::function<void()> wake, Snapshot& initial) {
-  auto w = std::make_unique<Watcher>(*this, std::move(selection), std::move(wake));
+  auto w = std::make_unique<Watcher>(*this, std::move(wake));
   auto selected = std::make_shared<std::vector<api::ObjectPtr>>();
   const store::Watch* watch = watch_;
   int64_t delivered = watch != nullptr ? watch->delivered() : 0;
   std::unique_lock lock(mutex_);
-  const Selection& s = w->selection();
+  const Selection& s = selection;
   if (!s.name.empty()) {
     auto it = objects_.find(cacheKey(s.ns, s.name));
     if (it != objects_.end() && s.selects(*it->second)) selected->push_back(it->second);
@@ -457,7 +489,7 @@ std::unique_ptr<Watcher> ResourceCache::watchWithInitial(Selection selection, st
   w->seen_ = lastEvent_;
   initial.revision = std::max(lastEvent_, delivered);
   initial.objects = std::move(selected);
-  enlist(w.get());
+  enlist(*w, std::move(selection));
   return w;
 }
 

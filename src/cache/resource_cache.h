@@ -12,14 +12,13 @@
 #include <span>
 #include <string>
 #include <thread>
-#include <unordered_map>
-#include <unordered_set>
 #include <vector>
 
 #include "api/resource.h"
 #include "base/clock.h"
 #include "base/result.h"
 #include "cache/event.h"
+#include "cache/watch_index.h"
 #include "cache/watcher.h"
 #include "store/store.h"
 
@@ -55,6 +54,12 @@ class ResourceCache : private store::WatchSink {
   api::ObjectPtr get(std::string_view ns, std::string_view name) const;
   // All objects, or those of one namespace. The whole list is shared between calls until something changes.
   Snapshot list(std::string_view ns = "") const;
+  // Where the objects of a namespace, or those from `start` on ("ns/name"), stand in a whole list: a part of `objects`.
+  static std::span<const api::ObjectPtr> part(const std::vector<api::ObjectPtr>& objects, std::string_view ns, std::string_view start = "");
+  // All objects as they were at the revision, if that is at hand: nothing changed since, or the snapshot was kept. Null: the store knows.
+  std::shared_ptr<const std::vector<api::ObjectPtr>> listAt(int64_t revision) const;
+  // Keeps a whole list for listAt(), for a client that takes it in pages.
+  void keep(const Snapshot& snapshot);
   // Those whose index field has the value.
   Snapshot listIndexed(std::string_view value) const;
   size_t size() const;
@@ -75,6 +80,12 @@ class ResourceCache : private store::WatchSink {
   // Watches from now on; `initial` receives what is selected now, in key order, and the revision of that.
   std::unique_ptr<Watcher> watchWithInitial(Selection selection, std::function<void()> wake, Snapshot& initial);
 
+  // Frees what is kept for those who may come back: events beyond the window's time, and encodings of objects that nobody asked for
+  // since the last call. True if a later call has more to free; `tell` is called, from any thread, when that comes to be after a call
+  // that gave false. Set before start().
+  bool tidy();
+  void whenUntidy(std::function<void()> tell) { tellUntidy_ = std::move(tell); }
+
   // The object of a stored value.
   Result<api::MutableObject> decode(const store::KeyValue& kv) const;
 
@@ -83,19 +94,20 @@ class ResourceCache : private store::WatchSink {
 
  private:
   friend class Watcher;
-  using WatcherSet = std::unordered_set<Watcher*>;
 
   void onEvents(std::span<const store::EventPtr> events) override;
   void onProgress(store::Revision revision) override;
   void onError(const Status& status) override;
 
   EventPtr apply(const store::Event& e);
-  void dispatch(const EventPtr& event);
-  void trimWindow();
-  void enlist(Watcher* w);
+  bool trimWindow();
+  void untidy() const {
+    if (!untidy_.load(std::memory_order_relaxed) && !untidy_.exchange(true) && tellUntidy_) tellUntidy_();
+  }
+  void enlist(Watcher& w, Selection selection);
   void delist(Watcher* w);
-  // Events after `revision` as the watcher sees them; false if the window does not reach back.
-  bool replay(int64_t revision, Watcher& w, std::vector<Delivery>& out) const;
+  // Events after `revision` as the selection sees them; false if the window does not reach back.
+  bool replay(int64_t revision, const Selection& selection, std::vector<Delivery>& out) const;
   void wakeWaiters(int64_t revision);
   void failWaiters(const Status& status);
   Result<std::map<std::string, api::ObjectPtr, std::less<>>> readAll(int64_t& revision);
@@ -116,8 +128,17 @@ class ResourceCache : private store::WatchSink {
   std::deque<Dated> window_;
   int64_t windowStart_ = 0;  // the window has every event after this revision
   int64_t lastEvent_ = 0;
-  WatcherSet all_;
-  std::unordered_map<std::string, WatcherSet> byNs_, byName_, byIndex_;
+  WatchIndex watchers_;
+  mutable std::atomic<bool> untidy_{false};
+  std::function<void()> tellUntidy_;
+  std::shared_ptr<const std::vector<api::ObjectPtr>> whole() const;  // with the lock held
+
+  static constexpr size_t kMaxKept = 8;
+  struct Kept {
+    Snapshot snapshot;
+    Duration at;
+  };
+  std::deque<Kept> kept_;  // by age; guarded by snapshotMutex_
   mutable std::mutex snapshotMutex_;
   mutable std::shared_ptr<const std::vector<api::ObjectPtr>> wholeList_;  // null: something changed
 

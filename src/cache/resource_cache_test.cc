@@ -116,7 +116,7 @@ TEST_F(CacheTest, ListsAgainWhenItsHistoryIsGone) {
   EXPECT_NE(cache_.get("ns", "b"), nullptr);
   // The watch cannot know what happened between: its client lists again.
   woken.get_future().wait();
-  std::vector<Delivery> out;
+  std::vector<BatchPtr> out;
   EXPECT_TRUE(watcher->drain(out).is("Expired"));
   EXPECT_TRUE(cache_.watchFrom(initial.revision, {}, [] {}).status().is("Expired"));
   // Life goes on.

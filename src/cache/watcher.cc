@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "api/types/meta_v1.h"
 #include "cache/resource_cache.h"
 
@@ -25,14 +27,9 @@ bool Selection::selects(const api::Object& o) const {
   return !matches || matches(o);
 }
 
-Watcher::Watcher(ResourceCache& cache, Selection selection, std::function<void()> wake)
-    : cache_(cache), selection_(std::move(selection)), wake_(std::move(wake)) {}
-
-Watcher::~Watcher() { cache_.delist(this); }
-
-bool Watcher::classify(const Event& e, Delivery& out) const {
-  bool is = e.type != EventType::kDeleted && selection_.selects(*e.object);
-  bool was = e.prev != nullptr && selection_.selects(*e.prev);
+bool Selection::classify(const Event& e, Delivery& out) const {
+  bool is = e.type != EventType::kDeleted && selects(*e.object);
+  bool was = e.prev != nullptr && selects(*e.prev);
   if (!is && !was) return false;
   out.revision = e.revision;
   if (is) {
@@ -45,16 +42,19 @@ bool Watcher::classify(const Event& e, Delivery& out) const {
   return true;
 }
 
-void Watcher::push(const EventPtr& event) {
-  Delivery d;
-  if (!classify(*event, d)) return;
+Watcher::Watcher(ResourceCache& cache, std::function<void()> wake) : cache_(cache), wake_(std::move(wake)) {}
+
+Watcher::~Watcher() { cache_.delist(this); }
+
+void Watcher::push(const BatchPtr& batch) {
   bool signal = false;
   {
     std::lock_guard lock(mutex_);
-    if (!parked_ && queue_.size() - next_ >= kMaxQueue) parked_ = true;
+    if (!parked_ && queued_ >= kMaxQueue) parked_ = true;
     if (!parked_) {
-      seen_ = event->revision;
-      queue_.push_back(std::move(d));
+      seen_ = batch->revision();
+      queued_ += batch->size();
+      queue_.push_back(batch);
     }
     signal = !std::exchange(signalled_, true);
   }
@@ -71,31 +71,48 @@ void Watcher::park() {
   if (signal) wake_();
 }
 
-Status Watcher::drain(std::vector<Delivery>& out, size_t limit) {
-  bool again = false;
-  Status error;
+Status Watcher::replay() {
+  std::vector<Delivery> events;
+  if (!cache_.replay(seen_, group_->selection, events)) {
+    return errors::expired(fmt::format("too old resource version: {} ({})", seen_, cache_.windowStart_));
+  }
+  queued_ += events.size();
+  for (size_t i = 0; i < events.size(); i += kReplayBatch) {
+    auto from = events.begin() + static_cast<long>(i);
+    auto to = events.begin() + static_cast<long>(std::min(i + kReplayBatch, events.size()));
+    queue_.push_back(std::make_shared<const Batch>(std::vector<Delivery>(std::make_move_iterator(from), std::make_move_iterator(to))));
+  }
+  parked_ = false;
+  seen_ = cache_.lastEvent_;
+  return {};
+}
+
+Status Watcher::drain(std::vector<BatchPtr>& out, size_t limit) {
+  bool again = false, fromWindow = false;
   {
-    // The cache's lock comes first, as on the committer thread.
-    std::shared_lock cacheLock(cache_.mutex_);
     std::lock_guard lock(mutex_);
     signalled_ = false;
-    size_t n = std::min(limit, queue_.size() - next_);
-    for (size_t i = 0; i < n; i++) out.push_back(std::move(queue_[next_++]));
+    for (size_t n = 0; n < limit && next_ < queue_.size(); next_++) {
+      n += queue_[next_]->size();
+      queued_ -= queue_[next_]->size();
+      out.push_back(std::move(queue_[next_]));
+    }
     if (next_ == queue_.size()) {
       queue_.clear();
       next_ = 0;
-      if (queue_.capacity() > 256) queue_.shrink_to_fit();
-      if (parked_) {
-        if (!cache_.replay(seen_, *this, queue_)) {
-          error = errors::expired(fmt::format("too old resource version: {} ({})", seen_, cache_.windowStart_));
-        } else {
-          parked_ = false;
-          seen_ = cache_.lastEvent_;
-        }
-      }
+      if (queue_.capacity() > 16) queue_.shrink_to_fit();
+      fromWindow = parked_;
     }
     again = next_ < queue_.size();
     if (again) signalled_ = true;
+  }
+  Status error;
+  if (fromWindow) {
+    // The cache's lock comes first, as on the committer thread, which meanwhile pushes nothing to a parked watcher.
+    std::shared_lock cacheLock(cache_.mutex_);
+    std::lock_guard lock(mutex_);
+    error = replay();
+    again = !queue_.empty() && !std::exchange(signalled_, true);
   }
   if (again) wake_();
   return error;
@@ -105,7 +122,7 @@ int64_t Watcher::caughtUpTo() const {
   int64_t revision = cache_.revision();
   std::shared_lock cacheLock(cache_.mutex_);
   std::lock_guard lock(mutex_);
-  if (parked_ || next_ < queue_.size()) return 0;
+  if (parked_ || queued_ > 0) return 0;
   return revision;
 }
 

@@ -1,5 +1,6 @@
 #include <charconv>
 #include <cmath>
+#include <cstring>
 
 #include "base/base64.h"
 #include "codec/json.h"
@@ -79,9 +80,16 @@ void appendInt(std::string& out, I v) {
 }
 
 void appendKey(std::string& out, std::string_view key) {
-  out += '"';
-  out += key;
-  out += "\":";
+  char text[128];
+  if (key.size() + 3 > sizeof text) {
+    out.append("\"").append(key).append("\":");
+    return;
+  }
+  text[0] = '"';
+  memcpy(text + 1, key.data(), key.size());
+  text[key.size() + 1] = '"';
+  text[key.size() + 2] = ':';
+  out.append(text, key.size() + 3);
 }
 
 class Encoder {
@@ -333,7 +341,23 @@ void appendJsonDouble(std::string& out, double v) {
   out += s;
 }
 
+namespace {
+
+// Whether JSON has nothing to leave out or to escape: field sets, which are most of what comes here, have not.
+bool isCompact(std::string_view json) {
+  for (char c : {' ', '\n', '\t', '\r', '<', '>', '&', '\xE2'}) {
+    if (memchr(json.data(), c, json.size()) != nullptr) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
 void appendCompactJson(std::string& out, std::string_view json) {
+  if (isCompact(json)) {
+    out += json;
+    return;
+  }
   const auto* p = reinterpret_cast<const unsigned char*>(json.data());
   const auto* end = p + json.size();
   bool inString = false;

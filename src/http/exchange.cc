@@ -25,8 +25,8 @@ void Exchange::start(int status, Headers headers) {
   });
 }
 
-size_t Exchange::write(Buffer bytes) {
-  if (bytes.empty()) return queued();
+size_t Exchange::write(Body bytes) {
+  if (bytes.size() == 0) return queued();
   if (loop().inThread()) {
     if (!closed_) writeNow(std::move(bytes));
     return queued();

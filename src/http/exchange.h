@@ -29,7 +29,7 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
   // A streamed answer: start once, write any number of times, finish once.
   void start(int status, Headers headers);
   // Returns the bytes not sent yet, this one counted in: slow down when they grow, until onDrain.
-  size_t write(Buffer bytes);
+  size_t write(Body bytes);
   void finish(Headers trailers = {});
   size_t queued() const {
     return posted_.load(std::memory_order_relaxed) + queued_.load(std::memory_order_relaxed);
@@ -55,7 +55,7 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
   friend class H2Session;
   virtual void respondNow(int status, Headers&& headers, Body&& body) = 0;
   virtual void startNow(int status, Headers&& headers) = 0;
-  virtual void writeNow(Buffer&& bytes) = 0;
+  virtual void writeNow(Body&& bytes) = 0;
   virtual void finishNow(Headers&& trailers) = 0;
   virtual void resetNow() = 0;
   virtual void bodyPaused(bool paused) = 0;

@@ -23,7 +23,7 @@ class H1Exchange final : public Exchange {
   friend class H1Session;
   void respondNow(int status, Headers&& headers, Body&& body) override;
   void startNow(int status, Headers&& headers) override;
-  void writeNow(Buffer&& bytes) override;
+  void writeNow(Body&& bytes) override;
   void finishNow(Headers&& trailers) override;
   void resetNow() override;
   void bodyPaused(bool paused) override;
@@ -341,7 +341,7 @@ void H1Exchange::startNow(int status, Headers&& headers) {
   session_->writeHead(*this, status, headers, nullptr, chunked_);
 }
 
-void H1Exchange::writeNow(Buffer&& bytes) {
+void H1Exchange::writeNow(Body&& bytes) {
   if (!started_) startNow(200, {});
   if (bodyless_) return;
   async::Connection& c = session_->connection();
@@ -349,11 +349,9 @@ void H1Exchange::writeNow(Buffer&& bytes) {
     char size[24];
     int n = snprintf(size, sizeof size, "%zx\r\n", bytes.size());
     c.write(std::string_view(size, n));
-    c.write(std::move(bytes));
-    c.write(std::string_view("\r\n"));
-  } else {
-    c.write(std::move(bytes));
   }
+  bytes.take([&](Buffer&& piece) { c.write(std::move(piece)); });
+  if (chunked_) c.write(std::string_view("\r\n"));
   setQueued(c.queued());
 }
 

@@ -425,10 +425,10 @@ void H2Exchange::startNow(int status, Headers&& headers) {
   session_->submit(*this, status, headers, nullptr, !bodyless_);
 }
 
-void H2Exchange::writeNow(Buffer&& bytes) {
+void H2Exchange::writeNow(Body&& bytes) {
   if (!started_) startNow(200, {});
   if (bodyless_ || out_.finished) return;
-  out_.append(std::move(bytes));
+  bytes.take([this](Buffer&& piece) { out_.append(std::move(piece)); });
   setQueued(out_.size());
   session_->resumeData(*this);
 }

@@ -27,7 +27,7 @@ class H2Exchange final : public Exchange {
   friend class H2Session;
   void respondNow(int status, Headers&& headers, Body&& body) override;
   void startNow(int status, Headers&& headers) override;
-  void writeNow(Buffer&& bytes) override;
+  void writeNow(Body&& bytes) override;
   void finishNow(Headers&& trailers) override;
   void resetNow() override;
   void bodyPaused(bool paused) override;

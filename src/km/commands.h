@@ -15,6 +15,7 @@ int runStatus(ServerCall& call);
 int runProxy(ServerCall& call);
 int runDns(ServerCall& call);
 int runAgent(ServerCall& call);
+int runHollowNode(ServerCall& call);
 int runControllerManager(ServerCall& call);
 int runScheduler(ServerCall& call);
 int runKubeconfig(ServerCall& call);

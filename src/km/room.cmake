@@ -1,5 +1,13 @@
 add_executable(km ${CMAKE_SOURCE_DIR}/src/km/km_main.cc)
 target_link_libraries(km km_km)
+# The allocator of the shipped program; sanitizers bring their own.
+find_library(KM_JEMALLOC libjemalloc.a)
+if(KM_JEMALLOC AND NOT KM_SANITIZE)
+  target_sources(km PRIVATE ${CMAKE_SOURCE_DIR}/src/km/allocator_main.cc)
+  target_link_libraries(km ${KM_JEMALLOC} ${CMAKE_DL_LIBS})
+else()
+  message(STATUS "km is linked without jemalloc")
+endif()
 set_target_properties(km PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/../bin)
 
 # The program of the sandbox image is made here and carried inside km.

@@ -104,6 +104,13 @@ std::span<const Server> allServers() {
                "aside. The cluster must not run.",
        .run = runRestore,
        .link = false},
+      {.name = "hollow-node",
+       .aliases = {},
+       .oneLine = "Pretend to be many nodes, for measuring a control plane",
+       .help = "Runs as many kubelets as --count says in one process, each over a container runtime in memory: nodes register and renew their leases, "
+               "pods are Running and Ready within moments, and nothing runs.",
+       .run = runHollowNode,
+       .link = false},
       {.name = "store",
        .aliases = {},
        .oneLine = "Copy a store: from a data directory to an etcd, or back",

@@ -70,7 +70,7 @@ Status addVolumeMounts(const ContainerContext& ctx, const v1::Container& c, cons
       });
       if (missing) return errors::failed(fmt::format("missing value for \"{}\"", m.subPathExpr.view()));
     }
-    if (!sub.empty()) {
+    if (!sub.empty() && !ctx.options->hollow) {
       std::string holder =
           fmt::format("{}/volume-subpaths/{}/{}/{}", podDirectory(*ctx.options, pod.metadata.uid),
                       m.name.view(), c.name.view(), index);
@@ -179,7 +179,7 @@ Result<PodSandboxConfig> sandboxConfig(const Options& options, const v1::Pod& po
   out.labels[kPodNamespaceLabel] = m.namespace_;
   out.labels[kPodUidLabel] = m.uid;
   out.annotations = m.annotations;
-  auto resolv = readFile(options.resolvConf);
+  auto resolv = options.hollow ? Result<std::string>(std::string()) : readFile(options.resolvConf);
   out.dnsConfig = podDns(options, pod, resolv.ok() ? *resolv : "");
   if (!pod.spec.hostNetwork) {
     out.hostname = podHostname(pod);
@@ -195,7 +195,7 @@ Result<PodSandboxConfig> sandboxConfig(const Options& options, const v1::Pod& po
     }
   }
   out.logDirectory = options.podLogsDir + "/" + podLogDirectory(pod);
-  KM_TRY(makeDirs(out.logDirectory.str(), 0755));
+  if (!options.hollow) KM_TRY(makeDirs(out.logDirectory.str(), 0755));
   eachContainer(pod, [&](const v1::Container& c, ContainerKind) {
     for (const auto& p : c.ports) {
       PortMapping& port = out.portMappings.add();
@@ -241,12 +241,14 @@ Result<ContainerConfig> containerConfig(const ContainerContext& ctx, const v1::C
     kv.value = v;
   }
   KM_TRY(addVolumeMounts(ctx, c, env, out));
-  KM_TRY(addHosts(ctx, c, out));
-  KM_TRY(addTerminationLog(ctx, c, out));
+  if (!ctx.options->hollow) {
+    KM_TRY(addHosts(ctx, c, out));
+    KM_TRY(addTerminationLog(ctx, c, out));
+    KM_TRY(
+        makeDirs(fmt::format("{}/{}/{}", ctx.options->podLogsDir, podLogDirectory(pod), c.name.view()), 0755));
+  }
   addLabels(ctx, c, out);
   out.logPath = fmt::format("{}/{}.log", c.name.view(), ctx.restartCount);
-  KM_TRY(
-      makeDirs(fmt::format("{}/{}/{}", ctx.options->podLogsDir, podLogDirectory(pod), c.name.view()), 0755));
   out.stdin = c.stdin;
   out.stdinOnce = c.stdinOnce;
   out.tty = c.tty;

@@ -24,8 +24,16 @@ constexpr auto kStopGrace = std::chrono::milliseconds(500);
 
 struct Kubelet::Core : std::enable_shared_from_this<Kubelet::Core> {
   Core(Options o, client::Client& c, client::WorkerPool& p, client::Timers& t, async::Loop& l,
-       cri::Runtime& r, client::EventRecorder rec)
-      : client(c), workers(p), timers(t), loop(l), runtime(r), recorder(std::move(rec)) {
+       cri::Runtime& r, client::EventRecorder rec, SharedParts shared)
+      : client(c),
+        workers(p),
+        timers(t),
+        loop(l),
+        runtime(r),
+        recorder(std::move(rec)),
+        ownPool(shared.pool ? nullptr : std::make_unique<ElasticPool>()),
+        pool(shared.pool ? *shared.pool : *ownPool),
+        services(shared.services) {
     node.options = std::move(o);
   }
 
@@ -52,13 +60,15 @@ struct Kubelet::Core : std::enable_shared_from_this<Kubelet::Core> {
   cri::Runtime& runtime;
   client::EventRecorder recorder;
   Machine machine;
-  ElasticPool pool;
+  std::unique_ptr<ElasticPool> ownPool;
+  ElasticPool& pool;
   NodeContext node;
   std::unique_ptr<ObjectCache> objects;
   std::unique_ptr<Tokens> tokens;
   std::unique_ptr<ProbeManager> probes;
   std::unique_ptr<NodeReporter> reporter;
-  std::unique_ptr<client::SharedInformer> pods, services;
+  std::unique_ptr<client::SharedInformer> pods, ownServices;
+  client::SharedInformer* services;
   std::unique_ptr<client::Registration> podHandler;
   std::unique_ptr<cri::Runtime::Subscription> events;
   std::shared_ptr<KubeletServer> server;
@@ -75,8 +85,10 @@ struct Kubelet::Core : std::enable_shared_from_this<Kubelet::Core> {
 
 Status Kubelet::Core::start() {
   const Options& o = node.options;
-  for (const char* sub : {"", "/pods", "/seccomp"}) KM_TRY(makeDirs(o.rootDir + sub, 0750));
-  KM_TRY(makeDirs(o.podLogsDir, 0755));
+  if (!o.hollow) {
+    for (const char* sub : {"", "/pods", "/seccomp"}) KM_TRY(makeDirs(o.rootDir + sub, 0750));
+    KM_TRY(makeDirs(o.podLogsDir, 0755));
+  }
   machine = readMachine(o);
   KM_TRY(runtime.version().status());
   if (o.podCgroups) KM_TRY(ensureNodeCgroups(o));
@@ -93,7 +105,7 @@ Status Kubelet::Core::start() {
     if (auto w = worker(uid, false)) w->wake();
   });
   tokens = std::make_unique<Tokens>(client, timers.clock());
-  probes = std::make_unique<ProbeManager>(runtime, pool, timers, loop, recorder);
+  probes = std::make_unique<ProbeManager>(runtime, pool, timers, loop, recorder, o.hollow.has_value());
   node.objects = objects.get();
   node.tokens = tokens.get();
   node.probes = probes.get();
@@ -113,10 +125,13 @@ Status Kubelet::Core::start() {
   };
 
   KM_TRY(serve());
-  services = std::make_unique<client::SharedInformer>(
-      client, workers, timers,
-      client::SharedInformer::What{client::target(v1::Service::kType).resource, "", "", ""});
-  services->start();
+  if (services == nullptr) {
+    ownServices = std::make_unique<client::SharedInformer>(
+        client, workers, timers,
+        client::SharedInformer::What{client::target(v1::Service::kType).resource, "", "", ""});
+    ownServices->start();
+    services = ownServices.get();
+  }
   reporter = std::make_unique<NodeReporter>(node.options, machine, client, runtime, pool, timers, recorder,
                                             [this] { return port; });
   reporter->start();
@@ -286,6 +301,7 @@ void Kubelet::Core::relist() {
 
 // Directories of pods that are neither here nor in the API.
 void Kubelet::Core::removeOrphans() {
+  if (node.options.hollow) return;
   std::error_code error;
   std::set<std::string> known;
   for (const auto& o : pods->store().list()) known.insert(o->meta().uid.str());
@@ -351,15 +367,15 @@ void Kubelet::Core::stop() {
   if (probes) probes->stop();
   if (server) server->stop();
   runtime.close(kStopGrace);
-  pool.stop();
-  if (services) services->stop();
+  if (ownPool) ownPool->stop();
+  if (ownServices) ownServices->stop();
   if (objects) objects->stop();
 }
 
 Kubelet::Kubelet(Options options, client::Client& client, client::WorkerPool& pool, client::Timers& timers,
-                 async::Loop& loop, cri::Runtime& runtime, client::EventRecorder recorder)
+                 async::Loop& loop, cri::Runtime& runtime, client::EventRecorder recorder, SharedParts shared)
     : core_(std::make_shared<Core>(std::move(options), client, pool, timers, loop, runtime,
-                                   std::move(recorder))) {}
+                                   std::move(recorder), shared)) {}
 
 Kubelet::~Kubelet() {
   stop();

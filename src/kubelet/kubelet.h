@@ -15,14 +15,25 @@
 namespace km::async {
 class Loop;
 }
+namespace km::client {
+class SharedInformer;
+}
 
 namespace km::kubelet {
+
+class ElasticPool;
+
+// What many kubelets of one process may have in common.
+struct SharedParts {
+  ElasticPool* pool = nullptr;                    // null: the kubelet has one of its own. To be stopped after stop(), before the destructor.
+  client::SharedInformer* services = nullptr;     // null: one of its own
+};
 
 class Kubelet {
  public:
   // All must outlive the kubelet; the loop must run as long.
   Kubelet(Options options, client::Client& client, client::WorkerPool& pool, client::Timers& timers, async::Loop& loop, cri::Runtime& runtime,
-          client::EventRecorder recorder);
+          client::EventRecorder recorder, SharedParts shared = {});
   ~Kubelet();  // stop()
 
   // Registers the node, takes over what runs, and goes on in the background. Blocks until the runtime has answered.

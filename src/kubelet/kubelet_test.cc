@@ -13,6 +13,9 @@
 #include "base/files.h"
 #include "client/testing/fake_client.h"
 #include "codec/json.h"
+#include "client/informer.h"
+#include "kubelet/elastic_pool.h"
+#include "kubelet/hollow_runtime.h"
 #include "kubelet/testing/fake_runtime.h"
 
 namespace km::kubelet {
@@ -97,6 +100,51 @@ TEST_F(KubeletTest, RegistersTheNode) {
   bool ready = false;
   for (const auto& c : node->status.conditions) ready |= c.type == "Ready" && c.status == "True" && c.message == "kubelet is posting ready status";
   EXPECT_TRUE(ready);
+}
+
+// Two nodes that only pretend, over what they share: pods that a real node could not have are Ready on both, and nothing is made in the file system.
+TEST_F(KubeletTest, HollowNodesPretend) {
+  ElasticPool pool(4);
+  client::SharedInformer services(client_, pool_, timers_, {client::target(v1::Service::kType).resource, "", "", ""});
+  services.start();
+  HollowRuntime runtimes[] = {{Clock::system(), 1}, {Clock::system(), 2}};
+  std::vector<std::unique_ptr<Kubelet>> kubelets;
+  for (int i = 0; i < 2; i++) {
+    Options o;
+    o.nodeName = "n" + std::to_string(i + 1);
+    o.hollow.emplace().cpus = 7;
+    o.rootDir = o.podLogsDir = dir_ + "/nothing";
+    o.containerLogsDir.clear();
+    o.podCgroups = false;
+    o.port = -1;
+    kubelets.push_back(std::make_unique<Kubelet>(o, client_, pool_, timers_, loop_, runtimes[i], client::EventRecorder(), SharedParts{&pool, &services}));
+    ASSERT_TRUE(kubelets.back()->start().ok());
+  }
+  ASSERT_TRUE(until([&] { return client_.find<v1::Node>("", "n1") && client_.find<v1::Node>("", "n2"); }));
+  EXPECT_EQ(client_.find<v1::Node>("", "n2")->status.capacity.get("cpu").str(), "7");
+  std::string spec = R"({"terminationGracePeriodSeconds":0,"containers":[{"name":"a","image":"no/such:image","readinessProbe":{"httpGet":{"port":1},"periodSeconds":1},)"
+                     R"("lifecycle":{"postStart":{"httpGet":{"port":1}}},"volumeMounts":[{"name":"v","mountPath":"/v"},{"name":"h","mountPath":"/h"}]}],)"
+                     R"("volumes":[{"name":"v","emptyDir":{}},{"name":"h","hostPath":{"path":"/none","type":"Directory"}}]})";
+  put(spec, "p");
+  auto second = *pod("p");
+  second.metadata = {};
+  second.metadata.name = "q";
+  second.metadata.namespace_ = "n";
+  second.spec.nodeName = "n2";
+  client_.put(std::move(second));
+  auto isReady = [&](std::string_view name) {
+    auto p = pod(name);
+    return p && p->status.phase == "Running" && !p->status.containerStatuses.empty() && p->status.containerStatuses[0].ready;
+  };
+  ASSERT_TRUE(until([&] { return isReady("p") && isReady("q"); }));
+  EXPECT_NE(pod("p")->status.podIP, pod("q")->status.podIP);
+  ASSERT_TRUE(client_.remove(client::target(v1::Pod::kType, "n", "p")).ok());
+  EXPECT_TRUE(until([&] { return !pod("p"); }));
+  EXPECT_FALSE(fileExists(dir_ + "/nothing"));
+  for (auto& k : kubelets) k->stop();
+  pool.stop();
+  kubelets.clear();
+  services.stop();
 }
 
 TEST_F(KubeletTest, RunsAPodAndDeletesIt) {

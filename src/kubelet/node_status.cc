@@ -66,6 +66,14 @@ void setCondition(NodeStatus& out, WallTime now, std::string_view type, bool sta
 
 Machine readMachine(const Options& options) {
   Machine m;
+  if (options.hollow) {
+    m.cpus = options.hollow->cpus;
+    m.memory = options.hollow->memory;
+    m.storage = options.hollow->storage;
+    m.machineId = m.systemUuid = m.bootId = m.hostname = options.nodeName;
+    m.kernel = m.osImage = "hollow";
+    return m;
+  }
   m.cpus = static_cast<int>(std::max(1L, ::sysconf(_SC_NPROCESSORS_ONLN)));
   m.memory = memoryTotal();
   struct statvfs fs{};

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,13 @@ struct Options {
   std::string version = "v1.36.3";
   // Without CAP_SYS_RESOURCE nobody here can lower oom_score_adj: containers are never asked for less than our own.
   bool restrictOomScoreAdj = false;
+  // Set: nothing is made or asked on this machine. The runtime is one in memory, files of volumes are not written (what they hold is still
+  // fetched), probes and hooks succeed, and the node says that it has this much.
+  struct Hollow {
+    int cpus = 32;
+    int64_t memory = int64_t{256} << 30, storage = int64_t{1} << 40;
+  };
+  std::optional<Hollow> hollow;
 };
 
 }  // namespace km::kubelet

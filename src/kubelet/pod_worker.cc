@@ -420,6 +420,7 @@ bool PodWorker::setUp() {
   }
   std::string dir = podDirectory(node_.options, uid_);
   for (const char* sub : {"/volumes", "/plugins", "/containers"}) {
+    if (node_.options.hollow) break;
     if (Status s = makeDirs(dir + sub, 0750); !s.ok()) {
       logError(s, "Cannot make the pod's directory", {{"pod", describe(*pod_)}});
       return false;
@@ -535,10 +536,12 @@ void PodWorker::removeFromRuntime() {
     wakeAt(node_.clock().monotonic() + kRetry);
     return;
   }
-  std::error_code ignored;
-  std::string logs =
-      pod_ ? podLogDirectory(*pod_) : fmt::format("{}_{}_{}", runtime_.ns, runtime_.name, uid_);
-  std::filesystem::remove_all(node_.options.podLogsDir + "/" + logs, ignored);
+  if (!node_.options.hollow) {
+    std::error_code ignored;
+    std::string logs =
+        pod_ ? podLogDirectory(*pod_) : fmt::format("{}_{}_{}", runtime_.ns, runtime_.name, uid_);
+    std::filesystem::remove_all(node_.options.podLogsDir + "/" + logs, ignored);
+  }
   stop();
   node_.done(uid_);
 }

@@ -22,7 +22,8 @@ class PodWorker;
 class ProbeManager {
  public:
   // All must outlive the manager.
-  ProbeManager(cri::Runtime& runtime, ElasticPool& pool, client::Timers& timers, async::Loop& loop, client::EventRecorder recorder);
+  // `hollow`: every probe succeeds at its first time, and asks nobody.
+  ProbeManager(cri::Runtime& runtime, ElasticPool& pool, client::Timers& timers, async::Loop& loop, client::EventRecorder recorder, bool hollow = false);
   ~ProbeManager();  // stop()
 
   // Probes for what runs now. `worker` is woken when a result changes.
@@ -66,7 +67,8 @@ class ProbeManager {
   ElasticPool& pool_;
   client::Timers& timers_;
   client::EventRecorder recorder_;
-  std::unique_ptr<http::Client> http_;
+  const bool hollow_;
+  std::unique_ptr<http::Client> http_;  // null if hollow
   async::Loop& loop_;
   std::shared_ptr<async::TlsContext> tls_;
   mutable std::mutex mutex_;

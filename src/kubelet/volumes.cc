@@ -131,6 +131,11 @@ Result<std::string> fromPayload(const VolumeContext& ctx, std::string_view plugi
 }
 
 Result<VolumePath> setUp(const VolumeContext& ctx, const v1::Volume& v, Duration* renewAt) {
+  bool ours = v.configMap || v.secret || v.downwardAPI || v.projected;
+  if (ctx.options->hollow && (ours || v.emptyDir || v.hostPath)) {
+    if (ours) KM_TRY(payloadOf(ctx, v, renewAt).status());
+    return VolumePath{"/volumes/" + v.name.str(), ours};
+  }
   if (v.emptyDir) {
     KM_ASSIGN(auto path, emptyDir(ctx, v));
     return VolumePath{path, false};
@@ -169,7 +174,7 @@ Result<VolumePaths> setUpVolumes(const VolumeContext& ctx, Duration* renewAt) {
 
 Status tearDownPod(const Options& options, std::string_view uid) {
   std::string dir = podDirectory(options, uid);
-  if (!fileExists(dir)) return {};
+  if (options.hollow || !fileExists(dir)) return {};
   releaseSubpaths(dir + "/volume-subpaths");
   unmountBelow(dir);
   // A mount that could not be taken away must not be emptied.

@@ -2,10 +2,16 @@
 
 #include <fmt/format.h>
 
+#include <mutex>
+#include <optional>
+#include <shared_mutex>
+#include <unordered_map>
+
 #include "api/field_error.h"
 #include "codec/ops.h"
 #include "object/diff.h"
 #include "object/managers.h"
+#include "object/shape.h"
 
 namespace km::object {
 
@@ -37,11 +43,62 @@ Managers managersOf(const api::Object* live) {
   return m.ok() ? std::move(m).value() : Managers();
 }
 
+// What creators own, by shape: objects made from one template have one.
+class OwnedByShape {
+ public:
+  std::optional<codec::String> find(const std::string& shape) {
+    std::shared_lock lock(mutex_);
+    auto it = known_.find(shape);
+    if (it == known_.end()) return std::nullopt;
+    return it->second;
+  }
+  void put(std::string shape, codec::String fields) {
+    std::lock_guard lock(mutex_);
+    bytes_ += shape.size() + fields.size();
+    if (bytes_ > kMaxBytes) {
+      known_.clear();
+      bytes_ = shape.size() + fields.size();
+    }
+    known_[std::move(shape)] = std::move(fields);
+  }
+
+ private:
+  static constexpr size_t kMaxBytes = 1 << 20;
+  std::shared_mutex mutex_;
+  std::unordered_map<std::string, codec::String> known_;
+  size_t bytes_ = 0;
+};
+
+// A creation of which nobody owned anything before: known from the shape, or found once for all of that shape.
+bool createdByShape(api::Object& o, const FieldWriter& w) {
+  static OwnedByShape known;
+  if (!w.body.empty()) return false;  // it names empty lists, which the object does not tell
+  std::string shape = fmt::format("{}\n{}\n", static_cast<const void*>(&o.type()), fmt::join(w.reset, "\n"));
+  if (!appendShape(shape, o.data(), o.type())) return false;
+  std::optional<codec::String> fields = known.find(shape);
+  if (!fields) {
+    Managers managers;
+    if (!updateManagers(managers, nullptr, o, w, w.manager)) return false;
+    fields.emplace(managers.empty() ? std::string() : managers.begin()->second.set.json());
+    known.put(std::move(shape), *fields);
+  }
+  if (fields->empty()) return true;
+  auto& e = o.meta().managedFields.add();
+  e.manager = w.manager.empty() ? "unknown" : w.manager;
+  e.operation = "Update";
+  e.apiVersion = o.apiVersion();
+  e.fieldsType = "FieldsV1";
+  e.time = codec::Time(w.now);
+  e.fieldsV1.text = std::move(*fields);
+  return true;
+}
+
 }  // namespace
 
 void updateManagedFields(const api::Object* live, api::Object& o, const FieldWriter& w) {
   ManagedFieldsList given = std::move(o.meta().managedFields);
   o.meta().managedFields.clear();
+  if (live == nullptr && given.empty() && w.subresource.empty() && createdByShape(o, w)) return;
   Managers managers;
   bool fromLive = !w.subresource.empty();
   if (!fromLive && !asksForReset(given)) {

@@ -4,6 +4,7 @@
 #include <random>
 
 #include "api/object.h"
+#include "api/types/meta_v1.h"
 #include "codec/json.h"
 #include "codec/list.h"
 #include "codec/ops.h"
@@ -11,6 +12,7 @@
 #include "codec/yaml.h"
 #include "object/all_types_testing.h"
 #include "object/diff.h"
+#include "object/shape.h"
 
 namespace km::object {
 namespace {
@@ -40,6 +42,32 @@ class Filler {
     }
     for (const Field& f : t) {
       if (rng_() % 3 != 0) field(p, f, depth);
+    }
+  }
+
+  // Other values in some of the fields that have one.
+  void change(void* p, const TypeInfo& t) {
+    if (t.form != Form::kObject) return;
+    for (const Field& f : t) {
+      if (codec::isEmptyField(p, f)) continue;
+      void* at = codec::at(p, f);
+      if (f.shape == Shape::kList || f.shape == Shape::kMap) {
+        auto& list = *static_cast<ListBase*>(at);
+        uint32_t size = codec::sizeOf(f.kind, f.type), head = f.shape == Shape::kMap ? sizeof(String) : 0;
+        uint32_t stride = head != 0 ? codec::mapEntrySize(size) : size;
+        for (uint32_t i = 0; i < list.size_; i++) {
+          char* e = static_cast<char*>(list.data_) + i * stride + head;
+          if (f.kind == Kind::kMessage) {
+            change(e, *f.type);
+          } else if (f.kind == Kind::kString && rng_() % 8 == 0) {
+            reinterpret_cast<String*>(e)->assign(text());
+          }
+        }
+      } else if (f.kind == Kind::kMessage) {
+        change(f.shape == Shape::kOpt ? *static_cast<void**>(at) : at, *f.type);
+      } else if (rng_() % 8 == 0) {
+        value(at, f, f.shape, 0);
+      }
     }
   }
 
@@ -196,6 +224,37 @@ TEST(RandomObjects, EveryKindThroughEveryEncoding) {
       EXPECT_TRUE(compareObjects(*o, *copy).same());
     }
   }
+}
+
+// The field set of a new object is known by its shape (managed_fields.cc stands on it).
+TEST(RandomObjects, EqualShapesOwnEqualFields) {
+  uint32_t seed = 1;
+  int equal = 0, different = 0;
+  auto owned = [](const api::Object& o) {
+    Comparison c = compareObjects(*api::Object::make(o.type()), o);
+    return c.broken ? "broken" : c.modified.unite(c.added).json();
+  };
+  for (const api::Resource& r : api::builtinResources()) {
+    if (r.type == nullptr) continue;
+    for (int round = 0; round < 30; round++) {
+      auto a = api::Object::make(*r.type);
+      Filler filler(seed++);
+      filler.fill(a->data(), *r.type, round % 5);
+      a->meta().managedFields.clear();
+      auto b = a->clone();
+      filler.change(b->data(), *r.type);
+      std::string x, y;
+      if (!appendShape(x, a->data(), *r.type) || !appendShape(y, b->data(), *r.type)) continue;
+      if (x != y) {
+        different++;
+        continue;
+      }
+      equal++;
+      ASSERT_EQ(owned(*a), owned(*b)) << r.kind;
+    }
+  }
+  EXPECT_GT(equal, 300);
+  EXPECT_GT(different, 100);
 }
 
 }  // namespace

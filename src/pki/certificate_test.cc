@@ -1,6 +1,7 @@
 #include "pki/certificate.h"
 
 #include <gtest/gtest.h>
+#include <openssl/evp.h>
 
 #include "pki/request.h"
 #include "pki/trust.h"
@@ -37,6 +38,16 @@ TEST(Key, PemBothWays) {
   EXPECT_EQ(Key::fromPem("nothing").status().message(), "data does not contain a valid RSA or ECDSA key");
   Key a = Key::generate().value(), b = Key::generate().value();
   EXPECT_EQ(Key::allFromPem(a.publicPem() + b.privatePem()).value().size(), 2u);
+}
+
+TEST(Key, RsaNumbersFitTogether) {
+  for (int i = 0; i < 3; i++) {
+    Key key = Key::generate(KeyKind::kRsa2048).value();
+    EXPECT_EQ(key.bits(), 2048);
+    std::unique_ptr<EVP_PKEY_CTX, decltype(&EVP_PKEY_CTX_free)> ctx(EVP_PKEY_CTX_new(key.raw(), nullptr), EVP_PKEY_CTX_free);
+    EXPECT_EQ(EVP_PKEY_check(ctx.get()), 1);  // primes, exponents, product
+    EXPECT_EQ(EVP_PKEY_pairwise_check(ctx.get()), 1);
+  }
 }
 
 TEST(Certificate, SaysWhatWasAskedFor) {

@@ -3,6 +3,7 @@
 #include "base/base64.h"
 #include "base/log.h"
 #include "pki/detail/ossl.h"
+#include "pki/detail/rsa.h"
 
 namespace km::pki {
 namespace {
@@ -33,9 +34,9 @@ Key Key::adopt(evp_pkey_st* key, bool isPrivate) {
 }
 
 Result<Key> Key::generate(KeyKind kind) {
-  EVP_PKEY* key = kind == KeyKind::kRsa2048 ? EVP_RSA_gen(2048) : EVP_EC_gen("P-256");
+  PKey key = kind == KeyKind::kRsa2048 ? generateRsa2048() : PKey(EVP_EC_gen("P-256"));
   if (!key) return osslError("generate key");
-  return adopt(key, true);
+  return adopt(key.release(), true);
 }
 
 Result<std::vector<Key>> Key::allFromPem(std::string_view pem) {

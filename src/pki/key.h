@@ -15,7 +15,7 @@ namespace km::pki {
 enum class KeyKind : uint8_t {
   kEcdsaP256,
   kRsa2048
-};  // P-256 is made in microseconds, RSA in a good part of a second
+};  // P-256 is made in microseconds, RSA in some 30 ms of two cores
 
 // Immutable and shared; any thread.
 class Key {

@@ -94,10 +94,10 @@ store::Bytes Registry::encode(api::Object& o) const {
   // Stored objects carry no resourceVersion: it is the revision of their key.
   codec::String version;
   std::swap(version, o.meta().resourceVersion);
-  auto bytes = std::make_shared<std::string>();
-  codec::encodeEnveloped(*bytes, o.data(), o.type(), o.apiVersion());
+  std::string bytes;
+  codec::encodeEnveloped(bytes, o.data(), o.type(), o.apiVersion());
   std::swap(version, o.meta().resourceVersion);
-  return bytes;
+  return std::make_shared<const std::string>(std::move(bytes));
 }
 
 Result<api::ObjectPtr> Registry::current(const std::optional<store::KeyValue>& kv) const {

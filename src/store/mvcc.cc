@@ -4,6 +4,7 @@
 
 #include <chrono>
 
+#include "async/loop.h"
 #include "store/mvcc_batch.h"
 #include "store/row_format.h"
 
@@ -146,11 +147,15 @@ void MvccStore::finish(Batch& batch) {
     transactions_ += batch.transactions;
   }
   if (failed_.ok()) publish(batch);
-  advanceWatches();
+  {
+    async::PostBatch together;
+    advanceWatches();
+  }
   if (failed_.ok() && !batch.events.empty()) {
     std::unique_lock lock(indexMutex_);
     window_.trim();
   }
+  async::PostBatch together;
   for (auto& completion : batch.completions) completion(failed_);
 }
 
