@@ -266,7 +266,7 @@ Result<Quantity> Quantity::parse(std::string_view text) {
   if (value != 0 && huge) over = true;
   if (!over && value > kMaxNano / unit) over = true;
   value = over ? kMaxNano : value * unit;
-  __int128 place = huge ? kMaxNano : unit;
+  __int128 place = over ? 0 : huge ? kMaxNano : unit;
   for (char c : parts.fraction) {
     int digit = c - '0';
     if (scale.base == 2) break;
