@@ -72,17 +72,10 @@ class Pages {
   const std::vector<std::string> paths_;
 };
 
-class Serving : public PartServer, public http::Handler {
+// Lives on while an answer of the API server is awaited.
+class Serving : public http::Handler, public std::enable_shared_from_this<Serving> {
  public:
-  Serving(Pages pages, async::LoopGroup& loops) : pages_(std::move(pages)), loops_(loops) {}
-  ~Serving() override { server_.reset(); }
-
-  Status listen(const std::string& address, int port, std::shared_ptr<async::TlsContext> tls) {
-    server_ = std::make_unique<http::Server>(loops_, std::shared_ptr<http::Handler>(std::shared_ptr<void>(), this));
-    KM_ASSIGN(port_, server_->listen(address, port, std::move(tls)));
-    return {};
-  }
-  int port() const override { return port_; }
+  explicit Serving(Pages pages) : pages_(std::move(pages)) {}
 
   void delegate(client::Client& client, std::vector<std::string> alwaysAllow) {
     delegation_ = std::make_unique<authn::Delegation>(client, Clock::system(), authn::DelegationOptions{.anonymous = true});
@@ -92,14 +85,14 @@ class Serving : public PartServer, public http::Handler {
   void handle(std::shared_ptr<http::Exchange> exchange) override {
     const std::string& path = exchange->request().path;
     if (!delegation_ || isOpen(path)) return pages_.serve(*exchange);
-    delegation_->authenticate(exchange->request(), [this, exchange](Result<authn::UserInfo> user) {
+    delegation_->authenticate(exchange->request(), [this, self = shared_from_this(), exchange](Result<authn::UserInfo> user) {
       if (!user.ok()) return answer(*exchange, user.status().code(), user.status().message() + "\n");
       const http::Request& r = exchange->request();
       api::authorization_v1::SubjectAccessReviewSpec what;
       auto& attributes = what.nonResourceAttributes.ensure();
       attributes.path = r.path;
       attributes.verb = toLower(r.method);
-      delegation_->authorize(*user, std::move(what), [this, exchange, name = user->name](Status s) {
+      delegation_->authorize(*user, std::move(what), [this, self, exchange, name = user->name](Status s) {
         const http::Request& asked = exchange->request();
         if (s.ok()) return pages_.serve(*exchange);
         if (s.code() != 403) return answer(*exchange, 500, "Internal Server Error: " + api::goQuote(asked.path) + ": " + s.message() + "\n");
@@ -117,9 +110,22 @@ class Serving : public PartServer, public http::Handler {
   }
 
   const Pages pages_;
-  async::LoopGroup& loops_;
   std::unique_ptr<authn::Delegation> delegation_;
   std::vector<std::string> alwaysAllow_;
+};
+
+class Listening : public PartServer {
+ public:
+  static Result<std::unique_ptr<PartServer>> start(async::LoopGroup& loops, std::shared_ptr<Serving> serving, const std::string& address, int port,
+                                                   std::shared_ptr<async::TlsContext> tls) {
+    auto out = std::make_unique<Listening>();
+    out->server_ = std::make_unique<http::Server>(loops, std::move(serving));
+    KM_ASSIGN(out->port_, out->server_->listen(address, port, std::move(tls)));
+    return std::unique_ptr<PartServer>(std::move(out));
+  }
+  int port() const override { return port_; }
+
+ private:
   std::unique_ptr<http::Server> server_;
   int port_ = 0;
 };
@@ -160,10 +166,9 @@ Result<std::unique_ptr<PartServer>> PartServer::secure(const PartServerFlags& fl
   tls.clientCaFile = flags.clientCaFile;
   if (flags.tlsCertFile.empty()) KM_TRY(ownCertificate(tls, flags.bindAddress));
   KM_ASSIGN(auto context, async::TlsContext::server(tls));
-  auto server = std::make_unique<Serving>(Pages(std::move(checks), {"/healthz", "/livez", "/readyz", "/metrics"}), loops);
-  server->delegate(client, flags.alwaysAllow);
-  KM_TRY(server->listen(flags.bindAddress, flags.securePort, context));
-  return std::unique_ptr<PartServer>(std::move(server));
+  auto serving = std::make_shared<Serving>(Pages(std::move(checks), {"/healthz", "/livez", "/readyz", "/metrics"}));
+  serving->delegate(client, flags.alwaysAllow);
+  return Listening::start(loops, std::move(serving), flags.bindAddress, flags.securePort, context);
 }
 
 Result<std::unique_ptr<PartServer>> PartServer::plain(const std::string& address, async::LoopGroup& loops, std::vector<std::string> paths,
@@ -174,9 +179,8 @@ Result<std::unique_ptr<PartServer>> PartServer::plain(const std::string& address
   if (!port || *port < 0 || *port > 65535) return errors::badRequest(fmt::format("{} is no ADDRESS:PORT", address));
   std::string host = address.substr(0, colon);
   if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
-  auto server = std::make_unique<Serving>(Pages(std::move(checks), std::move(paths)), loops);
-  KM_TRY(server->listen(host, static_cast<int>(*port), nullptr));
-  return std::unique_ptr<PartServer>(std::move(server));
+  auto serving = std::make_shared<Serving>(Pages(std::move(checks), std::move(paths)));
+  return Listening::start(loops, std::move(serving), host, static_cast<int>(*port), nullptr);
 }
 
 }  // namespace km
