@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <mutex>
 
 #include "api/field_error.h"
 #include "api/types/authorization_v1.h"
@@ -118,6 +119,8 @@ class Listening : public PartServer {
  public:
   static Result<std::unique_ptr<PartServer>> start(async::LoopGroup& loops, std::shared_ptr<Serving> serving, const std::string& address, int port,
                                                    std::shared_ptr<async::TlsContext> tls) {
+    static std::once_flag once;
+    std::call_once(once, [] { MetricRegistry::process().addProcessMetrics(); });
     auto out = std::make_unique<Listening>();
     out->server_ = std::make_unique<http::Server>(loops, std::move(serving));
     KM_ASSIGN(out->port_, out->server_->listen(address, port, std::move(tls)));

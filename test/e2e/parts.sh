@@ -3,10 +3,14 @@
 echo 'admintoken,admin,admin-uid,"system:masters"' >"$DATA/tokens.csv"
 echo 'usertoken,alice,alice-uid' >>"$DATA/tokens.csv"
 start_apiserver --token-auth-file "$DATA/tokens.csv"
-port=$((API_PORT + 1))
+# Two ports that are free now.
+read -r port other < <(python3 -c 'import socket
+a, b = socket.socket(), socket.socket()
+a.bind(("127.0.0.1", 0)), b.bind(("127.0.0.1", 0))
+print(a.getsockname()[1], b.getsockname()[1])')
 "$KM" scheduler --kubeconfig "$KUBECONFIG" --leader-elect=false --secure-port $port >"$DATA/scheduler" 2>&1 &
-"$KM" controller-manager --kubeconfig "$KUBECONFIG" --leader-elect=false --secure-port $((port + 1)) >"$DATA/manager" 2>&1 &
-for p in $port $((port + 1)); do
+"$KM" controller-manager --kubeconfig "$KUBECONFIG" --leader-elect=false --secure-port $other >"$DATA/manager" 2>&1 &
+for p in $port $other; do
   eventually ok curl -sk "https://127.0.0.1:$p/healthz"
   expect "[+]ping ok" curl -sk "https://127.0.0.1:$p/livez?verbose"
   expect "404" curl -sk -o /dev/null -w '%{http_code}' "https://127.0.0.1:$p/healthz/nothing" -H 'Authorization: Bearer admintoken'
