@@ -150,6 +150,17 @@ std::string canonicalDigits(const Parts& parts, const Scale& scale) {
   std::string digits = std::string(parts.whole) + std::string(parts.fraction);
   int exponent = scale.exponent - static_cast<int>(parts.fraction.size());
   digits.erase(0, digits.find_first_not_of('0'));
+  // Nothing is finer than a nano: away from zero.
+  bool up = false;
+  for (; exponent < -9 && digits.size() > 1; exponent++) {
+    up = up || digits.back() != '0';
+    digits.pop_back();
+  }
+  for (size_t i = digits.size(); up && i-- > 0;) {
+    up = digits[i] == '9';
+    digits[i] = up ? '0' : static_cast<char>(digits[i] + 1);
+  }
+  if (up) digits.insert(0, "1");
   while (digits.ends_with('0')) {
     digits.pop_back();
     exponent++;
