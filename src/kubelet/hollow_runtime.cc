@@ -128,19 +128,24 @@ Status HollowRuntime::startContainer(const std::string& id) {
   return {};
 }
 
+Status HollowRuntime::end(const std::string& id, int code, std::string_view reason, bool* ran) {
+  std::lock_guard lock(mutex_);
+  auto it = runs_.find(id);
+  if (it == runs_.end()) return noSuch("container");
+  ContainerStatus& s = it->second.status;
+  if (s.state != ContainerState::kCONTAINER_RUNNING) return {};
+  s.state = ContainerState::kCONTAINER_EXITED;
+  s.exitCode = code;
+  s.reason = reason;
+  s.finishedAt = now();
+  if (ran != nullptr) *ran = true;
+  return {};
+}
+
 Status HollowRuntime::stopContainer(const std::string& id, int64_t) {
-  {
-    std::lock_guard lock(mutex_);
-    auto it = runs_.find(id);
-    if (it == runs_.end()) return noSuch("container");
-    ContainerStatus& s = it->second.status;
-    if (s.state != ContainerState::kCONTAINER_RUNNING) return {};
-    s.state = ContainerState::kCONTAINER_EXITED;
-    s.exitCode = 0;
-    s.reason = "Completed";
-    s.finishedAt = now();
-  }
-  tell(id);
+  bool ran = false;
+  KM_TRY(end(id, 0, "Completed", &ran));
+  if (ran) tell(id);
   return {};
 }
 

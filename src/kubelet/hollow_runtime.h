@@ -5,13 +5,14 @@
 #include <map>
 #include <mutex>
 #include <string>
+#include <string_view>
 
 #include "base/clock.h"
 #include "cri/runtime.h"
 
 namespace km::kubelet {
 
-class HollowRuntime final : public cri::Runtime {
+class HollowRuntime : public cri::Runtime {
  public:
   // `node`, below 2^16, tells the addresses of its pods from those of other nodes: 10.128.0.0/9 has up to 128 for each.
   HollowRuntime(Clock& clock, uint32_t node) : clock_(clock), node_(node) {}
@@ -41,6 +42,13 @@ class HollowRuntime final : public cri::Runtime {
   std::unique_ptr<Subscription> subscribe(std::function<void(std::string id)> onEvent, std::function<void()> onGap) override;
   void close(Duration) override {}
 
+ protected:
+  // Nanoseconds, as CRI counts them.
+  virtual int64_t now() const;
+  // The container's process ends if it runs; the subscriber is not told yet.
+  Status end(const std::string& id, int code, std::string_view reason, bool* ran = nullptr);
+  void tell(const std::string& id);
+
  private:
   struct Box {
     cri::PodSandboxStatus status;
@@ -50,10 +58,8 @@ class HollowRuntime final : public cri::Runtime {
     std::string sandbox;
     cri::ContainerStatus status;
   };
-  int64_t now() const;
   std::string newId();
   std::string newAddress();
-  void tell(const std::string& id);
 
   Clock& clock_;
   const uint32_t node_;
