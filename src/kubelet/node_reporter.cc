@@ -77,8 +77,11 @@ void NodeReporter::arm(Duration delay) {
 
 void NodeReporter::turn() {
   Status s = node_ ? Status() : registerNode();
-  if (s.ok()) s = report();
-  if (s.ok()) s = renewLease();
+  if (s.ok()) {
+    // The lease says that the node lives, whatever becomes of its status.
+    s = report();
+    if (Status lease = node_ ? renewLease() : Status(); s.ok()) s = std::move(lease);
+  }
   if (s.ok()) {
     failures_ = 0;
     return arm(kTurn);
@@ -169,8 +172,12 @@ Status NodeReporter::report() {
       return {};
     }
     if (r.status().code() == 404) node_ = nullptr;  // to be registered again
-    if (r.status().code() != 409) return r.status();
+    // Refused, too, is the status of a node whose taints have changed meanwhile: it looks like a node that takes off its own.
+    if (r.status().code() != 409 && r.status().code() != 403) return r.status();
+    Status refused = r.status();
+    int64_t known = before.metadata.resourceVersion.empty() ? 0 : node_->resourceVersion();
     KM_ASSIGN(node_, client_.get(client::target(Node::kType, "", options_.nodeName)));
+    if (refused.code() == 403 && node_->resourceVersion() == known) return refused;
   }
   return errors::failed("the node's status kept changing");
 }
