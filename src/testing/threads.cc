@@ -374,6 +374,7 @@ Group newGroup(std::string_view name, bool mayStall) {
   return static_cast<Group>(w.groups.size()) - 1;
 }
 
+const void* threadMark() { return w.current; }
 Group currentGroup() { return w.current->group; }
 
 void spawn(Group group, std::string_view name, std::function<void()> body) {
@@ -410,6 +411,13 @@ void kill(Group group) {
 }
 
 bool isKilled(Group group) { return w.groups[static_cast<size_t>(group)].killed; }
+bool await(const void* address, Duration timeout) {
+  bool never = timeout.count() >= INT64_MAX - w.now;
+  return played::waitFor(address, never ? played::kNever : w.now + timeout.count());
+}
+void wakeUp(const void* address) { played::wake(address, true); }
+void sleepFor(Duration duration) { played::waitFor(w.current, w.now + duration.count()); }
+
 Duration playedTime() { return Duration(w.now); }
 uint64_t changes() { return w.changes; }
 uint64_t traceHash() { return w.hash; }

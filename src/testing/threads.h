@@ -46,12 +46,24 @@ Duration drawDuration(Duration max);
 using Group = int;
 Group newGroup(std::string_view name, bool mayStall);
 Group currentGroup();
+const void* threadMark();  // tells the calling thread from others
 // A thread in the group, detached.
 void spawn(Group group, std::string_view name, std::function<void()> body);
 // As kill -9: its threads never run again, what they own is leaked. They are let run first until they hold no lock that others may need.
 // Not of the caller's group.
 void kill(Group group);
 bool isKilled(Group group);
+
+// Nothing else runs between two calls of this header or of a lock, so what only played threads share needs no locks of its own.
+// Lets others run until somebody calls wakeUp() with the address, or so long. False: nobody did.
+bool await(const void* address, Duration timeout = Duration::max());
+void wakeUp(const void* address);  // all who wait
+// Until the condition holds; asked again whenever somebody wakes the address.
+template <typename F>
+void awaitThat(const void* address, F condition) {
+  while (!condition()) await(address);
+}
+void sleepFor(Duration duration);
 
 Duration playedTime();     // since begin()
 uint64_t changes();        // how often a thread was given the turn

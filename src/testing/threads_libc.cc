@@ -393,12 +393,11 @@ int timerfd_create(int clock, int flags) noexcept {
 }
 int epoll_ctl(int poller, int op, int fd, epoll_event* event) noexcept {
   if (!played::on) return KM_REAL(epoll_ctl)(poller, op, fd, event);
-  bool interrupts = event != nullptr && (event->events & EPOLLOUT) == 0 && (op == EPOLL_CTL_MOD || event->events == (EPOLLIN | EPOLLERR | EPOLLET));
-  if (interrupts) {
-    Poller& p = pollers()[poller];
+  Poller& p = pollers()[poller];
+  // What Boost.Asio interrupts itself with is what it registers first.
+  if (op == EPOLL_CTL_ADD && event->events == (EPOLLIN | EPOLLERR | EPOLLET)) p.event = *event;
+  if (event != nullptr && op != EPOLL_CTL_DEL && event->data.ptr == p.event.data.ptr) {
     p.interrupted = true;
-    p.event = *event;
-    p.event.events = EPOLLIN;
     played::wake(&p, true);
   }
   return 0;
@@ -410,6 +409,7 @@ int epoll_wait(int poller, epoll_event* out, int max, int timeout) {
   if (!p.interrupted) return 0;
   p.interrupted = false;
   out[0] = p.event;
+  out[0].events = EPOLLIN;
   return 1;
 }
 // Ports are the kernel's choice.
