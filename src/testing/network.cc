@@ -365,6 +365,9 @@ void Network::breakWatches(uint32_t in) {
 Network::Process::~Process() {
   link_->inbox.close();
   auto pending = std::move(link_->pending);
+  for (auto& [id, p] : pending) {
+    if (link_->net->tellLost) link_->net->tellLost(p.what);
+  }
   for (auto& [id, p] : pending) p.fail(errors::serviceUnavailable("the client is closed"));
   link_->net->links.erase(link_->id);
 }

@@ -56,6 +56,36 @@ ObjectPtr objectOf(const codec::TypeInfo& type, const store::Event& event) {
 
 }  // namespace
 
+std::string describeChange(const Change& c) {
+  using namespace api;
+  if (!c.now) return {};
+  std::string out = c.now->meta().deletionTimestamp ? " (being deleted)" : "";
+  if (c.now->is(core_v1::Pod::kType)) {
+    const auto& p = c.now->as<core_v1::Pod>();
+    out += fmt::format(" on {} {}", p.spec.nodeName.view(), p.status.phase.view());
+    for (const auto& condition : p.status.conditions) {
+      if (condition.type == "Ready") out += condition.status == "True" ? " ready" : " unready";
+    }
+  } else if (c.now->is(apps_v1::ReplicaSet::kType)) {
+    const auto& r = c.now->as<apps_v1::ReplicaSet>();
+    out += fmt::format(" wants {} has {} ready {} available {}", r.spec.replicas.value_or(1), r.status.replicas, r.status.readyReplicas, r.status.availableReplicas);
+  } else if (c.now->is(apps_v1::Deployment::kType)) {
+    const auto& d = c.now->as<apps_v1::Deployment>();
+    out += fmt::format(" wants {} generation {} observed {} has {} updated {} available {}", d.spec.replicas.value_or(1), d.metadata.generation, d.status.observedGeneration, d.status.replicas,
+                       d.status.updatedReplicas, d.status.availableReplicas);
+  } else if (c.now->is(core_v1::Node::kType)) {
+    const auto& n = c.now->as<core_v1::Node>();
+    for (const auto& condition : n.status.conditions) {
+      if (condition.type == "Ready") out += fmt::format(" ready {}", condition.status.view());
+    }
+    for (const auto& t : n.spec.taints) out += fmt::format(" {}:{}", t.key.view(), t.effect.view());
+  } else if (c.now->is(core_v1::ResourceQuota::kType)) {
+    const auto& q = c.now->as<core_v1::ResourceQuota>();
+    for (const auto& [name, used] : q.status.used) out += fmt::format(" {} {}", name.view(), used.str());
+  }
+  return out;
+}
+
 Observer::Observer() {
   for (const Kind& k : kindTable()) objects_[k.type];
 }

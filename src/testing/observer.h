@@ -23,6 +23,9 @@ struct Change {
   bool removed = false;
 };
 
+// What matters of it, for a trace.
+std::string describeChange(const Change& change);
+
 class Observer : private store::WatchSink {
  public:
   Observer();

@@ -1,23 +1,93 @@
-#include <chrono>
+// simulate: runs seeds of the simulation, on all processors, and names those that fail.
+//
+//   simulate --seeds 1..10000      runs them
+//   simulate --trace 4711          runs one and writes all that happens
+//   simulate --twice 1..100        runs each twice: the same must happen
+#include <sys/personality.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <string>
+#include <thread>
 
-#include "base/log.h"
-#include "testing/cluster.h"
-#include "testing/trace.h"
+#include "testing/simulation.h"
 
-using namespace km;
 using namespace km::testing;
 
-int main() {
-  setLogSink([](Severity, std::string_view line) { traceLine(line.substr(0, line.size() - 1)); });
-  begin(1);
-  setTracing(true);
-  Cluster c(3);
-  c.observer.onChange([](const Change& ch) { KM_TRACE("{} {} {}", ch.revision, ch.removed ? "delete" : "put", ch.key); });
-  c.boot();
-  KM_TRACE("booted {} changes, hash {:x}, {}", changes(), traceHash(), c.observer.violation());
-  sleepFor(std::chrono::minutes(10));
-  KM_TRACE("later {} changes, hash {:x}, {}", changes(), traceHash(), c.observer.violation());
-  std::fflush(stdout);
-  ::_exit(0);
+namespace {
+
+// Addresses must be the same each time, too: some containers are ordered by them.
+void withoutRandomAddresses(char** argv) {
+  int now = ::personality(0xffffffff);
+  if (now != -1 && (now & ADDR_NO_RANDOMIZE) == 0 && ::personality(static_cast<unsigned long>(now) | ADDR_NO_RANDOMIZE) != -1) ::execv("/proc/self/exe", argv);
+}
+
+std::vector<uint64_t> seedsOf(const char* text) {
+  char* end = nullptr;
+  uint64_t from = std::strtoull(text, &end, 10), to = from;
+  if (std::strncmp(end, "..", 2) == 0) to = std::strtoull(end + 2, nullptr, 10);
+  std::vector<uint64_t> out;
+  for (uint64_t s = from; s <= to; s++) out.push_back(s);
+  return out;
+}
+
+int run(const std::vector<uint64_t>& seeds, bool trace, bool twice) {
+  std::vector<uint64_t> all;
+  for (uint64_t s : seeds) {
+    all.push_back(s);
+    if (twice) all.push_back(s);
+  }
+  uint64_t failed = 0, writes = 0, changed = 0;
+  double seconds = 0;
+  std::map<uint64_t, uint64_t> hashes;
+  simulate(all, trace, [&](const Outcome& o) {
+    writes += static_cast<uint64_t>(o.writes);
+    changed += o.changes;
+    seconds += o.seconds;
+    bool differs = twice && hashes.contains(o.seed) && hashes[o.seed] != o.hash;
+    hashes[o.seed] = o.hash;
+    if (differs) std::printf("seed %lu: two runs of it differ\n", o.seed);
+    if (!o.failure.empty()) std::printf("seed %lu failed (hash %lx, %.1f s): %s\n", o.seed, o.hash, o.seconds, o.failure.c_str());
+    failed += !o.failure.empty() || differs;
+    if (trace) std::printf("seed %lu: hash %lx, %lu changes, %ld writes, %.1f s\n", o.seed, o.hash, o.changes, o.writes, o.seconds);
+    std::fflush(stdout);
+  });
+  std::printf("%zu runs, %lu failed; %lu writes, %lu changes of threads, %.1f hours\n", all.size(), failed, writes, changed, seconds / 3600);
+  return failed == 0 ? 0 : 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  withoutRandomAddresses(argv);
+  if (argc != 3) {
+    std::fprintf(stderr, "usage: simulate --seeds A..B | --trace SEED | --twice A..B\n");
+    return 2;
+  }
+  std::string what = argv[1];
+  std::vector<uint64_t> seeds = seedsOf(argv[2]);
+  if (what == "--trace") return run(seeds, true, false);
+  unsigned cores = std::max(1u, std::thread::hardware_concurrency());
+  if (const char* n = std::getenv("SIMULATE_PROCESSES")) cores = static_cast<unsigned>(std::atoi(n));
+  if (seeds.size() < cores) cores = 1;
+  std::vector<pid_t> workers;
+  for (unsigned i = 0; i < cores; i++) {
+    std::vector<uint64_t> part;
+    for (size_t k = i; k < seeds.size(); k += cores) part.push_back(seeds[k]);
+    std::fflush(stdout);
+    pid_t pid = ::fork();
+    if (pid == 0) ::_exit((std::fflush(stdout), run(part, false, what == "--twice")));
+    workers.push_back(pid);
+  }
+  int worst = 0;
+  for (pid_t pid : workers) {
+    int status = 0;
+    ::waitpid(pid, &status, 0);
+    if (status != 0) worst = 1;
+  }
+  return worst;
 }
