@@ -194,7 +194,7 @@ void Invariants::onPodLeaves(const Pod& before) {
 }
 
 void Invariants::onPodRemoved(const Pod& before) {
-  if (before.spec.nodeName.empty() || forced_.contains(before.metadata.uid.view())) return;
+  if (before.spec.terminationGracePeriodSeconds == 0 || before.spec.nodeName.empty() || forced_.contains(before.metadata.uid.view())) return;
   auto d = nodesDisturbed_.find(before.spec.nodeName.view());
   if (d != nodesDisturbed_.end()) return;
   for (auto& node : cluster_.nodes) {

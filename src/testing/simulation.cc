@@ -66,18 +66,28 @@ std::string play(World& w) {
   return failure();
 }
 
+// What a child says of itself, in one write that no other can part.
+struct Record {
+  uint64_t seed, hash, changes;
+  int64_t writes;
+  double seconds;
+  char failure[3000];
+};
+
 void writeOutcome(int to, const Outcome& o) {
-  std::string text = o.failure.substr(0, 2000);
-  uint64_t head[] = {o.hash, o.changes, static_cast<uint64_t>(o.writes), static_cast<uint64_t>(o.seconds * 1000), text.size()};
-  (void)!::write(to, head, sizeof head);
-  (void)!::write(to, text.data(), text.size());
+  static Record r;
+  r = {o.seed, o.hash, o.changes, o.writes, o.seconds, {}};
+  std::snprintf(r.failure, sizeof r.failure, "%s", o.failure.c_str());
+  (void)!::write(to, &r, sizeof r);
 }
 
 int pipeOfChild = -1;
+uint64_t seedOfChild = 0;
 World* worldOfChild = nullptr;
 
 Outcome outcomeNow(std::string failure) {
   Outcome o;
+  o.seed = seedOfChild;
   o.hash = traceHash();
   o.changes = changes();
   o.writes = worldOfChild->cluster.observer.revision();
@@ -88,6 +98,7 @@ Outcome outcomeNow(std::string failure) {
 
 [[noreturn]] void child(World& w, uint64_t seed, int to) {
   pipeOfChild = to;
+  seedOfChild = seed;
   worldOfChild = &w;
   ::alarm(kRealSeconds);
   onDeadlock([] {
@@ -102,38 +113,8 @@ Outcome outcomeNow(std::string failure) {
   ::_exit(0);
 }
 
-Outcome readOutcome(uint64_t seed, int from, pid_t pid) {
-  Outcome o;
-  o.seed = seed;
-  auto readAll = [&](void* to, size_t n) {
-    char* p = static_cast<char*>(to);
-    while (n > 0) {
-      ssize_t got = ::read(from, p, n);
-      if (got <= 0) return false;
-      p += got;
-      n -= static_cast<size_t>(got);
-    }
-    return true;
-  };
-  uint64_t head[5];
-  bool whole = readAll(head, sizeof head);
-  if (whole) {
-    o.hash = head[0];
-    o.changes = head[1];
-    o.writes = static_cast<int64_t>(head[2]);
-    o.seconds = static_cast<double>(head[3]) / 1000;
-    o.failure.resize(head[4]);
-    readAll(o.failure.data(), head[4]);
-  }
-  int status = 0;
-  ::waitpid(pid, &status, 0);
-  if (!whole) o.failure = WIFSIGNALED(status) ? fmt::format("ended by signal {} ({})", WTERMSIG(status), ::strsignal(WTERMSIG(status))) : "ended without a word";
-  return o;
-}
-
-}  // namespace
-
-void simulate(const std::vector<uint64_t>& seeds, bool trace, const std::function<void(const Outcome&)>& tell) {
+// Boots, and has a child for each seed. Between them it allocates nothing, so that each finds the same memory.
+[[noreturn]] void runAll(const std::vector<uint64_t>& seeds, bool trace, int to) {
   setLogSink([](Severity, std::string_view line) {
     if (isTracing()) traceLine(line.substr(0, line.size() - 1));
   });
@@ -145,21 +126,47 @@ void simulate(const std::vector<uint64_t>& seeds, bool trace, const std::functio
   });
   KM_CHECK(w->cluster.observer.violation().empty());
   for (uint64_t seed : seeds) {
-    int ends[2];
-    KM_CHECK(::pipe(ends) == 0);
-    std::fflush(stdout);
     pid_t pid = ::fork();
     KM_CHECK(pid >= 0);
     if (pid == 0) {
-      ::close(ends[0]);
       setTracing(trace);
-      child(*w, seed, ends[1]);
+      child(*w, seed, to);
     }
-    ::close(ends[1]);
-    Outcome o = readOutcome(seed, ends[0], pid);
-    ::close(ends[0]);
-    tell(o);
+    int status = 0;
+    ::waitpid(pid, &status, 0);
+    if (status == 0) continue;
+    static Record r;
+    r = {seed, 0, 0, 0, 0, {}};
+    std::snprintf(r.failure, sizeof r.failure, "ended by signal %d", WIFSIGNALED(status) ? WTERMSIG(status) : 0);
+    (void)!::write(to, &r, sizeof r);
   }
+  ::_exit(0);
+}
+
+}  // namespace
+
+void simulate(const std::vector<uint64_t>& seeds, bool trace, const std::function<void(const Outcome&)>& tell) {
+  int ends[2];
+  KM_CHECK(::pipe(ends) == 0);
+  std::fflush(stdout);
+  pid_t pid = ::fork();
+  KM_CHECK(pid >= 0);
+  if (pid == 0) {
+    ::close(ends[0]);
+    runAll(seeds, trace, ends[1]);
+  }
+  ::close(ends[1]);
+  static Record r;
+  for (size_t have = 0;;) {
+    ssize_t got = ::read(ends[0], reinterpret_cast<char*>(&r) + have, sizeof r - have);
+    if (got <= 0) break;
+    have += static_cast<size_t>(got);
+    if (have < sizeof r) continue;
+    have = 0;
+    tell({r.seed, r.hash, r.changes, r.writes, r.seconds, r.failure});
+  }
+  ::close(ends[0]);
+  ::waitpid(pid, nullptr, 0);
 }
 
 }  // namespace km::testing

@@ -17,8 +17,8 @@ struct Outcome {
   std::string failure;   // empty: all held
 };
 
-// Boots a cluster once, in this process, and goes on from there with each seed in a process of its own, one after the other. `tell` is called for each.
-// `trace`: what happens is written to stdout. The calling process plays threads afterwards.
+// Boots a cluster once, in a process of its own, and goes on from there with each seed in a child of that, one after the other. `tell` is called for each,
+// in order. `trace`: what happens is written to stdout.
 void simulate(const std::vector<uint64_t>& seeds, bool trace, const std::function<void(const Outcome&)>& tell);
 
 }  // namespace km::testing
