@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "testing/mailbox.h"
+#include "testing/trace.h"
 
 namespace km::testing {
 
@@ -68,6 +69,7 @@ struct Network::State {
 // A watch as both ends know it.
 struct WatchState {
   uint64_t id = 0;
+  std::string_view resource;
   std::shared_ptr<client::WatchSink> sink;
   std::shared_ptr<Server> server;
   bool wanted = true;   // by the client
@@ -96,6 +98,7 @@ struct Network::Process::Link {
     if (it == pending.end()) return;
     Pending p = std::move(it->second);
     pending.erase(it);
+    KM_TRACE("net: call {}: {} {}/{} by {} fails: {}", call, p.what.verb, p.what.target.resource->name, p.what.target.name, name, why.message());
     if (mayHaveHappened && net->tellLost) net->tellLost(p.what);
     p.fail(why);
   }
@@ -109,6 +112,7 @@ struct Network::Process::Link {
   }
   void endWatch(const std::shared_ptr<WatchState>& w, const Status& why, Duration delay) {
     if (std::exchange(w->ended, true)) return;
+    KM_TRACE("net: watch {} of {} by {} ends: {}", w->id, w->resource, name, why.message());
     watches.erase(w->id);
     inbox.postAt(std::max(w->last, playedTime() + delay), [this, w, why] {
       deliver(w, [&] { w->sink->onEnd(why); });
@@ -208,6 +212,8 @@ class RemoteClient : public client::Client {
     auto w = std::make_shared<WatchState>();
     Network::State& net = *link_->net;
     w->id = net.next++;
+    w->resource = t.resource->name;
+    KM_TRACE("net: watch {} of {} by {} begins after {}", w->id, w->resource, link_->name, options.resourceVersion);
     w->sink = std::move(sink);
     w->server = net.server;
     if (!w->server || !w->server->open) {
@@ -218,6 +224,7 @@ class RemoteClient : public client::Client {
         Server& server = *w->server;
         if (w->ended || server.dropped.erase(w->id) != 0) return;
         auto begun = server.clientFor(user, agent).watch(t, options, std::make_shared<Sender>(link, w));
+        KM_TRACE("net: watch {} is served", w->id);
         server.watches[w->id] = std::move(begun);
         if (w->ended) server.endWatch(w->id);
       });
@@ -231,6 +238,7 @@ class RemoteClient : public client::Client {
     Network::State& net = *link_->net;
     uint64_t id = net.next++;
     auto answer = std::make_shared<std::function<void(R)>>(std::move(done));
+    if (std::string_view(verb) == "list") KM_TRACE("net: call {}: list {} by {}", id, t.resource->name, link_->name);
     link_->pending[id] = {[answer](Status s) { (*answer)(R(std::move(s))); }, {agent_, verb, t, std::move(body)}};
     std::shared_ptr<Server> server = net.server;
     if (!server || !server->open || oneIn(net.faults.loseRequestOneIn)) {
@@ -248,7 +256,9 @@ class RemoteClient : public client::Client {
       }
       auto held = std::make_shared<R>(std::move(r));
       link->inbox.post(net.oneWay(), [link = link.get(), id, answer, held] {
-        if (link->pending.erase(id) != 0) (*answer)(std::move(*held));
+        if (link->pending.erase(id) == 0) return;
+        if constexpr (std::is_same_v<R, Result<client::ObjectList>>) KM_TRACE("net: call {} is answered", id);
+        (*answer)(std::move(*held));
       });
     };
     server->inbox.post(net.oneWay(), [server = server.get(), run = std::move(run), back, user = user_, agent = agent_] {

@@ -66,6 +66,7 @@ std::string podsUnrest(const Observer& o) {
     const Pod& p = object->as<Pod>();
     if (p.spec.nodeName.empty()) return fmt::format("pod {} has no node", key);
     if (!o.find<Node>("", p.spec.nodeName.view())) return fmt::format("pod {} is on node {}, which is gone", key, p.spec.nodeName.view());
+    if (p.status.phase == "Failed") continue;  // refused by its node; its set has made another
     if (!isReady(p)) return fmt::format("pod {} is {} and not ready", key, p.status.phase.view());
   }
   return {};

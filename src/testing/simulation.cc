@@ -44,7 +44,8 @@ std::string waitForRest(Cluster& cluster) {
       if (why.empty()) return {};
     }
   }
-  return "no rest: " + why;
+  KM_TRACE("no rest; threads:\n{}", describeThreads());
+  return fmt::format("no rest: {}; {}", why, difference(cluster));
 }
 
 std::string play(World& w) {

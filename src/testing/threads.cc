@@ -21,6 +21,8 @@
 #include <ucontext.h>
 #endif
 
+extern "C" const char __executable_start;
+
 namespace km::testing {
 
 namespace played {
@@ -423,6 +425,29 @@ uint64_t changes() { return w.changes; }
 uint64_t traceHash() { return w.hash; }
 void onDeadlock(std::function<void()> report) { w.deadlock = std::move(report); }
 
+namespace {
+
+// Where a thread that does not run stands: addresses for addr2line, innermost first.
+std::string stackOf(const played::Thread* t) {
+  std::string out;
+#if defined(__x86_64__)
+  if (t == w.current || t->stack == nullptr) return out;
+  const auto* frame = static_cast<const uint64_t*>(t->context) + 5;
+  auto inside = [&](const void* p) { return p >= t->stack + 4096 && p < t->stack + played::kStack - 16; };
+  out = "    ";
+  for (int i = 0; i < 24 && inside(frame) && frame[1] != 0; i++) {
+    char text[24];
+    std::snprintf(text, sizeof text, " %lx", static_cast<unsigned long>(frame[1] - reinterpret_cast<uint64_t>(&__executable_start)));
+    out += text;
+    frame = reinterpret_cast<const uint64_t*>(frame[0]);
+  }
+  out += "\n";
+#endif
+  return out;
+}
+
+}  // namespace
+
 std::string describeThreads() {
   std::string out;
   for (const played::Thread* t : w.threads) {
@@ -431,6 +456,7 @@ std::string describeThreads() {
     static constexpr const char* kStates[] = {"ready", "waits", "ended", "killed"};
     std::snprintf(line, sizeof line, "  thread %d %s of %s: %s, locks %d\n", t->id, t->name, w.groups[static_cast<size_t>(t->group)].name.c_str(), kStates[t->state], t->locks);
     out += line;
+    out += stackOf(t);
   }
   return out;
 }
