@@ -56,34 +56,39 @@ ObjectPtr objectOf(const codec::TypeInfo& type, const store::Event& event) {
 
 }  // namespace
 
-std::string describeChange(const Change& c) {
+std::string_view describeChange(const Change& c) {
+  static char room[4096];
+  size_t used = 0;
+  auto add = [&]<typename... Args>(fmt::format_string<Args...> format, Args&&... args) {
+    used = static_cast<size_t>(fmt::format_to_n(room + used, sizeof room - used, format, std::forward<Args>(args)...).out - room);
+  };
   using namespace api;
   if (!c.now) return {};
-  std::string out = c.now->meta().deletionTimestamp ? " (being deleted)" : "";
+  if (c.now->meta().deletionTimestamp) add(" (being deleted)");
   if (c.now->is(core_v1::Pod::kType)) {
     const auto& p = c.now->as<core_v1::Pod>();
-    out += fmt::format(" on {} {}", p.spec.nodeName.view(), p.status.phase.view());
+    add(" on {} {}", p.spec.nodeName.view(), p.status.phase.view());
     for (const auto& condition : p.status.conditions) {
-      if (condition.type == "Ready") out += condition.status == "True" ? " ready" : " unready";
+      if (condition.type == "Ready") add("{}", condition.status == "True" ? " ready" : " unready");
     }
   } else if (c.now->is(apps_v1::ReplicaSet::kType)) {
     const auto& r = c.now->as<apps_v1::ReplicaSet>();
-    out += fmt::format(" wants {} has {} ready {} available {}", r.spec.replicas.value_or(1), r.status.replicas, r.status.readyReplicas, r.status.availableReplicas);
+    add(" wants {} has {} ready {} available {}", r.spec.replicas.value_or(1), r.status.replicas, r.status.readyReplicas, r.status.availableReplicas);
   } else if (c.now->is(apps_v1::Deployment::kType)) {
     const auto& d = c.now->as<apps_v1::Deployment>();
-    out += fmt::format(" wants {} generation {} observed {} has {} updated {} available {}", d.spec.replicas.value_or(1), d.metadata.generation, d.status.observedGeneration, d.status.replicas,
+    add(" wants {} generation {} observed {} has {} updated {} available {}", d.spec.replicas.value_or(1), d.metadata.generation, d.status.observedGeneration, d.status.replicas,
                        d.status.updatedReplicas, d.status.availableReplicas);
   } else if (c.now->is(core_v1::Node::kType)) {
     const auto& n = c.now->as<core_v1::Node>();
     for (const auto& condition : n.status.conditions) {
-      if (condition.type == "Ready") out += fmt::format(" ready {}", condition.status.view());
+      if (condition.type == "Ready") add(" ready {}", condition.status.view());
     }
-    for (const auto& t : n.spec.taints) out += fmt::format(" {}:{}", t.key.view(), t.effect.view());
+    for (const auto& t : n.spec.taints) add(" {}:{}", t.key.view(), t.effect.view());
   } else if (c.now->is(core_v1::ResourceQuota::kType)) {
     const auto& q = c.now->as<core_v1::ResourceQuota>();
-    for (const auto& [name, used] : q.status.used) out += fmt::format(" {} {}", name.view(), used.str());
+    for (const auto& [name, amount] : q.status.used) add(" {} {}", name.view(), amount.value());
   }
-  return out;
+  return {room, used};
 }
 
 Observer::Observer() {

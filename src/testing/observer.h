@@ -23,8 +23,8 @@ struct Change {
   bool removed = false;
 };
 
-// What matters of it, for a trace.
-std::string describeChange(const Change& change);
+// What matters of it, for a trace. Valid until the next call.
+std::string_view describeChange(const Change& change);
 
 class Observer : private store::WatchSink {
  public:

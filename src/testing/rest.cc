@@ -146,11 +146,16 @@ std::string quotasUnrest(const Observer& o) {
       for (const auto& [k, other] : all) n += other->ns() == object->ns();
       return n;
     };
+    auto livePods = [&] {
+      int64_t n = 0;
+      for (const auto& [k, p] : o.all<Pod>()) n += p->ns() == object->ns() && p->as<Pod>().status.phase != "Failed" && p->as<Pod>().status.phase != "Succeeded";
+      return n;
+    };
     for (const auto& [name, hard] : q.spec.hard) {
       const auto* told = q.status.hard.find(name.view());
       if (told == nullptr || told->value() != hard.value()) return fmt::format("quota {} does not say {}", key, name.view());
       const auto* used = q.status.used.find(name.view());
-      int64_t is = name == "pods" ? count(o.all<Pod>()) : name == "services" ? count(o.all<Service>()) : count(o.all<ReplicaSet>());
+      int64_t is = name == "pods" ? livePods() : name == "services" ? count(o.all<Service>()) : count(o.all<ReplicaSet>());
       if (used == nullptr || used->value() != is) return fmt::format("quota {} says {} {}, there are {}", key, used == nullptr ? -1 : used->value(), name.view(), is);
     }
   }
@@ -204,7 +209,7 @@ std::string difference(Cluster& cluster) {
   for (auto& node : cluster.nodes) {
     std::set<std::string> wanted, has;
     for (const auto& [key, object] : o.all<Pod>()) {
-      if (object->as<Pod>().spec.nodeName == node->nodeName()) wanted.insert(object->meta().uid.str());
+      if (object->as<Pod>().spec.nodeName == node->nodeName() && isActive(object->as<Pod>())) wanted.insert(object->meta().uid.str());
     }
     auto boxes = node->runtime().listPodSandbox();
     for (const auto& b : *boxes) has.insert(b.labels.get("io.kubernetes.pod.uid").str());

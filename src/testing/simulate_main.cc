@@ -3,7 +3,6 @@
 //   simulate --seeds 1..10000      runs them
 //   simulate --trace 4711          runs one and writes all that happens
 //   simulate --twice 1..100        runs each twice: the same must happen
-#include <sys/personality.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,18 +19,15 @@ using namespace km::testing;
 
 namespace {
 
-// Addresses must be the same each time, too: some containers are ordered by them.
-void withoutRandomAddresses(char** argv) {
-  int now = ::personality(0xffffffff);
-  if (now != -1 && (now & ADDR_NO_RANDOMIZE) == 0 && ::personality(static_cast<unsigned long>(now) | ADDR_NO_RANDOMIZE) != -1) ::execv("/proc/self/exe", argv);
-}
-
+// "1..100,7,9": ranges and single ones.
 std::vector<uint64_t> seedsOf(const char* text) {
-  char* end = nullptr;
-  uint64_t from = std::strtoull(text, &end, 10), to = from;
-  if (std::strncmp(end, "..", 2) == 0) to = std::strtoull(end + 2, nullptr, 10);
   std::vector<uint64_t> out;
-  for (uint64_t s = from; s <= to; s++) out.push_back(s);
+  for (char* at = const_cast<char*>(text); *at != 0;) {
+    uint64_t from = std::strtoull(at, &at, 10), to = from;
+    if (std::strncmp(at, "..", 2) == 0) to = std::strtoull(at + 2, &at, 10);
+    for (uint64_t s = from; s <= to; s++) out.push_back(s);
+    if (*at != 0) at++;
+  }
   return out;
 }
 
@@ -44,7 +40,7 @@ int run(const std::vector<uint64_t>& seeds, bool trace, bool twice) {
   uint64_t failed = 0, writes = 0, changed = 0;
   double seconds = 0;
   std::map<uint64_t, uint64_t> hashes;
-  simulate(all, trace, [&](const Outcome& o) {
+  simulate("/proc/self/exe", all, trace, [&](const Outcome& o) {
     writes += static_cast<uint64_t>(o.writes);
     changed += o.changes;
     seconds += o.seconds;
@@ -63,7 +59,7 @@ int run(const std::vector<uint64_t>& seeds, bool trace, bool twice) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  withoutRandomAddresses(argv);
+  if (argc == 3 && std::strcmp(argv[1], kPlay) == 0) playSeeds(argv[2][0] == '1');
   if (argc != 3) {
     std::fprintf(stderr, "usage: simulate --seeds A..B | --trace SEED | --twice A..B\n");
     return 2;

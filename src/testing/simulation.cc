@@ -1,6 +1,8 @@
 #include "testing/simulation.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/personality.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -114,8 +116,17 @@ Outcome outcomeNow(std::string failure) {
   ::_exit(0);
 }
 
-// Boots, and has a child for each seed. Between them it allocates nothing, so that each finds the same memory.
-[[noreturn]] void runAll(const std::vector<uint64_t>& seeds, bool trace, int to) {
+}  // namespace
+
+// Boots, and has a child for each seed. Between them it allocates nothing.
+void playSeeds(bool trace) {
+  constexpr int kTo = 3;
+  // Addresses must be the same each time, too: some containers are ordered by them.
+  int personality = ::personality(0xffffffff);
+  const char* again[] = {"simulate", kPlay, trace ? "1" : "0", nullptr};
+  if (personality != -1 && (personality & ADDR_NO_RANDOMIZE) == 0 && ::personality(static_cast<unsigned long>(personality) | ADDR_NO_RANDOMIZE) != -1) {
+    ::execve("/proc/self/exe", const_cast<char**>(again), environ);
+  }
   setLogSink([](Severity, std::string_view line) {
     if (isTracing()) traceLine(line.substr(0, line.size() - 1));
   });
@@ -126,12 +137,13 @@ Outcome outcomeNow(std::string failure) {
     KM_TRACE("store: {} {} {}{}", c.revision, c.removed ? "delete" : "put", c.key, describeChange(c));
   });
   KM_CHECK(w->cluster.observer.violation().empty());
-  for (uint64_t seed : seeds) {
+  uint64_t seed = 0;
+  while (::read(STDIN_FILENO, &seed, sizeof seed) == static_cast<ssize_t>(sizeof seed)) {
     pid_t pid = ::fork();
     KM_CHECK(pid >= 0);
     if (pid == 0) {
       setTracing(trace);
-      child(*w, seed, to);
+      child(*w, seed, kTo);
     }
     int status = 0;
     ::waitpid(pid, &status, 0);
@@ -139,34 +151,44 @@ Outcome outcomeNow(std::string failure) {
     static Record r;
     r = {seed, 0, 0, 0, 0, {}};
     std::snprintf(r.failure, sizeof r.failure, "ended by signal %d", WIFSIGNALED(status) ? WTERMSIG(status) : 0);
-    (void)!::write(to, &r, sizeof r);
+    (void)!::write(kTo, &r, sizeof r);
   }
   ::_exit(0);
 }
 
-}  // namespace
-
-void simulate(const std::vector<uint64_t>& seeds, bool trace, const std::function<void(const Outcome&)>& tell) {
-  int ends[2];
-  KM_CHECK(::pipe(ends) == 0);
+void simulate(const std::string& program, const std::vector<uint64_t>& seeds, bool trace, const std::function<void(const Outcome&)>& tell) {
+  int in[2], out[2];
+  KM_CHECK(::pipe2(in, O_CLOEXEC) == 0 && ::pipe2(out, O_CLOEXEC) == 0);
   std::fflush(stdout);
   pid_t pid = ::fork();
   KM_CHECK(pid >= 0);
   if (pid == 0) {
-    ::close(ends[0]);
-    runAll(seeds, trace, ends[1]);
+    ::dup2(in[0], STDIN_FILENO);
+    if (out[1] == 3) ::fcntl(3, F_SETFD, 0);
+    if (out[1] != 3) ::dup2(out[1], 3);
+    ::execl(program.c_str(), "simulate", kPlay, trace ? "1" : "0", nullptr);
+    ::_exit(127);
   }
-  ::close(ends[1]);
+  ::close(in[0]);
+  ::close(out[1]);
   static Record r;
-  for (size_t have = 0;;) {
-    ssize_t got = ::read(ends[0], reinterpret_cast<char*>(&r) + have, sizeof r - have);
-    if (got <= 0) break;
-    have += static_cast<size_t>(got);
-    if (have < sizeof r) continue;
-    have = 0;
+  // One at a time: a pipe need not hold them all.
+  for (uint64_t seed : seeds) {
+    if (::write(in[1], &seed, sizeof seed) < 0) break;
+    size_t have = 0;
+    while (have < sizeof r) {
+      ssize_t got = ::read(out[0], reinterpret_cast<char*>(&r) + have, sizeof r - have);
+      if (got <= 0) break;
+      have += static_cast<size_t>(got);
+    }
+    if (have < sizeof r) {
+      tell({.seed = seed, .failure = "the cluster did not boot"});
+      break;
+    }
     tell({r.seed, r.hash, r.changes, r.writes, r.seconds, r.failure});
   }
-  ::close(ends[0]);
+  ::close(in[1]);
+  ::close(out[0]);
   ::waitpid(pid, nullptr, 0);
 }
 

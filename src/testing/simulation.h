@@ -18,7 +18,12 @@ struct Outcome {
 };
 
 // Boots a cluster once, in a process of its own, and goes on from there with each seed in a child of that, one after the other. `tell` is called for each,
-// in order. `trace`: what happens is written to stdout.
-void simulate(const std::vector<uint64_t>& seeds, bool trace, const std::function<void(const Outcome&)>& tell);
+// in order. `trace`: what happens is written to stdout. `program` is one whose main() calls playSeeds() for the argument kPlay: it is executed anew, so
+// that every run finds the same memory, whoever asks for it.
+void simulate(const std::string& program, const std::vector<uint64_t>& seeds, bool trace, const std::function<void(const Outcome&)>& tell);
+
+inline constexpr const char* kPlay = "--play";
+// The other side: seeds from stdin, outcomes to descriptor 3.
+[[noreturn]] void playSeeds(bool trace);
 
 }  // namespace km::testing
