@@ -31,12 +31,13 @@ struct World {
   Invariants invariants{cluster, 0s};
 };
 
-std::string waitForRest(Cluster& cluster) {
+std::string waitForRest(Cluster& cluster, Workload& workload) {
   Duration until = playedTime() + kRestWithin;
   int64_t restAt = -1;
   std::string why;
-  while (playedTime() < until) {
+  for (int i = 1; playedTime() < until; i++) {
     sleepFor(1s);
+    if (i % 30 == 0) workload.clearPods();
     if (!cluster.observer.violation().empty()) return {};
     why = unrest(cluster);
     if (why.empty() && restAt < 0) restAt = playedTime() / 1s;
@@ -44,6 +45,11 @@ std::string waitForRest(Cluster& cluster) {
     if (restAt >= 0 && playedTime() / 1s - restAt >= 10) {
       why = difference(cluster);
       if (why.empty()) return {};
+    }
+  }
+  if (isTracing()) {
+    for (const auto* kind : cluster.observer.kinds()) {
+      for (const auto& [key, o] : cluster.observer.allOf(*kind)) KM_TRACE("object: {} {}", kind->name, *o->json());
     }
   }
   KM_TRACE("no rest; threads:\n{}", describeThreads());
@@ -62,7 +68,7 @@ std::string play(World& w) {
   faults.end();
   if (!failure().empty()) return failure();
   workload.settle();
-  std::string why = waitForRest(w.cluster);
+  std::string why = waitForRest(w.cluster, workload);
   if (!failure().empty()) return failure();
   if (!why.empty()) return why;
   workload.check();

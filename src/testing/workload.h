@@ -17,6 +17,9 @@ class Workload {
   void run(int users, Duration time, Duration pause);
   // Makes everything that is there something that can come to rest: good images, nothing paused, no more pods than there is room for.
   void settle();
+  // Pods are not changed by their template: those that cannot run are put away, and those that are nobody's. Again while all comes to rest, as a set may
+  // make another one before it hears that its template was mended.
+  void clearPods();
   // Once all is at rest.
   void check();
   uint64_t acknowledged() const { return acknowledged_; }
