@@ -20,6 +20,12 @@ namespace {
 Status broken() { return Status(500, "InternalError", "read: connection reset by peer"); }
 Status refused() { return Status(500, "InternalError", "connect: connection refused"); }
 
+int codeOf(const Status& s) { return s.code(); }
+template <typename T>
+int codeOf(const Result<T>& r) {
+  return r.ok() ? 200 : r.status().code();
+}
+
 constexpr int kServerThreads = 2;
 constexpr Duration kGrace = std::chrono::seconds(10);
 
@@ -253,6 +259,10 @@ class RemoteClient : public client::Client {
       if (oneIn(net.faults.loseAnswerOneIn)) {
         link->inbox.post(net.oneWay(), [link = link.get(), id] { link->answerWith(id, broken(), true); });
         return;
+      }
+      // A server that could not write does not know what of it will be there after a restart.
+      if (codeOf(r) >= 500 && net.tellLost) {
+        if (auto it = link->pending.find(id); it != link->pending.end()) net.tellLost(it->second.what);
       }
       auto held = std::make_shared<R>(std::move(r));
       link->inbox.post(net.oneWay(), [link = link.get(), id, answer, held] {

@@ -12,8 +12,6 @@ using client::target;
 
 namespace {
 
-constexpr std::string_view kOrphaned = "a";
-
 std::string pick(std::initializer_list<const char*> of) { return of.begin()[draw(of.size())]; }
 std::string anyNamespace() { return pick({"n0", "n0", "n1", "n2"}); }
 std::string anyApp() { return pick({"a", "b", "c"}); }
@@ -90,7 +88,7 @@ void Workload::step() {
     case 11:
       return change(Deployment::kType, ns, app, oneIn(3) ? R"({"spec":{"paused":true}})" : R"({"spec":{"paused":false}})");
     case 12:
-      return oneIn(2) ? remove(Deployment::kType, ns, app, {.propagationPolicy = app == kOrphaned ? pick({"Background", "Orphan"}) : pick({"Background", "Foreground"})}) : void();
+      return oneIn(2) ? remove(Deployment::kType, ns, app, {.propagationPolicy = pick({"Background", "Background", "Foreground", "Orphan"})}) : void();
     case 13:
       return createReplicaSet(ns);
     case 14:
@@ -136,8 +134,7 @@ void Workload::createDeployment(const std::string& ns) {
   d.spec.selector.ensure().matchLabels["app"] = app;
   d.spec.minReadySeconds = oneIn(2) ? 0 : static_cast<int32_t>(draw(6));
   if (oneIn(2)) d.spec.revisionHistoryLimit = static_cast<int32_t>(draw(3));
-  // A Recreate deployment that adopts several sets with pods waits for ever, as upstream's does: orphans are only left where there is none.
-  if (oneIn(6) && app != kOrphaned) {
+  if (oneIn(6)) {
     d.spec.strategy.type = "Recreate";
   } else if (oneIn(2)) {
     d.spec.strategy.type = "RollingUpdate";
