@@ -23,7 +23,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr uint64_t kBootSeed = 1;
-constexpr unsigned kRealSeconds = 60;  // a run that takes longer hangs
+constexpr unsigned kRealSeconds = 20;  // a run that takes longer hangs
 constexpr auto kRestWithin = 20min;
 
 struct World {
