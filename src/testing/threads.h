@@ -23,6 +23,8 @@
 
 namespace km::testing {
 
+// Whether this program was built so that it can: the sanitizers have thread functions of their own.
+bool canPlay();
 // Once, with no other thread running; there is no way back. The caller is the first played thread, of group 0.
 void begin(uint64_t seed);
 bool isPlayed();

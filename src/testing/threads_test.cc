@@ -40,7 +40,13 @@ uint64_t played(uint64_t seed, const std::function<uint64_t()>& story) {
   return answer;
 }
 
-TEST(ThreadsTest, ADayPassesInAMoment) {
+struct ThreadsTest : ::testing::Test {
+  void SetUp() override {
+    if (!canPlay()) GTEST_SKIP();
+  }
+};
+
+TEST_F(ThreadsTest, ADayPassesInAMoment) {
   uint64_t hours = played(1, [] {
     auto before = std::chrono::steady_clock::now();
     std::thread sleeper([] { std::this_thread::sleep_for(std::chrono::hours(24)); });
@@ -70,12 +76,12 @@ uint64_t order() {
   return seen ^ traceHash() ^ randomUint64() ^ std::random_device{}();
 }
 
-TEST(ThreadsTest, ASeedIsOneOrderOfThings) {
+TEST_F(ThreadsTest, ASeedIsOneOrderOfThings) {
   EXPECT_EQ(played(7, order), played(7, order));
   EXPECT_NE(played(7, order), played(8, order));
 }
 
-TEST(ThreadsTest, LoopsAndTimersArePlayedToo) {
+TEST_F(ThreadsTest, LoopsAndTimersArePlayedToo) {
   uint64_t millis = played(3, [] {
     async::LoopGroup loops(2, "loop");
     client::Timers timers;
@@ -103,7 +109,7 @@ TEST(ThreadsTest, LoopsAndTimersArePlayedToo) {
   EXPECT_LE(millis, 10010u);
 }
 
-TEST(ThreadsTest, AKilledGroupNeverRunsAgain) {
+TEST_F(ThreadsTest, AKilledGroupNeverRunsAgain) {
   uint64_t ticks = played(3, [] {
     uint64_t n = 0;
     Group g = newGroup("victim", false);
