@@ -5,18 +5,20 @@
 #include "async/loop.h"
 #include "base/flags.h"
 #include "base/log.h"
+#include "base/strings.h"
 #include "client/http_client.h"
 #include "client/kubeconfig.h"
 #include "kubelet/kubelet.h"
 #include "km/commands.h"
 #include "km/control_plane.h"
+#include "km/serving_pair.h"
 
 namespace km {
 namespace {
 
 struct KubeletFlags {
   kubelet::Options options;
-  std::string kubeconfig, hostname, runtimeEndpoint = "unix:///run/containerd/containerd.sock";
+  std::string kubeconfig, hostname, certDir = "/var/lib/kubelet/pki", runtimeEndpoint = "unix:///run/containerd/containerd.sock";
 
   void addTo(FlagSet& flags) {
     flags.add(&kubeconfig, "kubeconfig", "Path to a kubeconfig `file`, specifying how to connect to the API server.");
@@ -31,6 +33,7 @@ struct KubeletFlags {
     flags.add(&options.resolvConf, "resolv-conf", "Resolver configuration `file` used as the basis for the container DNS resolution configuration.");
     flags.add(&options.tlsCertFile, "tls-cert-file", "`File` containing x509 Certificate used for serving HTTPS.");
     flags.add(&options.tlsPrivateKeyFile, "tls-private-key-file", "`File` containing x509 private key matching --tls-cert-file.");
+    flags.add(&certDir, "cert-dir", "The `directory` where the TLS certs are located. Without --tls-cert-file and --tls-private-key-file a certificate is made here.");
     flags.add(&options.clientCaFile, "client-ca-file", "Requests with a client certificate signed by one of the authorities in the `file` are served.");
     flags.add(&options.cgroupDriver, "cgroup-driver", "Driver that the kubelet uses to manipulate cgroups on the host: cgroupfs.");
     flags.add(&options.bindAddress, "address", "The IP `address` for the kubelet to serve on.");
@@ -49,7 +52,13 @@ Status run(KubeletFlags flags, async::Loop& loop) {
   kubelet::Options& o = flags.options;
   char name[256] = "";
   ::gethostname(name, sizeof name - 1);
-  o.nodeName = flags.hostname.empty() ? std::string(name) : flags.hostname;
+  o.nodeName = toLower(trimSpace(flags.hostname.empty() ? std::string_view(name) : std::string_view(flags.hostname)));
+  if (o.nodeIp.empty()) o.nodeIp = hostAddress();
+  if (o.tlsCertFile.empty() && o.tlsPrivateKeyFile.empty()) {
+    KM_ASSIGN(ServingPair pair, ensureServingPair(flags.certDir, o.nodeName, {o.nodeIp}));
+    o.tlsCertFile = pair.certificateFile;
+    o.tlsPrivateKeyFile = pair.keyFile;
+  }
   o.restrictOomScoreAdj = lacksSysResource();
   KM_ASSIGN(auto config, client::loadKubeconfig(flags.kubeconfig));
   config.userAgent = "kubelet";

@@ -46,7 +46,7 @@ Status runElected(client::Client& client, const LeaderFlags& flags, async::Loop&
   std::atomic<bool> leads = false;
   client::LeaderCallbacks callbacks;
   callbacks.onStartedLeading = [&](std::stop_token asked) {
-    logInfo("Became the leader", {{"lease", election.name}});
+    logInfo("Became the leader", {{"lease", election.name}, {"identity", election.identity}});
     leads = true;
     if (Status s = start(); !s.ok()) {
       KM_LOG(ERROR, "cannot start: {}", s.message());
