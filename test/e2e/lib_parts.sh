@@ -151,14 +151,14 @@ declare -A KEEPERS=()
 # Starts a part and starts it again whenever it ends, until `end_part`. The pid of its process is in $DATA/run/NAME.
 keep_up() {
   local name=$1
-  mkdir -p "$DATA/run" "$DATA/log"
+  mkdir -p "$DATA/run" "$DATA/logs"
   command_of "$name"
   rm -f "$DATA/run/$name.stop"
   (
     trap - EXIT
     set +e
     while [ ! -e "$DATA/run/$name.stop" ]; do
-      nsenter --net="/run/netns/$NS" "${COMMAND[@]}" >>"$DATA/log/$name" 2>&1 &
+      nsenter --net="/run/netns/$NS" "${COMMAND[@]}" >>"$DATA/logs/$name" 2>&1 &
       echo $! >"$DATA/run/$name"
       [ "$name" != containerd ] || cp "$DATA/run/$name" "$CONTAINERD/pid"
       wait $!
@@ -206,7 +206,7 @@ reset_cluster() {
 cluster_jobs() { echo "${KEEPERS[@]}"; }
 tell_logs() {
   local log
-  for log in "$DATA"/log/*; do
+  for log in "$DATA"/logs/*; do
     echo "--- $log"
     tail -n 12 "$log"
   done

@@ -7,7 +7,7 @@ start_cluster
 leader() {
   local holder
   holder=$(k get lease -n kube-system "kube-$1" -o jsonpath='{.spec.holderIdentity}')
-  grep -l "Became the leader.*$holder" "$DATA/log/$1-1" "$DATA/log/$1-2" | xargs -n 1 basename
+  grep -l "Became the leader.*$holder" "$DATA/logs/$1-1" "$DATA/logs/$1-2" | xargs -n 1 basename
 }
 # `kill_leader PART`: for good; what is asked for next finds nobody at work.
 kill_leader() {
@@ -58,7 +58,7 @@ for part in controller-manager scheduler; do
   now=$(leader $part)
   other=${now%-*}-$((3 - ${now##*-}))
   keep_up "$other"
-  eventually '"New leader"' cat "$DATA/log/$other"
+  eventually '"New leader"' cat "$DATA/logs/$other"
   [ "$(leader $part)" = "$now" ] || fail "$part: the lead has moved"
 done
 say "a stop by signal hands the scheduler's lease over at once"
