@@ -211,6 +211,11 @@ class GrpcRuntime : public Runtime {
       : loop_(loop), client_(loop), channel_(client_, endpointOf(socket)) {}
 
   Result<VersionResponse> version() override { return call<VersionResponse>(Rt::Version, VersionRequest()); }
+  Result<std::string> cgroupDriver() override {
+    KM_ASSIGN(auto answer, call<RuntimeConfigResponse>(Rt::RuntimeConfig, RuntimeConfigRequest()));
+    bool systemd = !answer.linux || answer.linux->cgroupDriver == 0;
+    return std::string(systemd ? "systemd" : "cgroupfs");
+  }
   Result<StatusResponse> status() override { return call<StatusResponse>(Rt::Status, StatusRequest()); }
 
   Result<std::string> runPodSandbox(const PodSandboxConfig& config, const std::string& handler) override {

@@ -34,6 +34,24 @@ struct ControllerManagerFlags {
     serving.addTo(flags);
   }
 
+  // What runs, in the words of KubeControllerManagerConfiguration.
+  std::string configz() const {
+    using codec::Value;
+    Value generic = Value::object(), election = Value::object(), list = Value::list(), all = Value::object(), out = Value::object();
+    electionConfig(leader, election);
+    for (const std::string& c : controllers) list.push(Value::string(c));
+    generic.set("LeaderElection", std::move(election));
+    generic.set("Controllers", std::move(list));
+    all.set("Generic", std::move(generic));
+    Value shared = Value::object();
+    shared.set("ClusterCIDR", Value::string(options.clusterCidr));
+    shared.set("AllocateNodeCIDRs", Value::boolean(options.allocateNodeCidrs));
+    shared.set("UseServiceAccountCredentials", Value::boolean(useServiceAccounts));
+    all.set("KubeCloudShared", std::move(shared));
+    out.set("kubecontrollermanager.config.k8s.io", std::move(all));
+    return out.json();
+  }
+
   Status complete() {
     if (!rootCaFile.empty()) {
       KM_ASSIGN(options.rootCa, readFile(rootCaFile));
@@ -55,7 +73,7 @@ Status run(ControllerManagerFlags f) {
       return makeAccountClient(a.loops.at(0), a.config, *a.client, a.pool, a.timers, account);
     };
   }
-  KM_ASSIGN(auto server, PartServer::secure(f.serving, *api->client, api->loops, {}));
+  KM_ASSIGN(auto server, PartServer::secure(f.serving, *api->client, api->loops, {}, {{"/configz", f.configz()}}));
   controllers::ControllerManager manager(*api->client, *api->informers, api->pool, api->timers, f.options);
   return runElected(
       *api->client, f.leader, api->loops.at(0),

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <thread>
 
+#include "base/duration.h"
 #include "base/log.h"
 #include "base/rand.h"
 #include "km/control_plane.h"
@@ -24,6 +25,17 @@ void LeaderFlags::addTimesTo(FlagSet& flags) {
   flags.add(&election.leaseDuration, "leader-elect-lease-duration", "The `duration` that non-leader candidates will wait after observing a leadership renewal until attempting to acquire leadership.");
   flags.add(&election.renewDeadline, "leader-elect-renew-deadline", "The `interval` between attempts by the acting master to renew a leadership slot before it stops leading.");
   flags.add(&election.retryPeriod, "leader-elect-retry-period", "The `duration` the clients should wait between attempting acquisition and renewal of a leadership.");
+}
+
+void electionConfig(const LeaderFlags& f, codec::Value& out) {
+  using codec::Value;
+  out.set("leaderElect", Value::boolean(f.elect));
+  out.set("leaseDuration", Value::string(formatDuration(f.election.leaseDuration)));
+  out.set("renewDeadline", Value::string(formatDuration(f.election.renewDeadline)));
+  out.set("retryPeriod", Value::string(formatDuration(f.election.retryPeriod)));
+  out.set("resourceLock", Value::string("leases"));
+  out.set("resourceName", Value::string(f.election.name));
+  out.set("resourceNamespace", Value::string(f.election.ns));
 }
 
 Status checkElection(const client::LeaderElection& election) {

@@ -7,6 +7,7 @@
 #include "async/loop.h"
 #include "base/flags.h"
 #include "client/leader_election.h"
+#include "codec/value.h"
 
 namespace km {
 
@@ -19,6 +20,9 @@ struct LeaderFlags {
   void addTo(FlagSet& flags);
   void addTimesTo(FlagSet& flags);
 };
+
+// For /configz: the fields of LeaderElectionConfiguration.
+void electionConfig(const LeaderFlags& flags, codec::Value& out);
 
 // Whether the times of the election go together.
 Status checkElection(const client::LeaderElection& election);

@@ -31,7 +31,8 @@ void answer(http::Exchange& exchange, int code, std::string text, std::string_vi
 // What is asked for, whoever asks.
 class Pages {
  public:
-  Pages(std::vector<HealthCheck> checks, std::vector<std::string> paths) : checks_(std::move(checks)), paths_(std::move(paths)) {
+  Pages(std::vector<HealthCheck> checks, std::vector<std::string> paths, std::map<std::string, std::string> texts)
+      : checks_(std::move(checks)), paths_(std::move(paths)), texts_(std::move(texts)) {
     checks_.insert(checks_.begin(), {"ping", [] { return Status(); }});
   }
 
@@ -39,6 +40,10 @@ class Pages {
     const http::Request& r = exchange.request();
     if (r.method != "GET" && r.method != "HEAD") return answer(exchange, 405, "Method Not Allowed\n");
     std::string_view path = r.path;
+    if (auto page = texts_.find(r.path); page != texts_.end()) {
+      bool json = page->second.starts_with('{');
+      return answer(exchange, 200, page->second, json ? "application/json" : "text/plain; charset=utf-8");
+    }
     std::string_view root = path.substr(0, path.find('/', 1));
     if (std::find(paths_.begin(), paths_.end(), root) == paths_.end()) return answer(exchange, 404, "404 page not found\n");
     if (root == "/metrics") {
@@ -71,6 +76,7 @@ class Pages {
 
   std::vector<HealthCheck> checks_;
   const std::vector<std::string> paths_;
+  const std::map<std::string, std::string> texts_;
 };
 
 // Lives on while an answer of the API server is awaited.
@@ -161,7 +167,7 @@ void PartServerFlags::addTo(FlagSet& flags) {
 }
 
 Result<std::unique_ptr<PartServer>> PartServer::secure(const PartServerFlags& flags, client::Client& client, async::LoopGroup& loops,
-                                                       std::vector<HealthCheck> checks) {
+                                                       std::vector<HealthCheck> checks, std::map<std::string, std::string> pages) {
   if (flags.securePort == 0) return std::unique_ptr<PartServer>();
   async::TlsServerOptions tls;
   tls.certificateFile = flags.tlsCertFile;
@@ -169,20 +175,20 @@ Result<std::unique_ptr<PartServer>> PartServer::secure(const PartServerFlags& fl
   tls.clientCaFile = flags.clientCaFile;
   if (flags.tlsCertFile.empty()) KM_TRY(ownCertificate(tls, flags.bindAddress));
   KM_ASSIGN(auto context, async::TlsContext::server(tls));
-  auto serving = std::make_shared<Serving>(Pages(std::move(checks), {"/healthz", "/livez", "/readyz", "/metrics"}));
+  auto serving = std::make_shared<Serving>(Pages(std::move(checks), {"/healthz", "/livez", "/readyz", "/metrics"}, std::move(pages)));
   serving->delegate(client, flags.alwaysAllow);
   return Listening::start(loops, std::move(serving), flags.bindAddress, flags.securePort, context);
 }
 
 Result<std::unique_ptr<PartServer>> PartServer::plain(const std::string& address, async::LoopGroup& loops, std::vector<std::string> paths,
-                                                      std::vector<HealthCheck> checks) {
+                                                      std::vector<HealthCheck> checks, std::map<std::string, std::string> pages) {
   if (address.empty()) return std::unique_ptr<PartServer>();
   size_t colon = address.rfind(':');
   auto port = colon == std::string::npos ? std::nullopt : parseInt64(std::string_view(address).substr(colon + 1));
   if (!port || *port < 0 || *port > 65535) return errors::badRequest(fmt::format("{} is no ADDRESS:PORT", address));
   std::string host = address.substr(0, colon);
   if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
-  auto serving = std::make_shared<Serving>(Pages(std::move(checks), std::move(paths)));
+  auto serving = std::make_shared<Serving>(Pages(std::move(checks), std::move(paths), std::move(pages)));
   return Listening::start(loops, std::move(serving), host, static_cast<int>(*port), nullptr);
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -34,12 +35,13 @@ struct HealthCheck {
 
 class PartServer {
  public:
+  // `pages`: further paths with what they answer ("/configz"), JSON where it looks so.
   // Port 0: null, nothing is served. `client` is asked about callers; it and `loops` must outlive the server.
   static Result<std::unique_ptr<PartServer>> secure(const PartServerFlags& flags, client::Client& client, async::LoopGroup& loops,
-                                                    std::vector<HealthCheck> checks);
+                                                    std::vector<HealthCheck> checks, std::map<std::string, std::string> pages = {});
   // Without TLS and for everybody who reaches "ADDRESS:PORT"; "" serves nothing. `paths`: "/healthz", "/metrics"...
   static Result<std::unique_ptr<PartServer>> plain(const std::string& address, async::LoopGroup& loops, std::vector<std::string> paths,
-                                                   std::vector<HealthCheck> checks);
+                                                   std::vector<HealthCheck> checks, std::map<std::string, std::string> pages = {});
   virtual ~PartServer() = default;
   virtual int port() const = 0;
 };

@@ -14,10 +14,9 @@ namespace {
 using api::coordination_v1::Lease;
 using api::core_v1::Node;
 
-constexpr int kLeaseSeconds = 40;
-constexpr auto kTurn = std::chrono::seconds(10);
-constexpr auto kReport = std::chrono::minutes(5);
-constexpr int kMaxImages = 50;
+// The Lease is renewed four times within its life.
+Duration turnOf(const Options& o) { return std::min<Duration>(o.statusUpdate, std::chrono::seconds(o.leaseSeconds) / 4); }
+
 constexpr auto kFirstRetry = std::chrono::milliseconds(200);
 
 }  // namespace
@@ -78,7 +77,7 @@ void NodeReporter::arm(Duration delay) {
 void NodeReporter::turn() {
   // Who was not heard for long may have been given up meanwhile: the node's own memory of its status does not count then.
   Duration now = timers_.clock().monotonic();
-  if (node_ && (failures_ > 0 || now - heardAt_ > 2 * kTurn)) {
+  if (node_ && (failures_ > 0 || now - heardAt_ > 2 * turnOf(options_))) {
     auto have = client_.get(client::target(Node::kType, "", options_.nodeName));
     if (have.ok() || have.status().code() == 404) node_ = have.ok() ? *have : nullptr;
   }
@@ -88,7 +87,7 @@ void NodeReporter::turn() {
   if (s.ok()) {
     failures_ = 0;
     heardAt_ = now;
-    return arm(kTurn);
+    return arm(turnOf(options_));
   }
   if (failures_ == 0) KM_LOG(WARNING, "cannot report the node: {}", s.message());
   failures_++;
@@ -145,7 +144,7 @@ NodeFacts NodeReporter::look() {
     std::stable_sort(images->begin(), images->end(), [](const auto& a, const auto& b) { return a.size > b.size; });
     images_.clear();
     for (const auto& i : *images) {
-      if (images_.size() == kMaxImages) break;
+      if (options_.maxImages >= 0 && images_.size() == static_cast<size_t>(options_.maxImages)) break;
       api::core_v1::ContainerImage out;
       for (const auto& d : i.repoDigests) out.names.push_back(d);
       for (const auto& n : i.repoTags) out.names.push_back(n);
@@ -162,7 +161,7 @@ Status NodeReporter::report() {
   NodeFacts facts = look();
   const Node& before = node_->as<Node>();
   auto status = nodeStatus(options_, machine_, facts, before.status, timers_.clock().now());
-  if (!nodeStatusChanged(before.status, status) && reportedAt_ != Duration(0) && now - reportedAt_ < kReport) return {};
+  if (!nodeStatusChanged(before.status, status) && reportedAt_ != Duration(0) && now - reportedAt_ < options_.statusReport) return {};
   tellTransitions(before.status, status);
   // A patch of what differs: what others write at the same time, taints above all, is neither overwritten nor in the way.
   auto r = client_.patch(client::target(Node::kType, "", options_.nodeName, "status"), client::PatchType::kStrategicMerge,
@@ -186,7 +185,7 @@ Status NodeReporter::renewLease() {
     Lease lease = fresh ? Lease() : lease_->as<Lease>();
     lease.spec.renewTime = codec::MicroTime(timers_.clock().now());
     lease.spec.holderIdentity = codec::String(options_.nodeName);
-    lease.spec.leaseDurationSeconds = kLeaseSeconds;
+    lease.spec.leaseDurationSeconds = options_.leaseSeconds;
     if (lease.metadata.ownerReferences.empty()) {
       auto& owner = lease.metadata.ownerReferences.add();
       owner.apiVersion = "v1";

@@ -106,6 +106,8 @@ Node newNode(const Options& options, const Machine& machine) {
   labels["beta.kubernetes.io/os"] = "linux";
   labels["beta.kubernetes.io/arch"] = machine.arch;
   for (const auto& [key, value] : options.nodeLabels) labels[key] = value;
+  for (const auto& taint : options.nodeTaints) n.spec.taints.push_back(taint);
+  n.spec.providerID = options.providerId;
   n.metadata.annotations["volumes.kubernetes.io/controller-managed-attach-detach"] = "true";
   return n;
 }

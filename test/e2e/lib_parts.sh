@@ -122,6 +122,66 @@ subjects: [{apiGroup: rbac.authorization.k8s.io, kind: Group, name: kubeadm:clus
 END
 }
 
+# The configuration files of the node's parts, as kubeadm fills them in: zeroes for what it does not decide.
+make_configs() {
+  cat >"$DATA/kubelet.yaml" <<END
+apiVersion: kubelet.config.k8s.io/v1beta1
+kind: KubeletConfiguration
+authentication: {anonymous: {enabled: false}, webhook: {cacheTTL: 0s, enabled: true}, x509: {clientCAFile: "$PKI/ca.crt"}}
+authorization: {mode: Webhook, webhook: {cacheAuthorizedTTL: 0s, cacheUnauthorizedTTL: 0s}}
+cgroupDriver: cgroupfs
+clusterDNS: [10.96.0.10]
+clusterDomain: cluster.local
+containerRuntimeEndpoint: ""
+cpuManagerReconcilePeriod: 0s
+crashLoopBackOff: {}
+evictionPressureTransitionPeriod: 0s
+fileCheckFrequency: 0s
+healthzBindAddress: 127.0.0.1
+healthzPort: 10248
+httpCheckFrequency: 0s
+imageMaximumGCAge: 0s
+imageMinimumGCAge: 0s
+logging: {flushFrequency: 0, options: {json: {infoBufferSize: "0"}, text: {infoBufferSize: "0"}}, verbosity: 0}
+memorySwap: {}
+nodeStatusReportFrequency: 0s
+nodeStatusUpdateFrequency: 0s
+rotateCertificates: true
+runtimeRequestTimeout: 0s
+shutdownGracePeriod: 0s
+shutdownGracePeriodCriticalPods: 0s
+streamingConnectionIdleTimeout: 0s
+syncFrequency: 0s
+volumeStatsAggPeriod: 0s
+END
+  cat >"$DATA/proxy.yaml" <<END
+apiVersion: kubeproxy.config.k8s.io/v1alpha1
+kind: KubeProxyConfiguration
+bindAddress: 0.0.0.0
+bindAddressHardFail: false
+clientConnection: {acceptContentTypes: "", burst: 0, contentType: "", kubeconfig: "$DATA/kube-proxy.conf", qps: 0}
+clusterCIDR: 10.244.0.0/16
+configSyncPeriod: 0s
+conntrack: {maxPerCore: null, min: null, tcpBeLiberal: false, tcpCloseWaitTimeout: null, tcpEstablishedTimeout: null, udpStreamTimeout: 0s, udpTimeout: 0s}
+detectLocal: {bridgeInterface: "", interfaceNamePrefix: ""}
+detectLocalMode: ""
+enableProfiling: false
+healthzBindAddress: ""
+hostnameOverride: ""
+iptables: {localhostNodePorts: null, masqueradeAll: false, masqueradeBit: null, minSyncPeriod: 0s, syncPeriod: 0s}
+ipvs: {excludeCIDRs: null, minSyncPeriod: 0s, scheduler: "", strictARP: false, syncPeriod: 0s, tcpFinTimeout: 0s, tcpTimeout: 0s, udpTimeout: 0s}
+logging: {flushFrequency: 0, options: {json: {infoBufferSize: "0"}, text: {infoBufferSize: "0"}}, verbosity: 0}
+metricsBindAddress: ""
+mode: ""
+nftables: {masqueradeAll: false, masqueradeBit: null, minSyncPeriod: 0s, syncPeriod: 0s}
+nodePortAddresses: null
+oomScoreAdj: null
+portRange: ""
+showHiddenMetricsForVersion: ""
+winkernel: {enableDSR: false, forwardHealthCheckVip: false, networkName: "", rootHnsEndpointName: "", sourceVip: ""}
+END
+}
+
 # The command line of a part, in the array COMMAND.
 command_of() {
   case $1 in
@@ -140,9 +200,9 @@ command_of() {
     scheduler-*)
       COMMAND=("$KM" kube-scheduler --bind-address=127.0.0.1 "--kubeconfig=$DATA/scheduler.conf" --leader-elect=true $LEASE --secure-port=$((10259 + 10 * (${1##*-} - 1)))) ;;
     kubelet)
-      COMMAND=("$KM" kubelet "--kubeconfig=$DATA/kubelet.conf" "--container-runtime-endpoint=unix://$CONTAINERD/containerd.sock" --hostname-override=n1
-        "--root-dir=$DATA/d/kubelet" "--cert-dir=$DATA/d/kubelet/pki" "--client-ca-file=$PKI/ca.crt" --cluster-dns=10.96.0.10 --cluster-domain=cluster.local --node-ip=$NODE_ADDRESS) ;;
-    proxy) COMMAND=("$KM" kube-proxy "--kubeconfig=$DATA/kube-proxy.conf" --hostname-override=n1 --cluster-cidr=10.244.0.0/16) ;;
+      COMMAND=("$KM" kubelet "--kubeconfig=$DATA/kubelet.conf" "--config=$DATA/kubelet.yaml" "--container-runtime-endpoint=unix://$CONTAINERD/containerd.sock"
+        --hostname-override=n1 "--root-dir=$DATA/d/kubelet" "--cert-dir=$DATA/d/kubelet/pki" --node-ip=$NODE_ADDRESS) ;;
+    proxy) COMMAND=("$KM" kube-proxy "--config=$DATA/proxy.yaml" --hostname-override=n1) ;;
     dns) COMMAND=("$KM" dns "--kubeconfig=$DATA/dns.conf" --bind-address=$NODE_ADDRESS --cluster-domain=cluster.local) ;;
   esac
 }
@@ -185,7 +245,7 @@ end_parts() {
 }
 
 launch_km() {
-  [ -d "$PKI" ] || { make_pki && make_node; }
+  [ -d "$PKI" ] || { make_pki && make_node && make_configs; }
   [ -n "${KEEPERS[containerd]:-}" ] || keep_up containerd
   for part in $PARTS; do keep_up "$part"; done
 }
