@@ -254,10 +254,10 @@ void waitForEnd(async::Loop& loop) {
       if (++*count > 1) ::_exit(1);
       ended->set_value();
     });
+    // The watch stays as long as the loop: the second signal ends the process at once.
+    loop.track(signals.get(), [signals] { signals->reset(); });
   });
   ended->get_future().wait();
-  // The watch stays: the second signal ends the process at once.
-  static auto keep = signals;
 }
 
 }  // namespace km
