@@ -1,11 +1,9 @@
 #include "async/loop.h"
 
-
 #include <fcntl.h>
-#include <sys/wait.h>
-
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <future>
