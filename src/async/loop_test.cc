@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <future>
@@ -162,6 +163,26 @@ TEST(Process, RunsWithArgumentsEnvironmentAndPipes) {
   EXPECT_EQ(std::string(text, n), "hello arg /\n");
   EXPECT_FALSE((*p)->running());
   EXPECT_FALSE((*p)->kill(SIGTERM).ok());
+}
+
+// Under the address sanitizer: what waits for a child goes with the loop.
+TEST(Process, MayOutliveItsLoop) {
+  std::unique_ptr<Process> p;
+  auto kept = std::make_shared<int>(0);
+  pid_t pid = 0;
+  {
+    Loop loop;
+    ProcessSpec spec;
+    spec.argv = {"sleep", "60"};
+    auto spawned = Process::spawn(loop, spec, [kept](ProcessExit) {});
+    ASSERT_TRUE(spawned.ok());
+    p = std::move(*spawned);
+    pid = p->pid();
+    EXPECT_TRUE(p->kill(SIGKILL).ok());
+  }
+  p.reset();
+  EXPECT_EQ(kept.use_count(), 1);
+  EXPECT_EQ(::waitpid(pid, nullptr, 0), pid);
 }
 
 TEST(Process, IsKilledAndMissingProgramsAreErrors) {

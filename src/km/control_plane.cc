@@ -8,6 +8,7 @@
 
 #include <csignal>
 #include <future>
+#include <optional>
 #include <thread>
 
 #include "apiserver/bootstrap.h"
@@ -92,30 +93,42 @@ void ControlPlaneOptions::addTo(FlagSet& flags) {
 // Forgets the store's old history, once an interval. Servers on one etcd share the work.
 struct ControlPlane::Compaction : std::enable_shared_from_this<Compaction> {
   Compaction(async::Loop& loop, store::Store& store, client::WorkerPool& pool, Duration interval, bool shared)
-      : timer(loop), store(store), pool(pool), interval(interval), compactor(interval) {
+      : loop(loop), timer(std::in_place, loop), store(store), pool(pool), interval(interval), compactor(interval) {
     if (shared) common = std::make_unique<store::SharedCompactor>(store);
   }
+  // On the loop. The next interval begins when the work of the last one is done.
   void schedule() {
-    timer.start(interval, [self = shared_from_this()] {
+    if (stopped) return;
+    timer->start(interval, [self = shared_from_this()] {
       self->pool.post([self] {
-        if (self->common) return self->common->step();
-        auto now = self->store.currentRevision();
-        if (!now.ok()) return;
-        if (auto target = self->compactor.at(Clock::system().monotonic(), *now)) {
-          self->store.compact(*target, [](Status s) {
-            if (!s.ok() && !s.is("Expired")) KM_LOG(WARNING, "compaction failed: {}", s.message());
-          });
-        }
+        self->step();
+        self->loop.post([self] { self->schedule(); });
       });
-      self->schedule();
     });
   }
-  async::Timer timer;
+  void stop() {
+    stopped = true;
+    timer.reset();
+  }
+  // On a worker.
+  void step() {
+    if (common) return common->step();
+    auto now = store.currentRevision();
+    if (!now.ok()) return;
+    if (auto target = compactor.at(Clock::system().monotonic(), *now)) {
+      store.compact(*target, [](Status s) {
+        if (!s.ok() && !s.is("Expired")) KM_LOG(WARNING, "compaction failed: {}", s.message());
+      });
+    }
+  }
+  async::Loop& loop;
+  std::optional<async::Timer> timer;
   store::Store& store;
   client::WorkerPool& pool;
   const Duration interval;
   store::Compactor compactor;
   std::unique_ptr<store::SharedCompactor> common;
+  bool stopped = false;
 };
 
 Result<std::unique_ptr<ControlPlane>> ControlPlane::start(ControlPlaneOptions options) {
@@ -229,7 +242,7 @@ void ControlPlane::stop() {
   if (loops_) {
     std::promise<void> cleared;
     loops_->at(0).post([&] {
-      if (compaction_) compaction_->timer.cancel();
+      if (compaction_) compaction_->stop();
       compaction_.reset();
       cleared.set_value();
     });
@@ -254,10 +267,10 @@ void waitForEnd(async::Loop& loop) {
       if (++*count > 1) ::_exit(1);
       ended->set_value();
     });
+    // The watch stays as long as the loop: the second signal ends the process at once.
+    loop.track(signals.get(), [signals] { signals->reset(); });
   });
   ended->get_future().wait();
-  // The watch stays: the second signal ends the process at once.
-  static auto keep = signals;
 }
 
 }  // namespace km
