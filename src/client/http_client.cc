@@ -29,8 +29,10 @@ struct Core {
   std::unique_ptr<http::Client> http;  // on the loop
   std::mutex mutex;
   std::string token;
-  Duration tokenRead{-kTokenAge};
+  Duration tokenRead{-kTokenAge}, certificateRead{};
   std::optional<TokenBucket> bucket;
+  async::TlsClientOptions tls;
+  std::string certificate;  // of a file, as it was read last
 
   Core(async::Loop& l, const RestConfig& c) : loop(l), config(c) {}
 
@@ -39,8 +41,14 @@ struct Core {
       headers.set("authorization", "Basic " + base64Encode(config.userName + ":" + config.password));
     }
     std::lock_guard lock(mutex);
+    Duration now = Clock::system().monotonic();
+    if (!tls.certificateFile.empty() && now - certificateRead >= kTokenAge) {
+      certificateRead = now;
+      auto text = readFile(tls.certificateFile);
+      // A rotated certificate is shown on new connections; a pair that is half written waits for the next look.
+      if (text.ok() && *text != certificate && endpoint.tls->reload(tls).ok()) certificate = std::move(*text);
+    }
     if (!config.tokenFile.empty()) {
-      Duration now = Clock::system().monotonic();
       if (now - tokenRead >= kTokenAge || token.empty()) {
         if (auto text = readFile(config.tokenFile); text.ok()) token = trimSpace(*text);
         tokenRead = now;
@@ -337,7 +345,7 @@ Result<std::unique_ptr<Client>> makeHttpClient(async::Loop& loop, const RestConf
   core->prefix = url.target;
   while (core->prefix.ends_with('/')) core->prefix.pop_back();
   if (url.tls) {
-    async::TlsClientOptions tls;
+    async::TlsClientOptions& tls = core->tls;
     tls.caPem = config.caData;
     tls.caFile = config.caFile;
     tls.certificatePem = config.certData;
@@ -347,6 +355,8 @@ Result<std::unique_ptr<Client>> makeHttpClient(async::Loop& loop, const RestConf
     tls.serverName = config.tlsServerName;
     tls.insecure = config.insecure;
     KM_ASSIGN(core->endpoint.tls, async::TlsContext::client(tls));
+    core->certificateRead = Clock::system().monotonic();
+    if (auto text = readFile(tls.certificateFile); !tls.certificateFile.empty() && text.ok()) core->certificate = std::move(*text);
   }
   core->token = config.token;
   if (config.qps > 0) core->bucket.emplace(config.qps, std::max(config.burst, 1));

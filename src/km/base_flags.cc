@@ -5,6 +5,7 @@
 #include "base/strings.h"
 #include "base/version.h"
 #include "km/server_table.h"
+#include "km/upstream_flags.h"
 
 namespace km {
 
@@ -46,6 +47,8 @@ std::optional<int> parseServerFlags(ServerCall& call, FlagSet& flags) {
   flags.setNormalize(warnWordSepNormalize);
   flags.setOutput(call.out);
   base.addTo(flags, call.program);
+  addUpstreamFlags(flags, call.server->name);
+  for (std::string_view alias : call.server->aliases) addUpstreamFlags(flags, alias);
   if (call.showFlags) {
     call.showFlags(flags);
     return 0;

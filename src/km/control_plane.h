@@ -33,7 +33,9 @@ struct ControlPlaneOptions {
   std::vector<std::string> authorizationMode = {"Node", "RBAC"};
   std::string kubeletClientCertificate, kubeletClientKey, kubeletCertificateAuthority;
   bool anonymousAuth = true;
-  bool allowPrivileged = true;
+  bool allowPrivileged = true, bootstrapTokens = false, disableHttp2 = false;
+  std::string tlsMinVersion;
+  std::vector<std::string> tlsCipherSuites;
   int32_t maxRequestsInflight = 400, maxMutatingRequestsInflight = 200;
   Duration eventTtl = std::chrono::hours(1);
   // A store outside: none means the embedded one in the data directory.
@@ -74,6 +76,7 @@ class ControlPlane {
  private:
   explicit ControlPlane(ControlPlaneOptions options) : options_(std::move(options)) {}
   Status open();
+  Status check() const;
   Status openStore();
   Status writeKubeconfig();
   void compactRegularly();

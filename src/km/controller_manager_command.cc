@@ -8,6 +8,7 @@
 #include "km/leader_flags.h"
 #include "km/managers.h"
 #include "km/part_server.h"
+#include "km/signing_flags.h"
 #include "pki/tokens.h"
 
 namespace km {
@@ -18,6 +19,7 @@ struct ControllerManagerFlags {
   std::vector<std::string> controllers = {"*"};
   bool useServiceAccounts = false;
   controllers::Options options;
+  SigningFlags signing;
   LeaderFlags leader{"kube-controller-manager"};
   PartServerFlags serving{10257};
 
@@ -30,6 +32,7 @@ struct ControllerManagerFlags {
     flags.add(&useServiceAccounts, "use-service-account-credentials", "If true, use individual service account credentials for each controller.");
     flags.add(&options.serviceClusterIpRange, "service-cluster-ip-range", "CIDR `Range` for Services in cluster. Only used when --allocate-node-cidrs=true.");
     controllers::addFlags(flags, options);
+    signing.addTo(flags, options.signingDuration);
     leader.addTo(flags);
     serving.addTo(flags);
   }
@@ -56,6 +59,7 @@ struct ControllerManagerFlags {
     if (!rootCaFile.empty()) {
       KM_ASSIGN(options.rootCa, readFile(rootCaFile));
     }
+    KM_ASSIGN(options.signers, signing.load());
     if (serviceAccountKeyFile.empty()) return {};
     KM_ASSIGN(std::string pem, readFile(serviceAccountKeyFile));
     KM_ASSIGN(pki::Key key, pki::Key::fromPem(pem));

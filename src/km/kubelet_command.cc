@@ -3,6 +3,7 @@
 #include <sys/prctl.h>
 
 #include "async/loop.h"
+#include "base/files.h"
 #include "base/flags.h"
 #include "base/log.h"
 #include "base/strings.h"
@@ -11,6 +12,7 @@
 #include "km/commands.h"
 #include "km/control_plane.h"
 #include "km/data_lock.h"
+#include "km/kubelet_certificates.h"
 #include "km/kubelet_settings.h"
 #include "km/part_server.h"
 #include "km/serving_pair.h"
@@ -23,10 +25,11 @@ namespace {
 struct KubeletFlags {
   kubelet::Options options;
   ComponentConfig config{kKubeletConfig};
-  std::string kubeconfig, hostname, certDir = "/var/lib/kubelet/pki", configFile, configDir;
+  std::string kubeconfig, bootstrapKubeconfig, hostname, certDir = "/var/lib/kubelet/pki", configFile, configDir;
 
   void addTo(FlagSet& flags) {
     flags.add(&kubeconfig, "kubeconfig", "Path to a kubeconfig `file`, specifying how to connect to the API server.");
+    flags.add(&bootstrapKubeconfig, "bootstrap-kubeconfig", "Path to a kubeconfig `file` that will be used to get client certificate for kubelet, where --kubeconfig is missing or has expired.");
     flags.add(&configFile, "config", "The `file` of the kubelet's configuration (KubeletConfiguration). Flags win over it.");
     flags.add(&configDir, "config-dir", "A `directory` of drop-ins, *.conf, laid over the configuration in the order of their names.");
     flags.add(&options.rootDir, "root-dir", "`Directory` path for managing kubelet files (volume mounts, etc).");
@@ -64,6 +67,38 @@ Status settleCgroups(kubelet::Options& o, cri::Runtime& runtime) {
   return errors::badRequest("the cgroup driver systemd is not supported: set cgroupDriver (--cgroup-driver) and the runtime to cgroupfs");
 }
 
+// With serverTLSBootstrap the port is served under a certificate of the node's own until the cluster has signed one.
+Status ensureFirstServing(KubeletFlags& f) {
+  kubelet::Options& o = f.options;
+  CertificateStore store(f.certDir, "kubelet-server");
+  o.tlsCertFile = o.tlsPrivateKeyFile = store.currentPath();
+  if (store.current().ok()) return {};
+  KM_ASSIGN(ServingPair pair, ensureServingPair(f.certDir, o.nodeName, {o.nodeIp}));
+  KM_ASSIGN(std::string certificate, readFile(pair.certificateFile));
+  KM_ASSIGN(std::string pem, readFile(pair.keyFile));
+  KM_ASSIGN(pki::Key key, pki::Key::fromPem(pem));
+  return store.update(certificate, key);
+}
+
+// The certificates that the cluster renews for this node.
+struct Rotations {
+  std::unique_ptr<CertificateRotation> client, serving;
+
+  Rotations(const KubeletFlags& f, client::Client& api, kubelet::Kubelet& kubelet) {
+    const kubelet::Options& o = f.options;
+    CertificateStore clientStore(f.certDir, "kubelet-client"), servingStore(f.certDir, "kubelet-server");
+    // As upstream: only where the present certificate came from the cluster this way.
+    if (auto pair = clientStore.current(); f.config.boolean("rotateCertificates") && pair.ok()) {
+      client = std::make_unique<CertificateRotation>(api, clientStore, nodeClientRequest(o.nodeName, pair->key), [] {});
+    }
+    if (f.config.boolean("serverTLSBootstrap") && o.tlsCertFile == servingStore.currentPath()) {
+      serving = std::make_unique<CertificateRotation>(api, servingStore, nodeServingRequest(o.nodeName, {o.nodeIp}), [&kubelet] {
+        if (Status s = kubelet.reloadCertificate(); !s.ok()) KM_LOG(ERROR, "the new serving certificate cannot be used: {}", s.message());
+      });
+    }
+  }
+};
+
 Status prepare(KubeletFlags& f) {
   KM_TRY(f.readConfig());
   kubelet::Options& o = f.options;
@@ -78,6 +113,10 @@ Status prepare(KubeletFlags& f) {
   if (o.nodeIp.empty()) o.nodeIp = hostAddress();
   o.restrictOomScoreAdj = lacksSysResource();
   if (o.tlsCertFile.empty() && o.tlsPrivateKeyFile.empty()) {
+    if (f.config.boolean("serverTLSBootstrap")) {
+      KM_TRY(ensureFirstServing(f));
+      return {};
+    }
     KM_ASSIGN(ServingPair pair, ensureServingPair(f.certDir, o.nodeName, {o.nodeIp}));
     o.tlsCertFile = pair.certificateFile;
     o.tlsPrivateKeyFile = pair.keyFile;
@@ -89,6 +128,10 @@ Status run(KubeletFlags& flags, async::LoopGroup& loops) {
   KM_TRY(prepare(flags));
   kubelet::Options& o = flags.options;
   async::Loop& loop = loops.at(0);
+  if (!flags.bootstrapKubeconfig.empty()) {
+    // A signal ends the process while this waits: nothing has begun that would have to be put in order.
+    KM_TRY(bootstrapKubelet(loop, {flags.kubeconfig, flags.bootstrapKubeconfig, flags.certDir, o.nodeName}, {}));
+  }
   KM_ASSIGN(auto config, client::loadKubeconfig(flags.kubeconfig));
   config.userAgent = "kubelet";
   KM_ASSIGN(auto api, client::makeHttpClient(loop, config));
@@ -106,7 +149,10 @@ Status run(KubeletFlags& flags, async::LoopGroup& loops) {
   kubelet::Kubelet kubelet(o, *api, pool, timers, loop, *runtime, events.recorder("kubelet", o.nodeName));
   KM_TRY(kubelet.start());
   logInfo("Started kubelet", {{"node", o.nodeName}});
-  waitForEnd(loop);
+  {
+    Rotations rotations(flags, *api, kubelet);
+    waitForEnd(loop);
+  }
   kubelet.stop();
   events.stop();
   timers.stop();

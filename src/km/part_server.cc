@@ -163,6 +163,9 @@ void PartServerFlags::addTo(FlagSet& flags) {
   flags.add(&tlsCertFile, "tls-cert-file", "`File` containing the default x509 Certificate for HTTPS. Without it one is made in memory.");
   flags.add(&tlsPrivateKeyFile, "tls-private-key-file", "`File` containing the default x509 private key matching --tls-cert-file.");
   flags.add(&clientCaFile, "client-ca-file", "Requests with a client certificate signed by one of the authorities in the `file` are of the user that it names.");
+  flags.add(&tlsMinVersion, "tls-min-version", "Minimum TLS `version` supported: VersionTLS12 or VersionTLS13.");
+  flags.add(&tlsCipherSuites, "tls-cipher-suites", "List of cipher `suites` for the server. TLS 1.3 has its own.");
+  flags.add(&disableHttp2, "disable-http2-serving", "If true, HTTP2 serving will be disabled.");
   flags.add(&alwaysAllow, "authorization-always-allow-paths", "A list of HTTP `paths` to skip during authorization, i.e. these are authorized without contacting the API server.");
 }
 
@@ -173,6 +176,9 @@ Result<std::unique_ptr<PartServer>> PartServer::secure(const PartServerFlags& fl
   tls.certificateFile = flags.tlsCertFile;
   tls.keyFile = flags.tlsPrivateKeyFile;
   tls.clientCaFile = flags.clientCaFile;
+  tls.minVersion = flags.tlsMinVersion;
+  tls.cipherSuites = flags.tlsCipherSuites;
+  if (flags.disableHttp2) tls.alpn = {"http/1.1"};
   if (flags.tlsCertFile.empty()) KM_TRY(ownCertificate(tls, flags.bindAddress));
   KM_ASSIGN(auto context, async::TlsContext::server(tls));
   auto serving = std::make_shared<Serving>(Pages(std::move(checks), {"/healthz", "/livez", "/readyz", "/metrics"}, std::move(pages)));

@@ -21,6 +21,9 @@ struct PartServerFlags {
   std::string bindAddress = "127.0.0.1";  // upstream's default is 0.0.0.0: here nothing listens beyond loopback unasked
   int securePort = 0;
   std::string tlsCertFile, tlsPrivateKeyFile, clientCaFile;
+  std::string tlsMinVersion;
+  std::vector<std::string> tlsCipherSuites;
+  bool disableHttp2 = false;
   std::vector<std::string> alwaysAllow = {"/healthz", "/readyz", "/livez"};
 
   explicit PartServerFlags(int port) : securePort(port) {}

@@ -31,6 +31,19 @@ struct ProxyFlags {
     flags.add(&writeConfigTo, "write-config-to", "If set, write the default configuration values to this `file` and exit.");
     flags.add(&hostname, "hostname-override", "If non-empty, will be used as the name of the Node that kube-proxy is running on.");
     flags.add(&cleanup, "cleanup", "If true cleanup the rules and exit.");
+    auto port = [this](std::string field) {
+      return [this, field](std::string_view text) -> Status {
+        auto n = parseInt64(text);
+        if (!n || *n < 0 || *n > 65535) return errors::badRequest("strconv.ParseInt: parsing " + quote(text) + ": invalid syntax");
+        std::string address = config.text(field), host = address.substr(0, address.rfind(':') + 1);
+        config.set(field, codec::Value::string(*n == 0 ? "" : host + std::to_string(*n)));
+        return {};
+      };
+    };
+    flags.addFunc(port("healthzBindAddress"), "int32", "healthz-port", "The port to bind the health check server. Use 0 to disable.")
+        .deprecated("This flag is deprecated and will be removed in a future release. Please use --healthz-bind-address instead.");
+    flags.addFunc(port("metricsBindAddress"), "int32", "metrics-port", "The port to bind the metrics server. Use 0 to disable.")
+        .deprecated("This flag is deprecated and will be removed in a future release. Please use --metrics-bind-address instead.");
     config.addFlags(flags);
   }
 };

@@ -48,7 +48,14 @@ make_pki() {
   conf "$KUBECONFIG" kubernetes-super-admin system:masters
   conf "$DATA/controller-manager.conf" system:kube-controller-manager
   conf "$DATA/scheduler.conf" system:kube-scheduler
-  conf "$DATA/kubelet.conf" system:node:n1 system:nodes
+  cat >"$DATA/bootstrap-kubelet.conf" <<END
+apiVersion: v1
+kind: Config
+clusters: [{name: kubernetes, cluster: {server: "$SERVER_URL", certificate-authority: "$PKI/ca.crt"}}]
+contexts: [{name: c, context: {cluster: kubernetes, user: tls-bootstrap-token-user}}]
+current-context: c
+users: [{name: tls-bootstrap-token-user, user: {token: abcdef.0123456789abcdef}}]
+END
   conf "$DATA/kube-proxy.conf" system:kube-proxy
   conf "$DATA/dns.conf" system:coredns
 }
@@ -119,6 +126,36 @@ kind: ClusterRoleBinding
 metadata: {name: kubeadm:cluster-admins}
 roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin}
 subjects: [{apiGroup: rbac.authorization.k8s.io, kind: Group, name: kubeadm:cluster-admins}]
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: bootstrap-token-abcdef, namespace: kube-system}
+type: bootstrap.kubernetes.io/token
+stringData: {token-id: abcdef, token-secret: 0123456789abcdef, usage-bootstrap-authentication: "true", usage-bootstrap-signing: "true",
+  auth-extra-groups: "system:bootstrappers:kubeadm:default-node-token"}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: cluster-info, namespace: kube-public}
+data: {kubeconfig: "the cluster"}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: kubeadm:kubelet-bootstrap}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: system:node-bootstrapper}
+subjects: [{apiGroup: rbac.authorization.k8s.io, kind: Group, name: system:bootstrappers:kubeadm:default-node-token}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: kubeadm:node-autoapprove-bootstrap}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: system:certificates.k8s.io:certificatesigningrequests:nodeclient}
+subjects: [{apiGroup: rbac.authorization.k8s.io, kind: Group, name: system:bootstrappers:kubeadm:default-node-token}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: kubeadm:node-autoapprove-certificate-rotation}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: system:certificates.k8s.io:certificatesigningrequests:selfnodeclient}
+subjects: [{apiGroup: rbac.authorization.k8s.io, kind: Group, name: system:nodes}]
 END
 }
 
@@ -186,22 +223,33 @@ END
 command_of() {
   case $1 in
     containerd) COMMAND=(containerd --config "$CONTAINERD/config.toml" --log-level warn) ;;
+    # What kubeadm writes into its static pods and the kubelet's unit, as it is, but for the paths, the ports of the second of two and the store.
     apiserver)
-      COMMAND=("$KM" kube-apiserver --advertise-address=$NODE_ADDRESS --bind-address=0.0.0.0 --allow-privileged=true --authorization-mode=Node,RBAC "--client-ca-file=$PKI/ca.crt"
-        --enable-admission-plugins=NodeRestriction "--data-dir=$DATA/cp"
+      COMMAND=("$KM" kube-apiserver "--advertise-address=$NODE_ADDRESS" --allow-privileged=true --authorization-mode=Node,RBAC "--client-ca-file=$PKI/ca.crt"
+        --enable-admission-plugins=NodeRestriction --enable-bootstrap-token-auth=true
         "--kubelet-client-certificate=$PKI/apiserver-kubelet-client.crt" "--kubelet-client-key=$PKI/apiserver-kubelet-client.key"
+        --kubelet-preferred-address-types=InternalIP,ExternalIP,Hostname
+        "--proxy-client-cert-file=$PKI/front-proxy-client.crt" "--proxy-client-key-file=$PKI/front-proxy-client.key"
+        --requestheader-allowed-names=front-proxy-client "--requestheader-client-ca-file=$PKI/front-proxy-ca.crt"
+        --requestheader-extra-headers-prefix=X-Remote-Extra- --requestheader-group-headers=X-Remote-Group --requestheader-username-headers=X-Remote-User
         --secure-port=6443 --service-account-issuer=https://kubernetes.default.svc.cluster.local "--service-account-key-file=$PKI/sa.pub"
-        "--service-account-signing-key-file=$PKI/sa.key" --service-cluster-ip-range=10.96.0.0/16
-        "--tls-cert-file=$PKI/apiserver.crt" "--tls-private-key-file=$PKI/apiserver.key") ;;
+        "--service-account-signing-key-file=$PKI/sa.key" --service-cluster-ip-range=10.96.0.0/12
+        "--tls-cert-file=$PKI/apiserver.crt" "--tls-private-key-file=$PKI/apiserver.key"
+        "--data-dir=$DATA/cp" --bind-address=0.0.0.0) ;;
     controller-manager-*)
-      COMMAND=("$KM" kube-controller-manager --allocate-node-cidrs=true --bind-address=127.0.0.1 "--client-ca-file=$PKI/ca.crt" --cluster-cidr=10.244.0.0/16
-        "--kubeconfig=$DATA/controller-manager.conf" --leader-elect=true "--root-ca-file=$PKI/ca.crt" "--service-account-private-key-file=$PKI/sa.key"
-        --service-cluster-ip-range=10.96.0.0/16 --use-service-account-credentials=true $LEASE --secure-port=$((10257 + 10 * (${1##*-} - 1)))) ;;
+      COMMAND=("$KM" kube-controller-manager --allocate-node-cidrs=true "--authentication-kubeconfig=$DATA/controller-manager.conf"
+        "--authorization-kubeconfig=$DATA/controller-manager.conf" --bind-address=127.0.0.1 "--client-ca-file=$PKI/ca.crt" --cluster-cidr=10.244.0.0/16
+        --cluster-name=kubernetes "--cluster-signing-cert-file=$PKI/ca.crt" "--cluster-signing-key-file=$PKI/ca.key" "--controllers=*,bootstrapsigner,tokencleaner"
+        "--kubeconfig=$DATA/controller-manager.conf" --leader-elect=true "--requestheader-client-ca-file=$PKI/front-proxy-ca.crt" "--root-ca-file=$PKI/ca.crt"
+        "--service-account-private-key-file=$PKI/sa.key" --service-cluster-ip-range=10.96.0.0/12 --use-service-account-credentials=true
+        $LEASE --secure-port=$((10257 + 10 * (${1##*-} - 1)))) ;;
     scheduler-*)
-      COMMAND=("$KM" kube-scheduler --bind-address=127.0.0.1 "--kubeconfig=$DATA/scheduler.conf" --leader-elect=true $LEASE --secure-port=$((10259 + 10 * (${1##*-} - 1)))) ;;
+      COMMAND=("$KM" kube-scheduler "--authentication-kubeconfig=$DATA/scheduler.conf" "--authorization-kubeconfig=$DATA/scheduler.conf" --bind-address=127.0.0.1
+        "--kubeconfig=$DATA/scheduler.conf" --leader-elect=true $LEASE --secure-port=$((10259 + 10 * (${1##*-} - 1)))) ;;
     kubelet)
-      COMMAND=("$KM" kubelet "--kubeconfig=$DATA/kubelet.conf" "--config=$DATA/kubelet.yaml" "--container-runtime-endpoint=unix://$CONTAINERD/containerd.sock"
-        --hostname-override=n1 "--root-dir=$DATA/d/kubelet" "--cert-dir=$DATA/d/kubelet/pki" --node-ip=$NODE_ADDRESS) ;;
+      COMMAND=("$KM" kubelet "--bootstrap-kubeconfig=$DATA/bootstrap-kubelet.conf" "--kubeconfig=$DATA/d/kubelet.conf" "--config=$DATA/kubelet.yaml"
+        "--container-runtime-endpoint=unix://$CONTAINERD/containerd.sock" --hostname-override=n1 "--node-ip=$NODE_ADDRESS"
+        "--root-dir=$DATA/d/kubelet" "--cert-dir=$DATA/d/kubelet/pki") ;;
     proxy) COMMAND=("$KM" kube-proxy "--config=$DATA/proxy.yaml" --hostname-override=n1) ;;
     dns) COMMAND=("$KM" dns "--kubeconfig=$DATA/dns.conf" --bind-address=$NODE_ADDRESS --cluster-domain=cluster.local) ;;
   esac
