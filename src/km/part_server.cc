@@ -3,14 +3,18 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <condition_variable>
 #include <mutex>
+#include <thread>
 
 #include "api/field_error.h"
 #include "api/types/authorization_v1.h"
+#include "api/types/core_v1.h"
 #include "api/types/meta_v1.h"
 #include "async/tls.h"
 #include "authn/delegation.h"
 #include "base/flags.h"
+#include "base/log.h"
 #include "base/metrics.h"
 #include "base/strings.h"
 #include "http/server.h"
@@ -134,9 +138,35 @@ class Listening : public PartServer {
   }
   int port() const override { return port_; }
 
+  // Without a client CA of its own the part believes the certificates that the API server believes, as the ConfigMap in kube-system tells.
+  // Looked up in the background: the API server may come later.
+  void lookUpClientCa(client::Client& client, std::shared_ptr<async::TlsContext> context, async::TlsServerOptions tls) {
+    lookup_ = std::jthread([&client, context, tls](std::stop_token stop) mutable {
+      std::mutex mutex;
+      std::condition_variable_any changed;
+      for (Duration pause = kFirstLookup; !stop.stop_requested(); pause = std::min<Duration>(pause * 2, kLastLookup)) {
+        auto map = client.get(client::target(api::core_v1::ConfigMap::kType, "kube-system", "extension-apiserver-authentication"));
+        const auto* ca = map.ok() ? (*map)->as<api::core_v1::ConfigMap>().data.find("client-ca-file") : nullptr;
+        if (ca != nullptr) {
+          tls.clientCaPem = ca->view();
+          if (Status s = context->reload(tls); !s.ok()) KM_LOG(ERROR, "client-ca-file of extension-apiserver-authentication: {}", s.message());
+          return;
+        }
+        if (map.ok() || map.status().code() == 404 || map.status().code() == 403) {
+          KM_LOG(WARNING, "no client certificates count: {}", map.ok() ? "the API server names no client CA" : map.status().message());
+          return;
+        }
+        std::unique_lock lock(mutex);
+        changed.wait_for(lock, stop, pause, [] { return false; });
+      }
+    });
+  }
+
  private:
+  static constexpr Duration kFirstLookup = std::chrono::milliseconds(500), kLastLookup = std::chrono::seconds(10);
   std::unique_ptr<http::Server> server_;
   int port_ = 0;
+  std::jthread lookup_;
 };
 
 // A certificate of its own where none is given, as upstream makes one in memory.
@@ -183,7 +213,9 @@ Result<std::unique_ptr<PartServer>> PartServer::secure(const PartServerFlags& fl
   KM_ASSIGN(auto context, async::TlsContext::server(tls));
   auto serving = std::make_shared<Serving>(Pages(std::move(checks), {"/healthz", "/livez", "/readyz", "/metrics"}, std::move(pages)));
   serving->delegate(client, flags.alwaysAllow);
-  return Listening::start(loops, std::move(serving), flags.bindAddress, flags.securePort, context);
+  KM_ASSIGN(auto server, Listening::start(loops, std::move(serving), flags.bindAddress, flags.securePort, context));
+  if (flags.clientCaFile.empty()) static_cast<Listening&>(*server).lookUpClientCa(client, context, tls);
+  return server;
 }
 
 Result<std::unique_ptr<PartServer>> PartServer::plain(const std::string& address, async::LoopGroup& loops, std::vector<std::string> paths,
