@@ -15,6 +15,7 @@
 #include "apiserver/bootstrap.h"
 #include "base/files.h"
 #include "base/log.h"
+#include "base/start_pages.h"
 #include "base/metrics.h"
 #include "store/compactor.h"
 #include "store/embedded.h"
@@ -25,6 +26,8 @@ namespace km {
 namespace {
 
 constexpr auto kStopGrace = std::chrono::seconds(10);
+// By then a server has started, and knows its cluster.
+constexpr auto kSettled = std::chrono::seconds(15);
 
 store::EtcdOptions etcdOptions(const ControlPlaneOptions& o) {
   store::EtcdOptions e;
@@ -283,16 +286,25 @@ ControlPlane::~ControlPlane() {
 }
 
 void waitForEnd(async::Loop& loop) {
+  struct Waits {
+    std::unique_ptr<async::Signals> signals;
+    std::unique_ptr<async::Timer> settled;
+    int asked = 0;
+  };
   auto ended = std::make_shared<std::promise<void>>();
-  auto signals = std::make_shared<std::unique_ptr<async::Signals>>();
-  auto count = std::make_shared<int>(0);
-  loop.post([&loop, ended, signals, count] {
-    *signals = std::make_unique<async::Signals>(loop, std::vector<int>{SIGTERM, SIGINT}, [ended, count](int) {
-      if (++*count > 1) ::_exit(1);
+  auto waits = std::make_shared<Waits>();
+  loop.post([&loop, ended, waits] {
+    waits->signals = std::make_unique<async::Signals>(loop, std::vector<int>{SIGTERM, SIGINT}, [ended, waits = waits.get()](int) {
+      if (++waits->asked > 1) ::_exit(1);
       ended->set_value();
     });
-    // The watch stays as long as the loop: the second signal ends the process at once.
-    loop.track(signals.get(), [signals] { signals->reset(); });
+    waits->settled = std::make_unique<async::Timer>(loop);
+    waits->settled->start(kSettled, [] { releaseStartPages(); });
+    // They stay as long as the loop: the second signal ends the process at once.
+    loop.track(waits.get(), [waits] {
+      waits->signals.reset();
+      waits->settled.reset();
+    });
   });
   ended->get_future().wait();
 }
