@@ -54,6 +54,11 @@ std::optional<int> parseServerFlags(ServerCall& call, FlagSet& flags) {
     return 0;
   }
   Status parsed = flags.parse(call.args);
+  if (call.checkFlags) {
+    if (parsed.ok() && !flags.args().empty()) parsed = errors::badRequest("it takes no arguments: " + flags.args()[0]);
+    call.checkFlags(parsed);
+    return 0;
+  }
   if (!parsed.ok() || base.help) {
     if (!parsed.ok()) call.out("Error: " + parsed.message() + "\n\n");
     call.out(std::string(trimSpace(call.server->help)) + "\nUsage:\n  " + std::string(call.server->name) +

@@ -34,5 +34,8 @@ wait $watcher || fail "the watched status ended with $?"
 say "completion and unit"
 expect "--data-dir" bash -c "source <($KM completion bash); COMP_WORDS=($KM up --data-d); COMP_CWORD=2; _km_complete; echo \${COMPREPLY[@]}"
 expect "ExecStart=$KM up --data-dir $DATA/d" "$KM" install --print up --data-dir "$DATA/d"
+refuses "up would not start: unknown flag: --data-dirr" "$KM" install --print up --data-dirr "$DATA/d"
+refuses "apiserver would not start: invalid argument \"x\" for \"--secure-port\"" "$KM" install --print apiserver --secure-port x
+refuses "not supported: there is no audit log" "$KM" install --print apiserver --audit-policy-file x
 refuses "is no server to install" "$KM" install --print completion
 say "end"
