@@ -77,7 +77,7 @@ Status run(ControllerManagerFlags f) {
       return makeAccountClient(a.loops.at(0), a.config, *a.client, a.pool, a.timers, account);
     };
   }
-  KM_ASSIGN(auto server, PartServer::secure(f.serving, *api->client, api->loops, {}, {{"/configz", f.configz()}}));
+  KM_ASSIGN(auto server, PartServer::secure(f.serving, *api->client, api->loops, healthOf(f.leader), {{"/configz", f.configz()}}));
   controllers::ControllerManager manager(*api->client, *api->informers, api->pool, api->timers, f.options);
   return runElected(
       *api->client, f.leader, api->loops.at(0),

@@ -8,6 +8,7 @@
 
 #include "base/duration.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "base/rand.h"
 #include "km/control_plane.h"
 #include "km/data_lock.h"
@@ -38,6 +39,20 @@ void electionConfig(const LeaderFlags& f, codec::Value& out) {
   out.set("resourceNamespace", Value::string(f.election.ns));
 }
 
+HealthCheck leaderHealth(const LeaderFlags& flags) {
+  static constexpr auto kTolerance = std::chrono::seconds(20);
+  return {"leaderElection", [candidate = flags.candidate, name = flags.election.name]() -> Status {
+            std::lock_guard lock(candidate->mutex);
+            if (candidate->elector == nullptr || !candidate->elector->isStale(kTolerance)) return {};
+            return errors::failed("failed election to renew leadership on lease " + name);
+          }};
+}
+
+std::vector<HealthCheck> healthOf(const LeaderFlags& flags) {
+  if (!flags.elect) return {};
+  return {leaderHealth(flags)};
+}
+
 Status checkElection(const client::LeaderElection& election) {
   if (election.leaseDuration <= election.renewDeadline) return errors::badRequest("leaseDuration must be greater than renewDeadline");
   if (election.renewDeadline * 10 <= election.retryPeriod * 12) return errors::badRequest("renewDeadline must be greater than retryPeriod*JitterFactor");
@@ -56,10 +71,15 @@ Status runElected(client::Client& client, const LeaderFlags& flags, async::Loop&
   KM_TRY(checkElection(election));
   election.identity = fmt::format("{}_{}", hostName(), randomUuid());
   std::atomic<bool> leads = false;
+  Gauge& status = MetricRegistry::process()
+                      .gauge("leader_election_master_status",
+                             "[ALPHA] Gauge of if the reporting system is master of the relevant lease, 0 indicates backup, 1 indicates master.", {"name"})
+                      .with({election.name});
   client::LeaderCallbacks callbacks;
   callbacks.onStartedLeading = [&](std::stop_token asked) {
     logInfo("Became the leader", {{"lease", election.name}, {"identity", election.identity}});
     leads = true;
+    status.set(1);
     if (Status s = start(); !s.ok()) {
       KM_LOG(ERROR, "cannot start: {}", s.message());
       ::_exit(1);
@@ -73,6 +93,11 @@ Status runElected(client::Client& client, const LeaderFlags& flags, async::Loop&
   };
   callbacks.onNewLeader = [](const std::string& who) { logInfo("New leader", {{"identity", who}}); };
   client::LeaderElector elector(client, election, std::move(callbacks));
+  auto watched = [&flags](const client::LeaderElector* e) {
+    std::lock_guard lock(flags.candidate->mutex);
+    flags.candidate->elector = e;
+  };
+  watched(&elector);
   std::jthread candidate([&](std::stop_token asked) {
     elector.run(asked);
     if (asked.stop_requested()) return;
@@ -83,6 +108,7 @@ Status runElected(client::Client& client, const LeaderFlags& flags, async::Loop&
   if (leads) stop();
   candidate.request_stop();
   candidate.join();
+  watched(nullptr);
   return {};
 }
 

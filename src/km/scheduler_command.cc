@@ -79,7 +79,7 @@ int runScheduler(ServerCall& call) {
   auto api = ApiConnection::open(kubeconfig, master, "kube-scheduler", 8);
   if (!api.ok()) return finish(call, api.status());
   ApiConnection& a = **api;
-  auto server = PartServer::secure(serving, *a.client, a.loops, {}, {{"/configz", configzOf(settings, leader, kubeconfig)}});
+  auto server = PartServer::secure(serving, *a.client, a.loops, healthOf(leader), {{"/configz", configzOf(settings, leader, kubeconfig)}});
   if (!server.ok()) return finish(call, server.status());
   scheduler::Scheduler scheduler(*a.client, *a.informers, a.pool, a.timers, hostName(), std::move(settings));
   a.informers->start();

@@ -11,6 +11,7 @@
 #include "http/spdy_connection.h"
 #include "http/text.h"
 #include "http/websocket.h"
+#include "kubelet/kubelet_metrics.h"
 #include "kubelet/node_stats.h"
 #include "kubelet/pod_worker.h"
 
@@ -71,6 +72,7 @@ Result<int> KubeletServer::start() {
   tls.clientCaFile = options_.clientCaFile;
   tls.minVersion = options_.tlsMinVersion;
   tls.cipherSuites = options_.tlsCipherSuites;
+  podStarts();  // told from the beginning
   KM_ASSIGN(context_, async::TlsContext::server(tls));
   loops_ = std::make_shared<async::LoopGroup>(1, "kubelet-http");
   http_ = std::make_shared<http::Client>(loops_->at(0));
@@ -167,6 +169,20 @@ void KubeletServer::route(const RequestPtr& r) {
   };
   if (r->parts.empty()) return r->text(404, "404 page not found");
   if (r->parts[0] == "healthz") return r->plain(200, "ok");
+  if (r->parts.size() == 2 && r->parts[0] == "metrics" && (r->parts[1] == "probes" || r->parts[1] == "resource")) {
+    pool_.post([self = shared_from_this(), r] {
+      std::string out;
+      if (r->parts[1] == "probes") {
+        probeMetrics().writeText(out);
+      } else {
+        out = resourceMetrics(self->options_, self->host_.pods());
+      }
+      http::Headers h;
+      h.add("content-type", kMetricsContentType);
+      r->exchange->respond(200, std::move(h), http::Body(std::move(out)));
+    });
+    return;
+  }
   if (r->parts.size() == 2 && r->parts[0] == "stats" && r->parts[1] == "summary") return summary(r);
   bool open = r->parts[0] == "pods" || r->parts[0] == "metrics" || r->parts[0] == "configz";
   if (!open && !options_.debuggingHandlers) return r->text(405, "Debug endpoints are disabled.");
@@ -327,6 +343,7 @@ void KubeletServer::configz(const RequestPtr& r) {
 void KubeletServer::metrics(const RequestPtr& r) {
   std::string out;
   MetricRegistry::process().writeText(out);
+  out += runningMetrics(options_, host_.pods());
   http::Headers h;
   h.add("content-type", kMetricsContentType);
   r->exchange->respond(200, std::move(h), http::Body(std::move(out)));

@@ -68,4 +68,13 @@ expect nftables inside curl -s http://127.0.0.1:10249/proxyMode
 admin=(curl -sk --cert "$PKI/kubeconfig.crt" --key "$PKI/kubeconfig.key")
 expect '"resourceName":"kube-controller-manager"' inside "${admin[@]}" https://127.0.0.1:10257/configz
 expect '"componentconfig":{' inside "${admin[@]}" https://127.0.0.1:10259/configz
+say "health, and metrics of the lead and of the node"
+expect "[+]leaderElection ok" inside curl -sk "https://127.0.0.1:10257/healthz?verbose"
+leads() { for p in 10257 10267; do inside "${admin[@]}" https://127.0.0.1:$p/metrics | grep '^leader_election_master_status'; done | awk '{s += $2} END {print "leaders: " s}'; }
+expect "leaders: 1" leads
+web web 1
+expect 'kubelet_node_name{node="n1"} 1' k get --raw /api/v1/nodes/n1/proxy/metrics
+expect "kubelet_pod_start_duration_seconds_count 1" k get --raw /api/v1/nodes/n1/proxy/metrics
+expect 'probe_type="Readiness",result="successful"' k get --raw /api/v1/nodes/n1/proxy/metrics/probes
+expect 'container_memory_working_set_bytes{container="web"' k get --raw /api/v1/nodes/n1/proxy/metrics/resource
 say "end"
