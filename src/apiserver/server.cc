@@ -9,6 +9,7 @@
 #include "admission/plugins.h"
 #include "api/types/core_v1.h"
 #include "apiserver/bootstrap.h"
+#include "apiserver/deadlines.h"
 #include "apiserver/discovery.h"
 #include "apiserver/flow_control.h"
 #include "apiserver/impersonation.h"
@@ -101,6 +102,7 @@ ApiServer::ApiServer(ServerOptions options, store::Store& store, async::LoopGrou
   operations_->setGuard([this](const Call& call, const api::Object& o, const api::Object* old) {
     return guard_->check(call, o, old);
   });
+  deadlines_ = std::make_shared<Deadlines>(loops.at(0));
   flowControl_ = std::make_unique<FlowControl>(
       resources_, loops.at(0), options_.maxRequestsInflight + options_.maxMutatingRequestsInflight);
 }
@@ -296,6 +298,7 @@ Status ApiServer::start() {
 void ApiServer::stop(Duration grace) {
   stopping_ = true;
   if (!http_) return;
+  deadlines_->stop();
   std::promise<void> cancelled;
   loops_.at(0).post([&] {
     lostPorts_.reset();
@@ -356,11 +359,13 @@ bool isLongRunning(const RequestInfo& i) {
          i.subresource == "log" || i.subresource == "portforward";
 }
 
-Status checkTimeout(const HttpCall& http) {
+// How long the request may take: what it asks for, within what the server allows. 0: as long as it likes.
+Result<Duration> timeoutOf(const HttpCall& http, Duration most) {
   std::string_view text = http.query.get("timeout");
-  if (text.empty() || isLongRunning(http.info)) return {};
+  if (isLongRunning(http.info)) return Duration(0);
+  if (text.empty()) return most;
   auto timeout = parseDuration(text);
-  if (timeout.ok()) return {};
+  if (timeout.ok()) return *timeout > Duration(0) && *timeout < most ? *timeout : most;
   return errors::badRequest(
       fmt::format("invalid timeout specified in the request URL - {}", timeout.status().message()));
 }
@@ -380,7 +385,13 @@ void ApiServer::handle(std::shared_ptr<http::Exchange> exchange) {
   auto f = negotiate(request.headers.get("accept"), http->query.get("pretty"), http->query.has("pretty"),
                      request.headers.get("user-agent"), Forms::kPlain);
   if (f.ok()) http->format = http->errorFormat = *f;
-  if (Status s = checkTimeout(*http); !s.ok()) return http->fail(s);
+  auto timeout = timeoutOf(*http, options_.requestTimeout);
+  if (!timeout.ok()) return http->fail(timeout.status());
+  if (*timeout > Duration(0)) {
+    http->deadlines = deadlines_;
+    http->deadline = http->started + *timeout;
+    deadlines_->add(*http, http->deadline);
+  }
   auto user = authenticator_.authenticate(request, &http->warnings);
   if (!user.ok()) return http->fail(user.status());
   http->user = std::move(*user);

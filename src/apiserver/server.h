@@ -31,6 +31,7 @@
 
 namespace km::apiserver {
 
+class Deadlines;
 class Discovery;
 class FlowControl;
 class NodeProxy;
@@ -53,6 +54,7 @@ struct ServerOptions {
   // How kubelets are spoken to, for logs and streams of pods. Without a client certificate there are none of
   // these.
   std::string kubeletClientCertificateFile, kubeletClientKeyFile, kubeletCertificateAuthorityFile;
+  Duration requestTimeout = std::chrono::seconds(60);  // of requests that are not long-running
   int maxRequestsInflight = 400;
   int maxMutatingRequestsInflight = 200;
   bool enableAggregatorRouting = false;
@@ -136,6 +138,7 @@ class ApiServer : public http::Handler, public std::enable_shared_from_this<ApiS
   std::unique_ptr<http::Server> http_;
   int port_ = 0;
   std::atomic<bool> ready_{false}, stopping_{false};
+  std::shared_ptr<Deadlines> deadlines_;
   std::unique_ptr<FlowControl> flowControl_;
   std::unique_ptr<RbacGuard> guard_;
   ImpersonationModes impersonationModes_;

@@ -76,6 +76,7 @@ void ControlPlaneOptions::addTo(FlagSet& flags) {
   flags.add(&kubeletClientCertificate, "kubelet-client-certificate", "Path to a client cert `file` for TLS to kubelets. Made in the data directory if not given.");
   flags.add(&kubeletClientKey, "kubelet-client-key", "Path to a client key `file` for TLS to kubelets.");
   flags.add(&kubeletCertificateAuthority, "kubelet-certificate-authority", "Path to a cert `file` for the certificate authority that kubelets' serving certificates are verified against.");
+  flags.add(&requestTimeout, "request-timeout", "The `duration` a handler must keep a request open before timing it out. It is the default for requests other than watches, logs and streams.");
   flags.add(&maxRequestsInflight, "max-requests-inflight", "The `number` of non-mutating requests that may be under way at a time.");
   flags.add(&maxMutatingRequestsInflight, "max-mutating-requests-inflight", "The `number` of mutating requests that may be under way at a time.");
   flags.add(&etcdServers, "etcd-servers", "List of etcd `servers` to connect with (scheme://ip:port), comma separated. None: the embedded store in the data directory.");
@@ -181,6 +182,7 @@ Status ControlPlane::open() {
   o.sharedStore = usesEtcd();
   o.storeHealthTimeout = options_.etcdHealthcheckTimeout;
   o.storeReadyTimeout = options_.etcdReadycheckTimeout;
+  o.requestTimeout = options_.requestTimeout;
   o.maxRequestsInflight = options_.maxRequestsInflight;
   o.maxMutatingRequestsInflight = options_.maxMutatingRequestsInflight;
 

@@ -34,6 +34,7 @@ struct ControlPlaneOptions {
   std::string kubeletClientCertificate, kubeletClientKey, kubeletCertificateAuthority;
   bool anonymousAuth = true;
   bool allowPrivileged = true;
+  Duration requestTimeout = std::chrono::minutes(1);
   int32_t maxRequestsInflight = 400, maxMutatingRequestsInflight = 200;
   Duration eventTtl = std::chrono::hours(1);
   // A store outside: none means the embedded one in the data directory.
