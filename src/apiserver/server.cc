@@ -251,7 +251,7 @@ Status ApiServer::setUpNodeProxy() {
   nodeProxy_ = std::make_unique<NodeProxy>(
       resources_, NodeProxyOptions{options_.kubeletClientCertificateFile, options_.kubeletClientKeyFile,
                                    options_.kubeletCertificateAuthorityFile});
-  KM_TRY(nodeProxy_->start());
+  KM_TRY(nodeProxy_->start(loops_.at(0)));
   nodeProxy_->registerWith(*handlers_);
   return {};
 }
@@ -264,6 +264,7 @@ Status ApiServer::start() {
   setUpSubresources();
   KM_TRY(setUpNodeProxy());
   KM_ASSIGN(tls_, async::TlsContext::server(options_.tls));
+  tlsFiles_ = async::renewFromFiles(loops_.at(0), tls_, options_.tls);
   http_ =
       std::make_unique<http::Server>(loops_, std::shared_ptr<http::Handler>(std::shared_ptr<void>(), this));
   KM_ASSIGN(port_, http_->listen(options_.bindAddress, options_.securePort, tls_));
@@ -299,6 +300,7 @@ void ApiServer::stop(Duration grace) {
   stopping_ = true;
   if (!http_) return;
   deadlines_->stop();
+  tlsFiles_.reset();
   std::promise<void> cancelled;
   loops_.at(0).post([&] {
     lostPorts_.reset();

@@ -18,6 +18,7 @@
 #include "apiserver/service_addresses.h"
 #include "apiserver/service_ports.h"
 #include "apiserver/subresources.h"
+#include "async/file_watch.h"
 #include "async/loop.h"
 #include "authn/authenticator.h"
 #include "authz/rbac.h"
@@ -135,6 +136,7 @@ class ApiServer : public http::Handler, public std::enable_shared_from_this<ApiS
   std::unique_ptr<authz::Rbac> rbac_;
   std::unique_ptr<authz::Authorizer> authorizer_;
   std::shared_ptr<async::TlsContext> tls_;
+  std::unique_ptr<async::FileWatch> tlsFiles_;
   std::unique_ptr<http::Server> http_;
   int port_ = 0;
   std::atomic<bool> ready_{false}, stopping_{false};
