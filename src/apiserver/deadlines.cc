@@ -15,6 +15,12 @@ void Deadlines::add(HttpCall& call, Duration at) {
 void Deadlines::remove(HttpCall& call, Duration at) {
   std::lock_guard lock(mutex_);
   calls_.erase({at, &call});
+  if (calls_.empty()) none_.notify_all();
+}
+
+void Deadlines::awaitNone(Duration most) {
+  std::unique_lock lock(mutex_);
+  none_.wait_for(lock, most, [this] { return calls_.empty(); });
 }
 
 // A timer that is armed stays so when its request ends: mostly the next one needs it.

@@ -1,6 +1,7 @@
 // Deadlines: tells clients of requests that are not answered in time (upstream's WithRequestDeadline and timeout filter).
 #pragma once
 
+#include <condition_variable>
 #include <memory>
 #include <mutex>
 #include <set>
@@ -22,6 +23,8 @@ class Deadlines : public std::enable_shared_from_this<Deadlines> {
   // If `call` is not gone by then, its client is told 504. `call` must be owned by a shared_ptr.
   void add(HttpCall& call, Duration at);
   void remove(HttpCall& call, Duration at);
+  // Until there are none, or for so long. Not on the loop.
+  void awaitNone(Duration most);
 
  private:
   void arm(Duration at);  // with the lock held
@@ -29,6 +32,7 @@ class Deadlines : public std::enable_shared_from_this<Deadlines> {
 
   async::Loop& loop_;
   std::mutex mutex_;
+  std::condition_variable none_;
   std::set<std::pair<Duration, HttpCall*>> calls_;
   Duration armed_ = Duration::max();  // when the timer will look
   bool stopped_ = false;

@@ -33,6 +33,7 @@ http::Headers HttpCall::headers(std::string_view contentType) const {
   http::Headers h;
   h.add("audit-id", auditId);
   h.add("cache-control", "no-cache, private");
+  if (closing) h.add("connection", "close");
   if (!contentType.empty()) h.add("content-type", contentType);
   if (!flowSchemaUid.empty()) {
     h.add("x-kubernetes-pf-flowschema-uid", flowSchemaUid);

@@ -29,6 +29,7 @@ struct HttpCall : std::enable_shared_from_this<HttpCall> {
   std::string flowSchemaUid, priorityLevelUid;  // of the flow that the request belongs to
   std::string auditId;
   std::vector<std::string> warnings;
+  bool closing = false;  // the connection ends after its requests
   Duration started{};
   std::shared_ptr<Deadlines> deadlines;  // where the request stands with `deadline`, if it has one
   Duration deadline{};

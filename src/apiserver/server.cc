@@ -25,6 +25,12 @@
 #include "base/rand.h"
 
 namespace km::apiserver {
+namespace {
+
+// For the answers that are on their way when the port closes.
+constexpr Duration kLastWords = std::chrono::seconds(2);
+
+}  // namespace
 // Whether what a service-account token is bound to still exists.
 class ApiServer::Lookup : public authn::ServiceAccountLookup {
  public:
@@ -296,10 +302,26 @@ Status ApiServer::start() {
   return {};
 }
 
-void ApiServer::stop(Duration grace) {
+// Watches and streams, all at once or spread over their grace. `pause` waits; true: nothing is left to wait for.
+void ApiServer::endLongRunning(const std::function<bool(Duration)>& pause) {
+  constexpr Duration kPause = std::chrono::milliseconds(100);
+  LongRunning& all = handlers_->longRunning();
+  all.refuse();
+  if (options_.shutdownWatchGrace <= Duration(0)) {
+    all.endSome(all.size());
+    return;
+  }
+  // Not slower than 200 a second, as upstream.
+  auto pauses = static_cast<size_t>(std::max<int64_t>(options_.shutdownWatchGrace / kPause, 1));
+  size_t each = std::max<size_t>(20, (all.size() + pauses - 1) / pauses);
+  while (all.endSome(each) > 0) {
+    if (pause(kPause)) return;
+  }
+}
+
+void ApiServer::stop() {
   stopping_ = true;
   if (!http_) return;
-  deadlines_->stop();
   tlsFiles_.reset();
   std::promise<void> cancelled;
   loops_.at(0).post([&] {
@@ -312,17 +334,26 @@ void ApiServer::stop(Duration grace) {
   std::mutex mutex;
   std::condition_variable done;
   bool ended = false;
-  // Readiness has failed by now. No new connections, then the streams that would not end by themselves; what
-  // else runs may end.
-  http_->shutdown(grace, [&] {
+  auto endedWithin = [&](Duration most) {
+    std::unique_lock lock(mutex);
+    return done.wait_for(lock, most, [&] { return ended; });
+  };
+  if (options_.shutdownSendRetryAfter) {
+    refusing_ = true;
+    endLongRunning(endedWithin);
+    deadlines_->awaitNone(options_.requestTimeout);
+  }
+  // No new connections, and GOAWAY; then the streams that would not end by themselves. What else runs may end.
+  http_->shutdown(options_.shutdownSendRetryAfter ? kLastWords : options_.requestTimeout, [&] {
     std::lock_guard lock(mutex);
     ended = true;
     done.notify_all();
   });
-  handlers_->longRunning().endAll();
+  if (!options_.shutdownSendRetryAfter) endLongRunning(endedWithin);
   std::unique_lock lock(mutex);
   done.wait(lock, [&] { return ended; });
   lock.unlock();
+  deadlines_->stop();
   http_.reset();
 }
 
@@ -374,6 +405,22 @@ Result<Duration> timeoutOf(const HttpCall& http, Duration most) {
 
 }  // namespace
 
+// While the server stops: whether the request was told to try again.
+bool ApiServer::refuse(const HttpCallPtr& http) {
+  const http::Request& request = http->request();
+  if (!refusing_) return false;
+  for (std::string_view open : {"/readyz", "/livez", "/healthz", "/metrics"}) {
+    if (std::string_view(request.path).starts_with(open)) return false;
+  }
+  http::Headers h;
+  h.add("connection", "close");
+  h.add("retry-after", "5");
+  h.add("content-type", "text/plain; charset=utf-8");
+  h.add("x-content-type-options", "nosniff");
+  http->exchange->respond(429, std::move(h), http::Body("The apiserver is shutting down, please try again later.\n"));
+  return true;
+}
+
 void ApiServer::handle(std::shared_ptr<http::Exchange> exchange) {
   auto http = std::make_shared<HttpCall>();
   http->exchange = std::move(exchange);
@@ -381,6 +428,8 @@ void ApiServer::handle(std::shared_ptr<http::Exchange> exchange) {
   http->started = clock_.monotonic();
   std::string_view given = request.headers.get("audit-id");
   http->auditId = given.empty() ? randomUuid() : std::string(given.substr(0, 64));
+  if (refuse(http)) return;
+  http->closing = options_.goawayChance > 0 && request.protocol == http::Protocol::kHttp2 && randomFraction() < options_.goawayChance;
   http->query = Query(request.query);
   http->info = readRequestInfo(request.method, request.path, http->query);
   // Errors are JSON unless the client only takes something else.

@@ -15,28 +15,7 @@ python3 test/e2e/disks.py full "$KM" "$DATA/full"
 if command -v cc >/dev/null; then
   say "a slow disk"
   mkdir "$DATA/slow"
-  cc -shared -fPIC -O1 -o "$DATA/slow/slow.so" -x c - -ldl <<'END'
-#define _GNU_SOURCE
-#include <dlfcn.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
-static void wait_a_little(void) {
-  FILE* f = fopen(getenv("SLOW_DELAY"), "r");
-  long milliseconds = 0;
-  if (f == NULL) return;
-  if (fscanf(f, "%ld", &milliseconds) == 1) usleep(milliseconds * 1000);
-  fclose(f);
-}
-int fsync(int fd) {
-  wait_a_little();
-  return ((int (*)(int))dlsym(RTLD_NEXT, "fsync"))(fd);
-}
-int fdatasync(int fd) {
-  wait_a_little();
-  return ((int (*)(int))dlsym(RTLD_NEXT, "fdatasync"))(fd);
-}
-END
+  cc -shared -fPIC -O1 -o "$DATA/slow/slow.so" test/e2e/slow.c -ldl
   python3 test/e2e/disks.py slow "$KM" "$DATA/slow"
 fi
 say "end"
