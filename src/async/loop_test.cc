@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <future>
@@ -190,6 +191,26 @@ TEST(Process, ChildrenGetTheFileLimitAsItWas) {
   ssize_t n = read(in.get(), text, sizeof text);
   EXPECT_EQ(std::string(text, n), std::to_string(low.rlim_cur) + "\n");
   setrlimit(RLIMIT_NOFILE, &found);
+}
+
+// Under the address sanitizer: what waits for a child goes with the loop.
+TEST(Process, MayOutliveItsLoop) {
+  std::unique_ptr<Process> p;
+  auto kept = std::make_shared<int>(0);
+  pid_t pid = 0;
+  {
+    Loop loop;
+    ProcessSpec spec;
+    spec.argv = {"sleep", "60"};
+    auto spawned = Process::spawn(loop, spec, [kept](ProcessExit) {});
+    ASSERT_TRUE(spawned.ok());
+    p = std::move(*spawned);
+    pid = p->pid();
+    EXPECT_TRUE(p->kill(SIGKILL).ok());
+  }
+  p.reset();
+  EXPECT_EQ(kept.use_count(), 1);
+  EXPECT_EQ(::waitpid(pid, nullptr, 0), pid);
 }
 
 TEST(Process, IsKilledAndMissingProgramsAreErrors) {

@@ -110,7 +110,10 @@ Result<std::unique_ptr<Process>> Process::spawn(Loop& loop, const ProcessSpec& s
   ::fcntl(pidfd, F_SETFD, FD_CLOEXEC);
   state->pidfd = UniqueFd(pidfd);
   state->watch = std::make_unique<FdWatch>(loop, pidfd);
-  state->watch->onReadable([state] {
+  // A child may outlive the loop: then nobody waits for it any more.
+  loop.track(state.get(), [state] { state->watch.reset(); });
+  state->watch->onReadable([state, &loop] {
+    loop.untrack(state.get());
     int status = 0;
     while (::waitpid(state->pid, &status, 0) < 0 && errno == EINTR) {
     }

@@ -8,11 +8,13 @@
 
 #include <csignal>
 #include <future>
+#include <optional>
 #include <thread>
 
 #include "apiserver/bootstrap.h"
 #include "base/files.h"
 #include "base/log.h"
+#include "base/start_pages.h"
 #include "base/metrics.h"
 #include "store/compactor.h"
 #include "store/embedded.h"
@@ -21,6 +23,9 @@
 
 namespace km {
 namespace {
+
+// By then a server has started, and knows its cluster.
+constexpr auto kSettled = std::chrono::seconds(15);
 
 store::EtcdOptions etcdOptions(const ControlPlaneOptions& o) {
   store::EtcdOptions e;
@@ -95,30 +100,42 @@ void ControlPlaneOptions::addTo(FlagSet& flags) {
 // Forgets the store's old history, once an interval. Servers on one etcd share the work.
 struct ControlPlane::Compaction : std::enable_shared_from_this<Compaction> {
   Compaction(async::Loop& loop, store::Store& store, client::WorkerPool& pool, Duration interval, bool shared)
-      : timer(loop), store(store), pool(pool), interval(interval), compactor(interval) {
+      : loop(loop), timer(std::in_place, loop), store(store), pool(pool), interval(interval), compactor(interval) {
     if (shared) common = std::make_unique<store::SharedCompactor>(store);
   }
+  // On the loop. The next interval begins when the work of the last one is done.
   void schedule() {
-    timer.start(interval, [self = shared_from_this()] {
+    if (stopped) return;
+    timer->start(interval, [self = shared_from_this()] {
       self->pool.post([self] {
-        if (self->common) return self->common->step();
-        auto now = self->store.currentRevision();
-        if (!now.ok()) return;
-        if (auto target = self->compactor.at(Clock::system().monotonic(), *now)) {
-          self->store.compact(*target, [](Status s) {
-            if (!s.ok() && !s.is("Expired")) KM_LOG(WARNING, "compaction failed: {}", s.message());
-          });
-        }
+        self->step();
+        self->loop.post([self] { self->schedule(); });
       });
-      self->schedule();
     });
   }
-  async::Timer timer;
+  void stop() {
+    stopped = true;
+    timer.reset();
+  }
+  // On a worker.
+  void step() {
+    if (common) return common->step();
+    auto now = store.currentRevision();
+    if (!now.ok()) return;
+    if (auto target = compactor.at(Clock::system().monotonic(), *now)) {
+      store.compact(*target, [](Status s) {
+        if (!s.ok() && !s.is("Expired")) KM_LOG(WARNING, "compaction failed: {}", s.message());
+      });
+    }
+  }
+  async::Loop& loop;
+  std::optional<async::Timer> timer;
   store::Store& store;
   client::WorkerPool& pool;
   const Duration interval;
   store::Compactor compactor;
   std::unique_ptr<store::SharedCompactor> common;
+  bool stopped = false;
 };
 
 Result<std::unique_ptr<ControlPlane>> ControlPlane::start(ControlPlaneOptions options) {
@@ -251,7 +268,7 @@ void ControlPlane::stop() {
   if (loops_) {
     std::promise<void> cleared;
     loops_->at(0).post([&] {
-      if (compaction_) compaction_->timer.cancel();
+      if (compaction_) compaction_->stop();
       compaction_.reset();
       cleared.set_value();
     });
@@ -268,18 +285,27 @@ ControlPlane::~ControlPlane() {
 }
 
 void waitForEnd(async::Loop& loop) {
+  struct Waits {
+    std::unique_ptr<async::Signals> signals;
+    std::unique_ptr<async::Timer> settled;
+    int asked = 0;
+  };
   auto ended = std::make_shared<std::promise<void>>();
-  auto signals = std::make_shared<std::unique_ptr<async::Signals>>();
-  auto count = std::make_shared<int>(0);
-  loop.post([&loop, ended, signals, count] {
-    *signals = std::make_unique<async::Signals>(loop, std::vector<int>{SIGTERM, SIGINT}, [ended, count](int) {
-      if (++*count > 1) ::_exit(1);
+  auto waits = std::make_shared<Waits>();
+  loop.post([&loop, ended, waits] {
+    waits->signals = std::make_unique<async::Signals>(loop, std::vector<int>{SIGTERM, SIGINT}, [ended, waits = waits.get()](int) {
+      if (++waits->asked > 1) ::_exit(1);
       ended->set_value();
+    });
+    waits->settled = std::make_unique<async::Timer>(loop);
+    waits->settled->start(kSettled, [] { releaseStartPages(); });
+    // They stay as long as the loop: the second signal ends the process at once.
+    loop.track(waits.get(), [waits] {
+      waits->signals.reset();
+      waits->settled.reset();
     });
   });
   ended->get_future().wait();
-  // The watch stays: the second signal ends the process at once.
-  static auto keep = signals;
 }
 
 }  // namespace km
