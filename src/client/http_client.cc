@@ -3,6 +3,7 @@
 #include <future>
 #include <mutex>
 
+#include "async/file_watch.h"
 #include "base/base64.h"
 #include "base/files.h"
 #include "base/log.h"
@@ -28,6 +29,7 @@ struct Core {
   std::string prefix;  // a path before every request's
   std::unique_ptr<http::Client> http;  // on the loop
   std::mutex mutex;
+  std::unique_ptr<async::FileWatch> tlsFiles;
   std::string token;
   Duration tokenRead{-kTokenAge};
   std::optional<TokenBucket> bucket;
@@ -188,6 +190,7 @@ class HttpClient : public Client {
   ~HttpClient() override {
     std::promise<void> ended;
     core_->loop.post([core = core_, &ended] {
+      core->tlsFiles.reset();
       core->http.reset();
       core->loop.post([&ended] { ended.set_value(); });  // after the calls' errors, which come at the end of this turn
     });
@@ -347,6 +350,9 @@ Result<std::unique_ptr<Client>> makeHttpClient(async::Loop& loop, const RestConf
     tls.serverName = config.tlsServerName;
     tls.insecure = config.insecure;
     KM_ASSIGN(core->endpoint.tls, async::TlsContext::client(tls));
+    core->tlsFiles = async::renewFromFiles(loop, core->endpoint.tls, tls, [raw = core.get()] {
+      if (raw->http) raw->http->retireConnections();
+    });
   }
   core->token = config.token;
   if (config.qps > 0) core->bucket.emplace(config.qps, std::max(config.burst, 1));

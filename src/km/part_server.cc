@@ -8,6 +8,7 @@
 #include "api/field_error.h"
 #include "api/types/authorization_v1.h"
 #include "api/types/meta_v1.h"
+#include "async/file_watch.h"
 #include "async/tls.h"
 #include "authn/delegation.h"
 #include "base/flags.h"
@@ -118,10 +119,12 @@ class Serving : public http::Handler, public std::enable_shared_from_this<Servin
 class Listening : public PartServer {
  public:
   static Result<std::unique_ptr<PartServer>> start(async::LoopGroup& loops, std::shared_ptr<Serving> serving, const std::string& address, int port,
-                                                   std::shared_ptr<async::TlsContext> tls) {
+                                                   std::shared_ptr<async::TlsContext> tls,
+                                                   std::unique_ptr<async::FileWatch> tlsFiles = nullptr) {
     static std::once_flag once;
     std::call_once(once, [] { MetricRegistry::process().addProcessMetrics(); });
     auto out = std::make_unique<Listening>();
+    out->tlsFiles_ = std::move(tlsFiles);
     out->server_ = std::make_unique<http::Server>(loops, std::move(serving));
     KM_ASSIGN(out->port_, out->server_->listen(address, port, std::move(tls)));
     return std::unique_ptr<PartServer>(std::move(out));
@@ -129,6 +132,7 @@ class Listening : public PartServer {
   int port() const override { return port_; }
 
  private:
+  std::unique_ptr<async::FileWatch> tlsFiles_;
   std::unique_ptr<http::Server> server_;
   int port_ = 0;
 };
@@ -171,7 +175,7 @@ Result<std::unique_ptr<PartServer>> PartServer::secure(const PartServerFlags& fl
   KM_ASSIGN(auto context, async::TlsContext::server(tls));
   auto serving = std::make_shared<Serving>(Pages(std::move(checks), {"/healthz", "/livez", "/readyz", "/metrics"}));
   serving->delegate(client, flags.alwaysAllow);
-  return Listening::start(loops, std::move(serving), flags.bindAddress, flags.securePort, context);
+  return Listening::start(loops, std::move(serving), flags.bindAddress, flags.securePort, context, async::renewFromFiles(loops.at(0), context, tls));
 }
 
 Result<std::unique_ptr<PartServer>> PartServer::plain(const std::string& address, async::LoopGroup& loops, std::vector<std::string> paths,

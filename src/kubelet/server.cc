@@ -71,6 +71,7 @@ Result<int> KubeletServer::start() {
   tls.clientCaFile = options_.clientCaFile;
   KM_ASSIGN(auto context, async::TlsContext::server(tls));
   loops_ = std::make_shared<async::LoopGroup>(1, "kubelet-http");
+  tlsFiles_ = async::renewFromFiles(loops_->at(0), context, tls);
   http_ = std::make_shared<http::Client>(loops_->at(0));
   server_ = std::make_unique<http::Server>(*loops_, shared_from_this());
   return server_->listen(options_.bindAddress, options_.port, context);
@@ -78,6 +79,7 @@ Result<int> KubeletServer::start() {
 
 void KubeletServer::stop() {
   server_.reset();
+  tlsFiles_.reset();
   if (loops_) loops_->stop();
   follows_.clear();
   http_.reset();
