@@ -269,7 +269,10 @@ void Operations::watch(CallPtr call, std::function<void()> wake,
   // Initial events are as fresh as a list of the same version would be.
   if (initial && call->resourceVersion.empty()) return cache.whenFresh(std::move(start));
   if (initial) return waitFor(cache, *revision, std::move(start));
-  start({});
+  if (*revision == 0 || cache.reaches(*revision)) return start({});
+  offload_([&cache, revision = *revision, start = std::move(start)] {
+    cache.reachBack(revision, [start] { start({}); });
+  });
 }
 
 void Operations::startWatch(CallPtr call, cache::Selection selection, std::function<void()> wake,

@@ -3,6 +3,7 @@
 #include <future>
 #include <mutex>
 
+#include "async/file_watch.h"
 #include "base/base64.h"
 #include "base/files.h"
 #include "base/log.h"
@@ -29,11 +30,10 @@ struct Core {
   std::string prefix;  // a path before every request's
   std::unique_ptr<http::Client> http;  // on the loop
   std::mutex mutex;
+  std::unique_ptr<async::FileWatch> tlsFiles;
   std::string token;
-  Duration tokenRead{-kTokenAge}, certificateRead{};
+  Duration tokenRead{-kTokenAge};
   std::optional<TokenBucket> bucket;
-  async::TlsClientOptions tls;
-  std::string certificate;  // of a file, as it was read last
 
   Core(async::Loop& l, const RestConfig& c) : loop(l), config(c) {}
 
@@ -42,14 +42,8 @@ struct Core {
       headers.set("authorization", "Basic " + base64Encode(config.userName + ":" + config.password));
     }
     std::lock_guard lock(mutex);
-    Duration now = Clock::system().monotonic();
-    if (!tls.certificateFile.empty() && now - certificateRead >= kTokenAge) {
-      certificateRead = now;
-      auto text = readFile(tls.certificateFile);
-      // A rotated certificate is shown on new connections; a pair that is half written waits for the next look.
-      if (text.ok() && *text != certificate && endpoint.tls->reload(tls).ok()) certificate = std::move(*text);
-    }
     if (!config.tokenFile.empty()) {
+      Duration now = Clock::system().monotonic();
       if (now - tokenRead >= kTokenAge || token.empty()) {
         if (auto text = readFile(config.tokenFile); text.ok()) token = trimSpace(*text);
         tokenRead = now;
@@ -208,6 +202,7 @@ class HttpClient : public Client {
   ~HttpClient() override {
     std::promise<void> ended;
     core_->loop.post([core = core_, &ended] {
+      core->tlsFiles.reset();
       core->http.reset();
       core->loop.post([&ended] { ended.set_value(); });  // after the calls' errors, which come at the end of this turn
     });
@@ -357,7 +352,7 @@ Result<std::unique_ptr<Client>> makeHttpClient(async::Loop& loop, const RestConf
   core->prefix = url.target;
   while (core->prefix.ends_with('/')) core->prefix.pop_back();
   if (url.tls) {
-    async::TlsClientOptions& tls = core->tls;
+    async::TlsClientOptions tls;
     tls.caPem = config.caData;
     tls.caFile = config.caFile;
     tls.certificatePem = config.certData;
@@ -367,8 +362,9 @@ Result<std::unique_ptr<Client>> makeHttpClient(async::Loop& loop, const RestConf
     tls.serverName = config.tlsServerName;
     tls.insecure = config.insecure;
     KM_ASSIGN(core->endpoint.tls, async::TlsContext::client(tls));
-    core->certificateRead = Clock::system().monotonic();
-    if (auto text = readFile(tls.certificateFile); !tls.certificateFile.empty() && text.ok()) core->certificate = std::move(*text);
+    core->tlsFiles = async::renewFromFiles(loop, core->endpoint.tls, tls, [raw = core.get()] {
+      if (raw->http) raw->http->retireConnections();
+    });
   }
   core->token = config.token;
   if (config.qps > 0) core->bucket.emplace(config.qps, std::max(config.burst, 1));

@@ -25,7 +25,6 @@
 namespace km {
 namespace {
 
-constexpr auto kStopGrace = std::chrono::seconds(10);
 // By then a server has started, and knows its cluster.
 constexpr auto kSettled = std::chrono::seconds(15);
 
@@ -81,6 +80,11 @@ void ControlPlaneOptions::addTo(FlagSet& flags) {
   flags.add(&kubeletClientCertificate, "kubelet-client-certificate", "Path to a client cert `file` for TLS to kubelets. Made in the data directory if not given.");
   flags.add(&kubeletClientKey, "kubelet-client-key", "Path to a client key `file` for TLS to kubelets.");
   flags.add(&kubeletCertificateAuthority, "kubelet-certificate-authority", "Path to a cert `file` for the certificate authority that kubelets' serving certificates are verified against.");
+  flags.add(&goawayChance, "goaway-chance", "The fraction of requests over HTTP/2 whose connection is closed (GOAWAY) once they have ended, so that clients spread over several servers. Min is 0 (off), max is .02 (1/50 requests); .001 is a recommended starting point.");
+  flags.add(&shutdownDelay, "shutdown-delay-duration", "Time to delay the termination. During that `time` the server keeps serving requests normally; /healthz and /livez return success, but /readyz immediately returns failure.");
+  flags.add(&shutdownSendRetryAfter, "shutdown-send-retry-after", "If true the server goes on listening until all requests under way have ended, and meanwhile answers new ones with 429 and Retry-After.");
+  flags.add(&shutdownWatchGrace, "shutdown-watch-termination-grace-period", "The `time` over which active watches are ended during the graceful shutdown. 0: at once.");
+  flags.add(&requestTimeout, "request-timeout", "The `duration` a handler must keep a request open before timing it out. It is the default for requests other than watches, logs and streams.");
   flags.add(&maxRequestsInflight, "max-requests-inflight", "The `number` of non-mutating requests that may be under way at a time.");
   flags.add(&maxMutatingRequestsInflight, "max-mutating-requests-inflight", "The `number` of mutating requests that may be under way at a time.");
   flags.add(&etcdServers, "etcd-servers", "List of etcd `servers` to connect with (scheme://ip:port), comma separated. None: the embedded store in the data directory.");
@@ -221,6 +225,18 @@ Status ControlPlane::open() {
   o.sharedStore = usesEtcd();
   o.storeHealthTimeout = options_.etcdHealthcheckTimeout;
   o.storeReadyTimeout = options_.etcdReadycheckTimeout;
+  char* rest = nullptr;
+  o.goawayChance = std::strtod(options_.goawayChance.c_str(), &rest);
+  if (*rest != 0 || options_.goawayChance.empty() || !(o.goawayChance >= 0 && o.goawayChance <= 0.02)) {
+    return errors::badRequest("--goaway-chance can not be less than 0 or greater than 0.02");
+  }
+  if (options_.shutdownDelay < Duration(0)) return errors::badRequest("--shutdown-delay-duration can not be negative value");
+  if (options_.shutdownWatchGrace < Duration(0)) {
+    return errors::badRequest("shutdown-watch-termination-grace-period, if provided, can not be a negative value");
+  }
+  o.shutdownWatchGrace = options_.shutdownWatchGrace;
+  o.shutdownSendRetryAfter = options_.shutdownSendRetryAfter;
+  o.requestTimeout = options_.requestTimeout;
   o.maxRequestsInflight = options_.maxRequestsInflight;
   o.maxMutatingRequestsInflight = options_.maxMutatingRequestsInflight;
 
@@ -262,10 +278,17 @@ void ControlPlane::hurry() {
   if (store_) store_->hurry();
 }
 
+void ControlPlane::awaitEnd() {
+  waitForEnd(loops_->at(0));
+  api_->failReadiness();
+  // Time for load balancers to see it. A second signal ends the process.
+  if (options_.shutdownDelay > Duration(0)) std::this_thread::sleep_for(options_.shutdownDelay);
+}
+
 void ControlPlane::stop() {
   if (std::exchange(stopped_, true)) return;
   hurry();
-  if (api_) api_->stop(kStopGrace);
+  if (api_) api_->stop();
   if (loops_) {
     std::promise<void> cleared;
     loops_->at(0).post([&] {

@@ -11,6 +11,7 @@
 #include "api/types/authorization_v1.h"
 #include "api/types/core_v1.h"
 #include "api/types/meta_v1.h"
+#include "async/file_watch.h"
 #include "async/tls.h"
 #include "authn/delegation.h"
 #include "base/flags.h"
@@ -128,10 +129,12 @@ class Serving : public http::Handler, public std::enable_shared_from_this<Servin
 class Listening : public PartServer {
  public:
   static Result<std::unique_ptr<PartServer>> start(async::LoopGroup& loops, std::shared_ptr<Serving> serving, const std::string& address, int port,
-                                                   std::shared_ptr<async::TlsContext> tls) {
+                                                   std::shared_ptr<async::TlsContext> tls,
+                                                   std::unique_ptr<async::FileWatch> tlsFiles = nullptr) {
     static std::once_flag once;
     std::call_once(once, [] { MetricRegistry::process().addProcessMetrics(); });
     auto out = std::make_unique<Listening>();
+    out->tlsFiles_ = std::move(tlsFiles);
     out->server_ = std::make_unique<http::Server>(loops, std::move(serving));
     KM_ASSIGN(out->port_, out->server_->listen(address, port, std::move(tls)));
     return std::unique_ptr<PartServer>(std::move(out));
@@ -140,8 +143,8 @@ class Listening : public PartServer {
 
   // Without a client CA of its own the part believes the certificates that the API server believes, as the ConfigMap in kube-system tells.
   // Looked up in the background: the API server may come later.
-  void lookUpClientCa(client::Client& client, std::shared_ptr<async::TlsContext> context, async::TlsServerOptions tls) {
-    lookup_ = std::jthread([&client, context, tls](std::stop_token stop) mutable {
+  void lookUpClientCa(client::Client& client, std::shared_ptr<async::TlsContext> context, async::TlsServerOptions tls, async::Loop& loop) {
+    lookup_ = std::jthread([this, &client, context, tls, &loop](std::stop_token stop) mutable {
       std::mutex mutex;
       std::condition_variable_any changed;
       for (Duration pause = kFirstLookup; !stop.stop_requested(); pause = std::min<Duration>(pause * 2, kLastLookup)) {
@@ -150,6 +153,7 @@ class Listening : public PartServer {
         if (ca != nullptr) {
           tls.clientCaPem = ca->view();
           if (Status s = context->reload(tls); !s.ok()) KM_LOG(ERROR, "client-ca-file of extension-apiserver-authentication: {}", s.message());
+          tlsFiles_ = async::renewFromFiles(loop, context, tls);  // the CA stays when the files change
           return;
         }
         if (map.ok() || map.status().code() == 404 || map.status().code() == 403) {
@@ -164,6 +168,7 @@ class Listening : public PartServer {
 
  private:
   static constexpr Duration kFirstLookup = std::chrono::milliseconds(500), kLastLookup = std::chrono::seconds(10);
+  std::unique_ptr<async::FileWatch> tlsFiles_;
   std::unique_ptr<http::Server> server_;
   int port_ = 0;
   std::jthread lookup_;
@@ -213,8 +218,9 @@ Result<std::unique_ptr<PartServer>> PartServer::secure(const PartServerFlags& fl
   KM_ASSIGN(auto context, async::TlsContext::server(tls));
   auto serving = std::make_shared<Serving>(Pages(std::move(checks), {"/healthz", "/livez", "/readyz", "/metrics"}, std::move(pages)));
   serving->delegate(client, flags.alwaysAllow);
-  KM_ASSIGN(auto server, Listening::start(loops, std::move(serving), flags.bindAddress, flags.securePort, context));
-  if (flags.clientCaFile.empty()) static_cast<Listening&>(*server).lookUpClientCa(client, context, tls);
+  auto tlsFiles = async::renewFromFiles(loops.at(0), context, tls);
+  KM_ASSIGN(auto server, Listening::start(loops, std::move(serving), flags.bindAddress, flags.securePort, context, std::move(tlsFiles)));
+  if (flags.clientCaFile.empty()) static_cast<Listening&>(*server).lookUpClientCa(client, context, tls, loops.at(0));
   return server;
 }
 

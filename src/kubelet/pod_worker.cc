@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/files.h"
+#include "base/log.h"
 #include "kubelet/cgroups.h"
 #include "kubelet/disk_usage.h"
 #include "kubelet/object_cache.h"

@@ -1,15 +1,17 @@
 // The end of a pod's life, and what the API is told of it at every step.
 #include "kubelet/pod_worker.h"
 
-#include <algorithm>
-
 #include <fmt/format.h>
+
+#include <algorithm>
 #include <filesystem>
+
 #include "base/log.h"
 #include "kubelet/cgroups.h"
 #include "kubelet/kubelet_metrics.h"
 #include "kubelet/object_cache.h"
 #include "kubelet/probes.h"
+#include "kubelet/termination_message.h"
 
 namespace km::kubelet {
 namespace {

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "async/tls.h"
+#include "async/file_watch.h"
 #include "authn/delegation.h"
 #include "client/client.h"
 #include "cri/runtime.h"
@@ -37,7 +37,6 @@ class KubeletServer : public http::Handler, public std::enable_shared_from_this<
 
   Result<int> start();  // the port
   void stop();          // not on the loop
-  Status reloadCertificate();  // its files have changed: new connections see the new one
   // Follows of this container's log may end. Any thread.
   void containerEnded(const std::string& id);
 
@@ -65,8 +64,7 @@ class KubeletServer : public http::Handler, public std::enable_shared_from_this<
   cri::Runtime& runtime_;
   ElasticPool& pool_;
   async::Loop& loop_;
-  async::TlsServerOptions tls_;
-  std::shared_ptr<async::TlsContext> context_;
+  std::unique_ptr<async::FileWatch> tlsFiles_;
   std::shared_ptr<async::LoopGroup> loops_;  // one loop for the connections
   std::shared_ptr<http::Client> http_;       // of that loop
   std::unique_ptr<http::Server> server_;
