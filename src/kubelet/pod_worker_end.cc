@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "kubelet/cgroups.h"
+#include "kubelet/kubelet_metrics.h"
 #include "kubelet/object_cache.h"
 #include "kubelet/probes.h"
 #include "kubelet/termination_message.h"
@@ -135,9 +136,13 @@ void PodWorker::write(const std::function<v1::PodStatus()>& make) {
     if (sameStatus(pod_->status, status)) return;
     client::Target t =
         client::target(v1::Pod::kType, pod_->metadata.namespace_, pod_->metadata.name, "status");
+    bool starts = pod_->status.phase == "Pending" && status.phase == "Running" && !node_.options.hollow;
     v1::Pod changed = *pod_;
     changed.status = std::move(status);
     auto r = node_.client->update(t, api::Object::of(std::move(changed)));
+    if (r.ok() && starts && startTime_.seconds != 0) {
+      observePodStart(std::chrono::seconds(std::max<int64_t>(0, node_.clock().now().seconds - startTime_.seconds)));
+    }
     if (r.ok()) {
       std::lock_guard lock(mutex_);
       PodPtr now = api::share<v1::Pod>(*r);
