@@ -15,6 +15,7 @@
 #include "apiserver/impersonation.h"
 #include "apiserver/local_client.h"
 #include "apiserver/node_authorizer.h"
+#include "authn/bootstrap_tokens.h"
 #include "apiserver/node_proxy.h"
 #include "apiserver/routing.h"
 #include "apiserver/server_endpoints.h"
@@ -59,10 +60,11 @@ class ApiServer::Lookup : public authn::ServiceAccountLookup {
 // system:masters may do anything; then nodes by what runs on them; then RBAC.
 class ApiServer::SystemAuthorizer : public authz::Authorizer {
  public:
-  SystemAuthorizer(const Resources& resources, const authz::Rbac& rbac) : node_(resources), rbac_(rbac) {}
+  SystemAuthorizer(const Resources& resources, const authz::Rbac& rbac, bool nodes) : node_(resources), rbac_(rbac), nodes_(nodes) {}
   authz::Answer authorize(const authz::Attributes& a) const override {
     if (a.user->in(authn::kMasters)) return {authz::Decision::kAllow, ""};
-    authz::Answer byNode = node_.authorize(a);
+    authz::Answer byNode;
+    if (nodes_) byNode = node_.authorize(a);
     if (byNode.decision == authz::Decision::kAllow) return byNode;
     authz::Answer answer = rbac_.authorize(a);
     if (answer.decision == authz::Decision::kNoOpinion && !byNode.reason.empty()) {
@@ -74,6 +76,7 @@ class ApiServer::SystemAuthorizer : public authz::Authorizer {
  private:
   NodeAuthorizer node_;
   const authz::Rbac& rbac_;
+  const bool nodes_;
 };
 
 ApiServer::ApiServer(ServerOptions options, store::Store& store, async::LoopGroup& loops,
@@ -101,7 +104,7 @@ ApiServer::ApiServer(ServerOptions options, store::Store& store, async::LoopGrou
     return authz::RbacObjects{all("roles"), all("rolebindings"), all("clusterroles"),
                               all("clusterrolebindings")};
   });
-  authorizer_ = std::make_unique<SystemAuthorizer>(resources_, *rbac_);
+  authorizer_ = std::make_unique<SystemAuthorizer>(resources_, *rbac_, options_.nodeAuthorizer);
   operations_->setAuthorizer(authorizer_.get());
   ownClient_ = localClient({.name = "system:apiserver", .groups = {"system:masters"}}, "kube-apiserver");
   guard_ = std::make_unique<RbacGuard>(resources_, *rbac_, *authorizer_);
@@ -128,6 +131,10 @@ Status ApiServer::setUpAuthentication() {
   }
   if (!options_.serviceAccountKeys.empty()) {
     jwks_ = pki::jwks(options_.serviceAccountKeys);
+    if (options_.bootstrapTokens) {
+      authenticator_.add(std::make_unique<authn::BootstrapTokens>(
+          [this](std::string_view name) { return resources_.cache("", "secrets").get("kube-system", name); }, clock_));
+    }
     authenticator_.add(std::make_unique<authn::ServiceAccountTokens>(
         pki::TokenVerifier(options_.serviceAccountKeys), options_.serviceAccountIssuers,
         options_.apiAudiences, *lookup_, clock_));

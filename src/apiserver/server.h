@@ -49,6 +49,8 @@ struct ServerOptions {
   std::vector<std::string> apiAudiences;  // empty: the first issuer
   std::string tokenAuthFile;
   bool anonymousAuth = true;
+  bool bootstrapTokens = false;  // Secrets of bootstrap tokens authenticate
+  bool nodeAuthorizer = true;    // nodes may what their pods need; without it RBAC alone decides
   std::string serviceClusterIpRange = "10.96.0.0/16";
   std::string nodePortRange = "30000-32767";
   std::vector<std::string> enableAdmissionPlugins, disableAdmissionPlugins;

@@ -7,6 +7,7 @@
 #include "base/base64.h"
 #include "base/files.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "base/rand.h"
 #include "base/strings.h"
 #include "client/http_codec.h"
@@ -114,11 +115,22 @@ struct Exchange : std::enable_shared_from_this<Exchange> {
     };
     handler.onData = [self](std::string_view bytes) { self->answer.body.append(bytes); };
     handler.onEnd = [self](const Headers&) { self->finish(); };
-    handler.onError = [self](const Status& why) { self->done(why); };
+    handler.onError = [self](const Status& why) {
+      self->count("<error>");
+      self->done(why);
+    };
     core->http->send(core->endpoint, std::move(options), std::move(handler));
   }
 
+  void count(std::string_view code) {
+    static auto& requests = MetricRegistry::process().counter("rest_client_requests_total",
+                                                              "[ALPHA] Number of HTTP requests, partitioned by status code, method, and host.", {"code", "method", "host"});
+    std::string host = core->endpoint.host + ":" + std::to_string(core->endpoint.port);
+    requests.with({code, method, host}).inc();
+  }
+
   void finish() {
+    count(std::to_string(answer.status));
     bool again = (answer.status == 429 || answer.status >= 500) && retryAfter > 0 && tries < kMaxRetries;
     if (!again) return done(std::move(answer));
     tries++;

@@ -222,6 +222,11 @@ class GrpcRuntime : public Runtime {
   }
 
   Result<VersionResponse> version() override { return call<VersionResponse>(Rt::Version, VersionRequest()); }
+  Result<std::string> cgroupDriver() override {
+    KM_ASSIGN(auto answer, call<RuntimeConfigResponse>(Rt::RuntimeConfig, RuntimeConfigRequest()));
+    bool systemd = !answer.linux || answer.linux->cgroupDriver == 0;
+    return std::string(systemd ? "systemd" : "cgroupfs");
+  }
   Result<StatusResponse> status() override { return call<StatusResponse>(Rt::Status, StatusRequest()); }
 
   Result<std::string> runPodSandbox(const PodSandboxConfig& config, const std::string& handler) override {

@@ -6,6 +6,7 @@
 #include <net/if.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <future>
 #include <optional>
@@ -94,6 +95,10 @@ void ControlPlaneOptions::addTo(FlagSet& flags) {
   flags.add(&etcdCompactionInterval, "etcd-compaction-interval", "The `interval` of compaction requests. If 0, the compaction request from apiserver is disabled.");
   flags.add(&etcdHealthcheckTimeout, "etcd-healthcheck-timeout", "The `timeout` to use when checking etcd health.");
   flags.add(&etcdReadycheckTimeout, "etcd-readycheck-timeout", "The `timeout` to use when checking etcd readiness.");
+  flags.add(&bootstrapTokens, "enable-bootstrap-token-auth", "Enable to allow secrets of type 'bootstrap.kubernetes.io/token' in the 'kube-system' namespace to be used for TLS bootstrapping authentication.");
+  flags.add(&tlsMinVersion, "tls-min-version", "Minimum TLS `version` supported: VersionTLS12 or VersionTLS13.");
+  flags.add(&tlsCipherSuites, "tls-cipher-suites", "List of cipher `suites` for the server. TLS 1.3 has its own.");
+  flags.add(&disableHttp2, "disable-http2-serving", "If true, HTTP2 serving will be disabled.");
   flags.add(&eventTtl, "event-ttl", "Amount of `time` to retain events.");
 }
 
@@ -148,7 +153,21 @@ std::string ControlPlane::serverUrl() const {
   return fmt::format("https://{}:{}", options_.bindAddress == "0.0.0.0" ? "127.0.0.1" : options_.bindAddress, api_ ? api_->port() : options_.securePort);
 }
 
+// What would be less than is asked for is refused.
+Status ControlPlane::check() const {
+  bool rbac = false;
+  for (const std::string& mode : options_.authorizationMode) {
+    if (mode != "Node" && mode != "RBAC") return errors::badRequest(fmt::format("--authorization-mode {} is not supported: Node and RBAC are", mode));
+    rbac = rbac || mode == "RBAC";
+  }
+  if (!rbac) return errors::badRequest("--authorization-mode needs RBAC");
+  if (!options_.allowPrivileged) return errors::badRequest("--allow-privileged=false is not supported: let Pod Security refuse privileged pods");
+  if (options_.eventTtl != std::chrono::hours(1)) return errors::badRequest("--event-ttl is not supported: events are kept for an hour");
+  return {};
+}
+
 Status ControlPlane::open() {
+  KM_TRY(check());
   if (options_.advertiseAddress.empty()) {
     options_.advertiseAddress = saysNothing(options_.bindAddress) ? hostAddress() : options_.bindAddress;
   }
@@ -177,6 +196,11 @@ Status ControlPlane::open() {
   o.tls.certificateFile = options_.tlsCertFile.empty() ? pki_->certificatePath("apiserver") : options_.tlsCertFile;
   o.tls.keyFile = options_.tlsPrivateKeyFile.empty() ? pki_->keyPath("apiserver") : options_.tlsPrivateKeyFile;
   o.tls.clientCaFile = options_.clientCaFile.empty() ? pki_->certificatePath("ca") : options_.clientCaFile;
+  o.tls.minVersion = options_.tlsMinVersion;
+  o.tls.cipherSuites = options_.tlsCipherSuites;
+  if (options_.disableHttp2) o.tls.alpn = {"http/1.1"};
+  o.bootstrapTokens = options_.bootstrapTokens;
+  o.nodeAuthorizer = std::find(options_.authorizationMode.begin(), options_.authorizationMode.end(), "Node") != options_.authorizationMode.end();
   auto readKey = [&](const std::string& path) -> Status {
     KM_ASSIGN(std::string pem, readFile(path));
     KM_ASSIGN(pki::Key key, pki::Key::fromPem(pem));

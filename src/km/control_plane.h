@@ -33,11 +33,13 @@ struct ControlPlaneOptions {
   std::vector<std::string> authorizationMode = {"Node", "RBAC"};
   std::string kubeletClientCertificate, kubeletClientKey, kubeletCertificateAuthority;
   bool anonymousAuth = true;
-  bool allowPrivileged = true;
   std::string goawayChance = "0";
   Duration shutdownDelay{0}, shutdownWatchGrace{0};
   bool shutdownSendRetryAfter = false;
   Duration requestTimeout = std::chrono::minutes(1);
+  bool allowPrivileged = true, bootstrapTokens = false, disableHttp2 = false;
+  std::string tlsMinVersion;
+  std::vector<std::string> tlsCipherSuites;
   int32_t maxRequestsInflight = 400, maxMutatingRequestsInflight = 200;
   Duration eventTtl = std::chrono::hours(1);
   // A store outside: none means the embedded one in the data directory.
@@ -80,6 +82,7 @@ class ControlPlane {
  private:
   explicit ControlPlane(ControlPlaneOptions options) : options_(std::move(options)) {}
   Status open();
+  Status check() const;
   Status openStore();
   Status writeKubeconfig();
   void compactRegularly();
