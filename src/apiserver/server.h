@@ -101,6 +101,7 @@ class ApiServer : public http::Handler, public std::enable_shared_from_this<ApiS
   const authz::Rbac& rbac() const { return *rbac_; }
   const ServerOptions& options() const { return options_; }
   store::Store& store() { return store_; }
+  client::WorkerPool& pool() { return pool_; }
 
   // http::Handler
   size_t bodyLimit(const http::Request& request) override;
