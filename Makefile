@@ -17,7 +17,7 @@ $(BUILD)/build.ninja: CMakeLists.txt CMakePresets.json cmake/rooms.cmake
 
 # Unit tests, then the tests of the running program where there are any.
 test: unit
-	@if [ -x test/run ]; then test/run; fi
+	@if [ -x test/run ]; then test/run; fi  # PARTS=1: on separate processes
 
 unit: build check
 	cd $(BUILD) && ctest --output-on-failure -j $(JOBS)

@@ -4,15 +4,16 @@
 
 #include <condition_variable>
 #include <mutex>
+#include <set>
 
 #include "api/types/apiregistration_v1.h"
 #include "api/types/core_v1.h"
-#include "api/types/meta_v1.h"
 #include "api/types/discovery_v1.h"
 #include "api/types/flowcontrol_v1.h"
 #include "api/types/meta_v1.h"
 #include "api/types/networking_v1.h"
 #include "api/types/rbac_v1.h"
+#include "apiserver/api_groups.h"
 #include "apiserver/bootstrap_policy.h"
 #include "apiserver/policy_files.h"
 #include "codec/json.h"
@@ -241,54 +242,23 @@ std::function<void(api::Object&)> markFound(WallTime now) {
   };
 }
 
-// What the aggregator would register: one for each served group version.
-void ensureApiServices(Operations& operations, Writer& w, WallTime now) {
-  struct Row {
-    std::string_view group;
-    int priority, versionPriority;
-  };
-  // recorded/bootstrap-objects.json
-  constexpr Row kRows[] = {{"", 18000, 1},
-                           {"admissionregistration.k8s.io", 16700, 15},
-                           {"apiextensions.k8s.io", 16700, 15},
-                           {"apps", 17800, 15},
-                           {"authentication.k8s.io", 17700, 15},
-                           {"authorization.k8s.io", 17600, 15},
-                           {"autoscaling", 17500, 15},
-                           {"batch", 17400, 15},
-                           {"certificates.k8s.io", 17300, 15},
-                           {"coordination.k8s.io", 16500, 15},
-                           {"discovery.k8s.io", 16200, 15},
-                           {"events.k8s.io", 17750, 15},
-                           {"flowcontrol.apiserver.k8s.io", 16100, 21},
-                           {"networking.k8s.io", 17200, 15},
-                           {"node.k8s.io", 16300, 15},
-                           {"policy", 17100, 15},
-                           {"rbac.authorization.k8s.io", 17000, 15},
-                           {"resource.k8s.io", 16200, 21},
-                           {"scheduling.k8s.io", 16600, 15},
-                           {"storage.k8s.io", 16800, 15}};
-  registry::Registry* registry = operations.resources().registry("apiregistration.k8s.io", "apiservices");
-  for (const Row& row : kRows) {
-    for (std::string_view version : {"v1", "v2"}) {
-      if (!operations.resources().hasGroupVersion(row.group, version)) continue;
-      api::apiregistration_v1::APIService s;
-      s.metadata.name = fmt::format("{}.{}", version, row.group);
-      s.metadata.labels["kube-aggregator.kubernetes.io/automanaged"] = "onstart";
-      s.spec.group = row.group;
-      s.spec.version = version;
-      s.spec.groupPriorityMinimum = row.priority;
-      s.spec.versionPriority = version == "v2" ? 30 : row.versionPriority;
-      if (registry->cache().get("", s.metadata.name)) continue;
-      w.ensure(api::Object::of(s), [available = s, now](api::Object& o) {
-        auto& c = o.as<api::apiregistration_v1::APIService>().status.conditions.add();
-        c.type = "Available";
-        c.status = "True";
-        c.reason = "Local";
-        c.message = "Local APIServices are always available";
-        c.lastTransitionTime = codec::Time(now);
-      });
-    }
+// What the aggregator would register: one for each served group version. Their strategy says that they are available.
+void ensureApiServices(Operations& operations, Writer& w) {
+  const Resources& resources = operations.resources();
+  registry::Registry* registry = resources.registry("apiregistration.k8s.io", "apiservices");
+  std::set<std::string, std::less<>> seen;
+  for (const Served& served : resources.all()) {
+    const api::Resource& r = *served.resource;
+    ApiGroup group = apiGroup(r.group);
+    api::apiregistration_v1::APIService s;
+    s.metadata.name = fmt::format("{}.{}", r.version, r.group);
+    if (group.priority == 0 || !seen.insert(s.metadata.name.str()).second || registry->cache().get("", s.metadata.name)) continue;
+    s.metadata.labels["kube-aggregator.kubernetes.io/automanaged"] = "onstart";
+    s.spec.group = r.group;
+    s.spec.version = r.version;
+    s.spec.groupPriorityMinimum = group.priority;
+    s.spec.versionPriority = r.version == "v2" ? 30 : group.versionPriority;
+    w.ensure(api::Object::of(s));
   }
 }
 
@@ -337,7 +307,7 @@ Status bootstrap(Operations& operations, const BootstrapOptions& options) {
   }
   ensureKubernetesService(operations, rest, options);
   WallTime now = operations.clock().now();
-  ensureApiServices(operations, rest, now);
+  ensureApiServices(operations, rest);
   ensureKubeSystemConfig(operations, rest, options, now);
   KM_TRY(rest.wait());
   return ensureServiceCidr(operations, options);

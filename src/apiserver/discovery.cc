@@ -7,6 +7,7 @@
 
 #include "api/types/apidiscovery_v2.h"
 #include "api/types/meta_v1.h"
+#include "apiserver/api_groups.h"
 #include "apiserver/render.h"
 #include "apiserver/routing.h"
 #include "base/base64.h"
@@ -22,14 +23,6 @@ using api::meta_v1::APIGroup;
 using api::meta_v1::APIGroupList;
 using api::meta_v1::APIResourceList;
 using api::meta_v1::APIVersions;
-
-// Upstream's order of the built-in groups (group priority, then version priority).
-constexpr std::string_view kGroupOrder[] = {
-    "apiregistration.k8s.io", "apps", "events.k8s.io", "authentication.k8s.io", "authorization.k8s.io", "autoscaling", "batch",
-    "certificates.k8s.io", "networking.k8s.io", "policy", "rbac.authorization.k8s.io", "storage.k8s.io",
-    "admissionregistration.k8s.io", "apiextensions.k8s.io", "scheduling.k8s.io", "coordination.k8s.io", "node.k8s.io",
-    "discovery.k8s.io", "resource.k8s.io", "flowcontrol.apiserver.k8s.io",
-};
 
 // The first bytes of a hash of "group/version/kind".
 std::string versionHash(std::string_view group, std::string_view version, std::string_view kind) {
@@ -139,8 +132,12 @@ Discovery::Discovery(const Resources& resources, std::string serverAddress)
 
 std::vector<std::string_view> Discovery::groups(const Resources& resources) {
   std::vector<std::string_view> out;
-  for (std::string_view g : kGroupOrder) {
-    if (resources.hasGroup(g)) out.push_back(g);
+  for (const ApiGroup& g : apiGroups()) {
+    if (!g.name.empty() && resources.hasGroup(g.name)) out.push_back(g.name);
+  }
+  for (const Served& s : resources.all()) {
+    std::string_view g = s.resource->group;
+    if (!g.empty() && std::find(out.begin(), out.end(), g) == out.end()) out.push_back(g);
   }
   return out;
 }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "apiserver/compress.h"
+#include "apiserver/deadlines.h"
 #include "apiserver/render.h"
 #include "codec/json.h"
 
@@ -24,6 +25,7 @@ std::string warningHeader(std::string_view text) {
 }  // namespace
 
 HttpCall::~HttpCall() {
+  if (deadlines) deadlines->remove(*this, deadline);
   if (exchange != nullptr) metrics.end(info, query.get("dryRun") == "All", exchange->status(), Clock::system().monotonic() - started);
 }
 
@@ -31,6 +33,7 @@ http::Headers HttpCall::headers(std::string_view contentType) const {
   http::Headers h;
   h.add("audit-id", auditId);
   h.add("cache-control", "no-cache, private");
+  if (closing) h.add("connection", "close");
   if (!contentType.empty()) h.add("content-type", contentType);
   if (!flowSchemaUid.empty()) {
     h.add("x-kubernetes-pf-flowschema-uid", flowSchemaUid);
@@ -84,6 +87,20 @@ void HttpCall::fail(const Status& s) {
     h.add("retry-after", std::to_string(d->retryAfterSeconds));
   }
   exchange->respond(s.code(), std::move(h), renderStatus(s, f));
+}
+
+void HttpCall::tellLate() {
+  // A write's handler gives up its wait; of anything else the filter around it does.
+  bool write = request().method != "GET" && request().method != "HEAD" && info.isResource;
+  Status late = errors::timeout(write ? "request did not complete within requested timeout - context deadline exceeded"
+                                      : "request did not complete within the allotted timeout",
+                                0);
+  // No warnings: the handler may be adding some.
+  http::Headers h;
+  h.add("audit-id", auditId);
+  h.add("cache-control", "no-cache, private");
+  h.add("content-type", errorFormat.contentType());
+  exchange->respond(late.code(), std::move(h), renderStatus(late, errorFormat));
 }
 
 }  // namespace km::apiserver

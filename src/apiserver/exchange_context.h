@@ -15,7 +15,9 @@
 
 namespace km::apiserver {
 
-struct HttpCall {
+class Deadlines;
+
+struct HttpCall : std::enable_shared_from_this<HttpCall> {
   std::shared_ptr<http::Exchange> exchange;
   RequestInfo info;
   Query query;
@@ -27,7 +29,10 @@ struct HttpCall {
   std::string flowSchemaUid, priorityLevelUid;  // of the flow that the request belongs to
   std::string auditId;
   std::vector<std::string> warnings;
+  bool closing = false;  // the connection ends after its requests
   Duration started{};
+  std::shared_ptr<Deadlines> deadlines;  // where the request stands with `deadline`, if it has one
+  Duration deadline{};
   RequestMetrics metrics;
 
   ~HttpCall();
@@ -39,6 +44,8 @@ struct HttpCall {
   void answerText(int code, std::string_view text);
   void answerJson(int code, std::string json);  // with the newline or prettiness of the format
   void fail(const Status& s);
+  // 504, beside a handler that may be about to answer: the first answer counts.
+  void tellLate();
   // Runs on the exchange's loop: now if that is this thread.
   void onLoop(std::function<void()> f) const { exchange->loop().dispatch(std::move(f)); }
 };

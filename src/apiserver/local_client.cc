@@ -215,7 +215,7 @@ class LocalClient : public client::Client {
     auto call = prepare(t, "list", options.fieldSelector);
     if (!call.ok()) return done(call.status());
     fill(**call, options);
-    operations_.list(*call, [this, call = *call, done = std::move(done)](Result<ListResult> r) {
+    operations_.list(*call, [&operations = operations_, call = *call, done = std::move(done)](Result<ListResult> r) {
       if (!r.ok()) return done(r.status());
       client::ObjectList out;
       out.resourceVersion = r->resourceVersion;
@@ -224,7 +224,7 @@ class LocalClient : public client::Client {
       out.items = std::move(r->items);
       if (call->served->converts()) {
         for (api::ObjectPtr& o : out.items) {
-          auto converted = operations_.toServed(*call, o);
+          auto converted = operations.toServed(*call, o);
           if (!converted.ok()) return done(converted.status());
           o = std::move(*converted);
         }
@@ -382,16 +382,17 @@ class LocalClient : public client::Client {
     return d;
   }
 
+  // Answers may come when the client is gone; the operations are still there.
   registry::ObjectCallback served(CallPtr call, client::ObjectCallback done) {
-    return [this, call, done = std::move(done)](Result<api::ObjectPtr> r) {
+    return [&operations = operations_, call, done = std::move(done)](Result<api::ObjectPtr> r) {
       if (!r.ok()) return done(r.status());
-      done(operations_.toServed(*call, *r));
+      done(operations.toServed(*call, *r));
     };
   }
   registry::UpdateCallback updated(CallPtr call, client::ObjectCallback done) {
-    return [this, call, done = std::move(done)](Result<registry::UpdateResult> r) {
+    return [&operations = operations_, call, done = std::move(done)](Result<registry::UpdateResult> r) {
       if (!r.ok()) return done(r.status());
-      done(operations_.toServed(*call, r->object));
+      done(operations.toServed(*call, r->object));
     };
   }
 

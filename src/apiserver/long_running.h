@@ -1,15 +1,17 @@
-// Requests that end only when somebody ends them: at stop, the server does. Any thread.
+// Requests that end only when somebody ends them: at stop, the server does, at once or a few at a time. Any thread.
 #pragma once
 
 #include <functional>
 #include <map>
 #include <mutex>
+#include <vector>
 
 namespace km::apiserver {
 
 class LongRunning {
  public:
-  // `end` is called once, by endAll, on its thread: it must post where it has to. After endAll it is called at once. Gives the key for remove.
+  // `end` is called once, by endSome, on its thread: it must post where it has to. After refuse() it is called at once.
+  // Gives the key for remove.
   uint64_t add(std::function<void()> end) {
     std::unique_lock lock(mutex_);
     uint64_t key = ++last_;
@@ -25,14 +27,29 @@ class LongRunning {
     std::lock_guard lock(mutex_);
     ends_.erase(key);
   }
-  void endAll() {
-    std::map<uint64_t, std::function<void()>> ends;
+  // No more begin.
+  void refuse() {
+    std::lock_guard lock(mutex_);
+    ended_ = true;
+  }
+  // The oldest first. How many are left.
+  size_t endSome(size_t count) {
+    std::vector<std::function<void()>> ends;
+    size_t left = 0;
     {
       std::lock_guard lock(mutex_);
-      ended_ = true;
-      ends.swap(ends_);
+      while (!ends_.empty() && ends.size() < count) {
+        ends.push_back(std::move(ends_.begin()->second));
+        ends_.erase(ends_.begin());
+      }
+      left = ends_.size();
     }
-    for (auto& [key, end] : ends) end();
+    for (auto& end : ends) end();
+    return left;
+  }
+  size_t size() {
+    std::lock_guard lock(mutex_);
+    return ends_.size();
   }
 
  private:

@@ -198,7 +198,7 @@ void cutAtStop(LongRunning& longRunning, const HttpCallPtr& http) {
 
 }  // namespace
 
-Status NodeProxy::start() {
+Status NodeProxy::start(async::Loop& loop) {
   async::TlsClientOptions tls;
   tls.certificateFile = options_.clientCertificateFile;
   tls.keyFile = options_.clientKeyFile;
@@ -206,6 +206,8 @@ Status NodeProxy::start() {
   tls.insecure = options_.certificateAuthorityFile.empty();
   tls.alpn = {"http/1.1"};
   KM_ASSIGN(tls_, async::TlsContext::client(tls));
+  // Requests to kubelets are few, and their connections short-lived: the next ones have the new certificate.
+  tlsFiles_ = async::renewFromFiles(loop, tls_, tls);
   http_ = std::make_unique<ResourceProxy>(resources_, tls_, [this](async::Loop& loop) -> http::Client& { return clientOn(loop); });
   return http_->start();
 }

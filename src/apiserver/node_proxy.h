@@ -11,6 +11,7 @@
 #include "apiserver/resource_handlers.h"
 #include "apiserver/resource_proxy.h"
 #include "apiserver/resources.h"
+#include "async/file_watch.h"
 #include "async/tls.h"
 #include "http/client.h"
 
@@ -32,7 +33,7 @@ class NodeProxy {
   NodeProxy(const Resources& resources, NodeProxyOptions options);
   ~NodeProxy();
 
-  Status start();  // reads the certificates
+  Status start(async::Loop& loop);  // that looks after the files  // reads the certificates
   void registerWith(ResourceHandlers& handlers);
 
  private:
@@ -48,6 +49,7 @@ class NodeProxy {
   const Resources& resources_;
   const NodeProxyOptions options_;
   std::shared_ptr<async::TlsContext> tls_;
+  std::unique_ptr<async::FileWatch> tlsFiles_;
   std::unique_ptr<ResourceProxy> http_;
   std::mutex mutex_;
   std::map<async::Loop*, std::unique_ptr<http::Client>> clients_;  // one a loop, since a pair of streams shares its loop

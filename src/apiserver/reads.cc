@@ -35,19 +35,12 @@ Result<int64_t> parseRevision(std::string_view text) {
                   api::goQuote(text)));
 }
 
-// Whether objects are selected by the field. Kinds that convert field labels themselves have texts of their
-// own.
+// Whether objects are selected by the field: kinds whose schema names fields refuse others in words of their own.
 Status checkFieldLabel(const api::Resource& r, std::string_view field) {
-  bool core = r.group.empty() &&
-              (r.name == "pods" || r.name == "nodes" || r.name == "replicationcontrollers" ||
-               r.name == "events" || r.name == "namespaces" || r.name == "secrets" || r.name == "services");
-  bool own = core || r.group == "events.k8s.io" || r.group == "certificates.k8s.io" || r.name == "jobs" ||
-             r.name == "resourceslices";
+  bool own = !r.selectableFields.empty();
   bool byNamespace = r.namespaced || !own;
   if (field == "metadata.name" || (field == "metadata.namespace" && byNamespace)) return {};
-  if (own &&
-      std::find(r.selectableFields.begin(), r.selectableFields.end(), field) != r.selectableFields.end())
-    return {};
+  if (std::find(r.selectableFields.begin(), r.selectableFields.end(), field) != r.selectableFields.end()) return {};
   if (!own) {
     return errors::badRequest(
         fmt::format("{} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"",
@@ -276,7 +269,10 @@ void Operations::watch(CallPtr call, std::function<void()> wake,
   // Initial events are as fresh as a list of the same version would be.
   if (initial && call->resourceVersion.empty()) return cache.whenFresh(std::move(start));
   if (initial) return waitFor(cache, *revision, std::move(start));
-  start({});
+  if (*revision == 0 || cache.reaches(*revision)) return start({});
+  offload_([&cache, revision = *revision, start = std::move(start)] {
+    cache.reachBack(revision, [start] { start({}); });
+  });
 }
 
 void Operations::startWatch(CallPtr call, cache::Selection selection, std::function<void()> wake,

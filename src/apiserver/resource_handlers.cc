@@ -203,6 +203,9 @@ void ResourceHandlers::list(HttpCallPtr http, CallPtr call) {
           o = std::move(*converted);
         }
       }
+      if (v.format.transform == OutputFormat::Transform::kTable && call->served->registry != nullptr) {
+        call->served->registry->strategy().orderRows(r->items);
+      }
       auto body = renderList(*r, v);
       if (!body.ok()) return http->fail(body.status());
       http->answer(200, std::move(*body), http->format.contentType());

@@ -239,7 +239,9 @@ void addTokens(ApiServer& server) {
                              {},
                              [&server](CallPtr call, api::MutableObject o, ObjectCallback done) {
                                server.operations().admitSubresource(call, o, [&server, call, o, done = std::move(done)](Status s) {
-                                 s.ok() ? done(makeToken(server, *call, o)) : done(std::move(s));
+                                 if (!s.ok()) return done(std::move(s));
+                                 // A signature takes a millisecond, in which a connection's thread serves dozens of requests.
+                                 server.pool().post([&server, call, o, done] { done(makeToken(server, *call, o)); });
                                });
                              },
                              {}});

@@ -9,11 +9,13 @@
 #include "admission/plugins.h"
 #include "api/types/core_v1.h"
 #include "apiserver/bootstrap.h"
+#include "apiserver/deadlines.h"
 #include "apiserver/discovery.h"
 #include "apiserver/flow_control.h"
 #include "apiserver/impersonation.h"
 #include "apiserver/local_client.h"
 #include "apiserver/node_authorizer.h"
+#include "authn/bootstrap_tokens.h"
 #include "apiserver/node_proxy.h"
 #include "apiserver/routing.h"
 #include "apiserver/server_endpoints.h"
@@ -24,6 +26,12 @@
 #include "base/rand.h"
 
 namespace km::apiserver {
+namespace {
+
+// For the answers that are on their way when the port closes.
+constexpr Duration kLastWords = std::chrono::seconds(2);
+
+}  // namespace
 // Whether what a service-account token is bound to still exists.
 class ApiServer::Lookup : public authn::ServiceAccountLookup {
  public:
@@ -52,10 +60,11 @@ class ApiServer::Lookup : public authn::ServiceAccountLookup {
 // system:masters may do anything; then nodes by what runs on them; then RBAC.
 class ApiServer::SystemAuthorizer : public authz::Authorizer {
  public:
-  SystemAuthorizer(const Resources& resources, const authz::Rbac& rbac) : node_(resources), rbac_(rbac) {}
+  SystemAuthorizer(const Resources& resources, const authz::Rbac& rbac, bool nodes) : node_(resources), rbac_(rbac), nodes_(nodes) {}
   authz::Answer authorize(const authz::Attributes& a) const override {
     if (a.user->in(authn::kMasters)) return {authz::Decision::kAllow, ""};
-    authz::Answer byNode = node_.authorize(a);
+    authz::Answer byNode;
+    if (nodes_) byNode = node_.authorize(a);
     if (byNode.decision == authz::Decision::kAllow) return byNode;
     authz::Answer answer = rbac_.authorize(a);
     if (answer.decision == authz::Decision::kNoOpinion && !byNode.reason.empty()) {
@@ -67,6 +76,7 @@ class ApiServer::SystemAuthorizer : public authz::Authorizer {
  private:
   NodeAuthorizer node_;
   const authz::Rbac& rbac_;
+  const bool nodes_;
 };
 
 ApiServer::ApiServer(ServerOptions options, store::Store& store, async::LoopGroup& loops,
@@ -94,13 +104,14 @@ ApiServer::ApiServer(ServerOptions options, store::Store& store, async::LoopGrou
     return authz::RbacObjects{all("roles"), all("rolebindings"), all("clusterroles"),
                               all("clusterrolebindings")};
   });
-  authorizer_ = std::make_unique<SystemAuthorizer>(resources_, *rbac_);
+  authorizer_ = std::make_unique<SystemAuthorizer>(resources_, *rbac_, options_.nodeAuthorizer);
   operations_->setAuthorizer(authorizer_.get());
   ownClient_ = localClient({.name = "system:apiserver", .groups = {"system:masters"}}, "kube-apiserver");
   guard_ = std::make_unique<RbacGuard>(resources_, *rbac_, *authorizer_);
   operations_->setGuard([this](const Call& call, const api::Object& o, const api::Object* old) {
     return guard_->check(call, o, old);
   });
+  deadlines_ = std::make_shared<Deadlines>(loops.at(0));
   flowControl_ = std::make_unique<FlowControl>(
       resources_, loops.at(0), options_.maxRequestsInflight + options_.maxMutatingRequestsInflight);
 }
@@ -120,6 +131,10 @@ Status ApiServer::setUpAuthentication() {
   }
   if (!options_.serviceAccountKeys.empty()) {
     jwks_ = pki::jwks(options_.serviceAccountKeys);
+    if (options_.bootstrapTokens) {
+      authenticator_.add(std::make_unique<authn::BootstrapTokens>(
+          [this](std::string_view name) { return resources_.cache("", "secrets").get("kube-system", name); }, clock_));
+    }
     authenticator_.add(std::make_unique<authn::ServiceAccountTokens>(
         pki::TokenVerifier(options_.serviceAccountKeys), options_.serviceAccountIssuers,
         options_.apiAudiences, *lookup_, clock_));
@@ -249,7 +264,7 @@ Status ApiServer::setUpNodeProxy() {
   nodeProxy_ = std::make_unique<NodeProxy>(
       resources_, NodeProxyOptions{options_.kubeletClientCertificateFile, options_.kubeletClientKeyFile,
                                    options_.kubeletCertificateAuthorityFile});
-  KM_TRY(nodeProxy_->start());
+  KM_TRY(nodeProxy_->start(loops_.at(0)));
   nodeProxy_->registerWith(*handlers_);
   return {};
 }
@@ -262,6 +277,7 @@ Status ApiServer::start() {
   setUpSubresources();
   KM_TRY(setUpNodeProxy());
   KM_ASSIGN(tls_, async::TlsContext::server(options_.tls));
+  tlsFiles_ = async::renewFromFiles(loops_.at(0), tls_, options_.tls);
   http_ =
       std::make_unique<http::Server>(loops_, std::shared_ptr<http::Handler>(std::shared_ptr<void>(), this));
   KM_ASSIGN(port_, http_->listen(options_.bindAddress, options_.securePort, tls_));
@@ -293,9 +309,27 @@ Status ApiServer::start() {
   return {};
 }
 
-void ApiServer::stop(Duration grace) {
+// Watches and streams, all at once or spread over their grace. `pause` waits; true: nothing is left to wait for.
+void ApiServer::endLongRunning(const std::function<bool(Duration)>& pause) {
+  constexpr Duration kPause = std::chrono::milliseconds(100);
+  LongRunning& all = handlers_->longRunning();
+  all.refuse();
+  if (options_.shutdownWatchGrace <= Duration(0)) {
+    all.endSome(all.size());
+    return;
+  }
+  // Not slower than 200 a second, as upstream.
+  auto pauses = static_cast<size_t>(std::max<int64_t>(options_.shutdownWatchGrace / kPause, 1));
+  size_t each = std::max<size_t>(20, (all.size() + pauses - 1) / pauses);
+  while (all.endSome(each) > 0) {
+    if (pause(kPause)) return;
+  }
+}
+
+void ApiServer::stop() {
   stopping_ = true;
   if (!http_) return;
+  tlsFiles_.reset();
   std::promise<void> cancelled;
   loops_.at(0).post([&] {
     lostPorts_.reset();
@@ -307,17 +341,26 @@ void ApiServer::stop(Duration grace) {
   std::mutex mutex;
   std::condition_variable done;
   bool ended = false;
-  // Readiness has failed by now. No new connections, then the streams that would not end by themselves; what
-  // else runs may end.
-  http_->shutdown(grace, [&] {
+  auto endedWithin = [&](Duration most) {
+    std::unique_lock lock(mutex);
+    return done.wait_for(lock, most, [&] { return ended; });
+  };
+  if (options_.shutdownSendRetryAfter) {
+    refusing_ = true;
+    endLongRunning(endedWithin);
+    deadlines_->awaitNone(options_.requestTimeout);
+  }
+  // No new connections, and GOAWAY; then the streams that would not end by themselves. What else runs may end.
+  http_->shutdown(options_.shutdownSendRetryAfter ? kLastWords : options_.requestTimeout, [&] {
     std::lock_guard lock(mutex);
     ended = true;
     done.notify_all();
   });
-  handlers_->longRunning().endAll();
+  if (!options_.shutdownSendRetryAfter) endLongRunning(endedWithin);
   std::unique_lock lock(mutex);
   done.wait(lock, [&] { return ended; });
   lock.unlock();
+  deadlines_->stop();
   http_.reset();
 }
 
@@ -356,16 +399,34 @@ bool isLongRunning(const RequestInfo& i) {
          i.subresource == "log" || i.subresource == "portforward";
 }
 
-Status checkTimeout(const HttpCall& http) {
+// How long the request may take: what it asks for, within what the server allows. 0: as long as it likes.
+Result<Duration> timeoutOf(const HttpCall& http, Duration most) {
   std::string_view text = http.query.get("timeout");
-  if (text.empty() || isLongRunning(http.info)) return {};
+  if (isLongRunning(http.info)) return Duration(0);
+  if (text.empty()) return most;
   auto timeout = parseDuration(text);
-  if (timeout.ok()) return {};
+  if (timeout.ok()) return *timeout > Duration(0) && *timeout < most ? *timeout : most;
   return errors::badRequest(
       fmt::format("invalid timeout specified in the request URL - {}", timeout.status().message()));
 }
 
 }  // namespace
+
+// While the server stops: whether the request was told to try again.
+bool ApiServer::refuse(const HttpCallPtr& http) {
+  const http::Request& request = http->request();
+  if (!refusing_) return false;
+  for (std::string_view open : {"/readyz", "/livez", "/healthz", "/metrics"}) {
+    if (std::string_view(request.path).starts_with(open)) return false;
+  }
+  http::Headers h;
+  h.add("connection", "close");
+  h.add("retry-after", "5");
+  h.add("content-type", "text/plain; charset=utf-8");
+  h.add("x-content-type-options", "nosniff");
+  http->exchange->respond(429, std::move(h), http::Body("The apiserver is shutting down, please try again later.\n"));
+  return true;
+}
 
 void ApiServer::handle(std::shared_ptr<http::Exchange> exchange) {
   auto http = std::make_shared<HttpCall>();
@@ -374,13 +435,21 @@ void ApiServer::handle(std::shared_ptr<http::Exchange> exchange) {
   http->started = clock_.monotonic();
   std::string_view given = request.headers.get("audit-id");
   http->auditId = given.empty() ? randomUuid() : std::string(given.substr(0, 64));
+  if (refuse(http)) return;
+  http->closing = options_.goawayChance > 0 && request.protocol == http::Protocol::kHttp2 && randomFraction() < options_.goawayChance;
   http->query = Query(request.query);
   http->info = readRequestInfo(request.method, request.path, http->query);
   // Errors are JSON unless the client only takes something else.
   auto f = negotiate(request.headers.get("accept"), http->query.get("pretty"), http->query.has("pretty"),
                      request.headers.get("user-agent"), Forms::kPlain);
   if (f.ok()) http->format = http->errorFormat = *f;
-  if (Status s = checkTimeout(*http); !s.ok()) return http->fail(s);
+  auto timeout = timeoutOf(*http, options_.requestTimeout);
+  if (!timeout.ok()) return http->fail(timeout.status());
+  if (*timeout > Duration(0)) {
+    http->deadlines = deadlines_;
+    http->deadline = http->started + *timeout;
+    deadlines_->add(*http, http->deadline);
+  }
   auto user = authenticator_.authenticate(request, &http->warnings);
   if (!user.ok()) return http->fail(user.status());
   http->user = std::move(*user);

@@ -18,6 +18,7 @@
 #include "apiserver/service_addresses.h"
 #include "apiserver/service_ports.h"
 #include "apiserver/subresources.h"
+#include "async/file_watch.h"
 #include "async/loop.h"
 #include "authn/authenticator.h"
 #include "authz/rbac.h"
@@ -31,6 +32,7 @@
 
 namespace km::apiserver {
 
+class Deadlines;
 class Discovery;
 class FlowControl;
 class NodeProxy;
@@ -47,12 +49,21 @@ struct ServerOptions {
   std::vector<std::string> apiAudiences;  // empty: the first issuer
   std::string tokenAuthFile;
   bool anonymousAuth = true;
+  bool bootstrapTokens = false;  // Secrets of bootstrap tokens authenticate
+  bool nodeAuthorizer = true;    // nodes may what their pods need; without it RBAC alone decides
   std::string serviceClusterIpRange = "10.96.0.0/16";
   std::string nodePortRange = "30000-32767";
   std::vector<std::string> enableAdmissionPlugins, disableAdmissionPlugins;
   // How kubelets are spoken to, for logs and streams of pods. Without a client certificate there are none of
   // these.
   std::string kubeletClientCertificateFile, kubeletClientKeyFile, kubeletCertificateAuthorityFile;
+  // Of every so many requests over HTTP/2, the connection gets GOAWAY: clients then spread over several servers.
+  double goawayChance = 0;
+  // At stop: the time over which watches are ended, rather than all at once.
+  Duration shutdownWatchGrace{0};
+  // At stop: new requests are told 429 until those under way have ended, and only then the port closes.
+  bool shutdownSendRetryAfter = false;
+  Duration requestTimeout = std::chrono::seconds(60);  // of requests that are not long-running
   int maxRequestsInflight = 400;
   int maxMutatingRequestsInflight = 200;
   bool enableAggregatorRouting = false;
@@ -72,8 +83,10 @@ class ApiServer : public http::Handler, public std::enable_shared_from_this<ApiS
   // Reads the store, listens, and makes the objects every cluster has. Blocks.
   Status start();
   int port() const { return port_; }
-  // Says no to new requests after readiness has gone, lets running ones end, closes. Blocks, at most `grace`.
-  void stop(Duration grace);
+  // From now on /readyz fails; all else goes on.
+  void failReadiness() { stopping_ = true; }
+  // Takes no new requests, lets running ones end within their time, ends watches and streams, closes. Blocks.
+  void stop();
 
   // A client for a part of this process, as that user.
   std::unique_ptr<client::Client> localClient(authn::UserInfo user, std::string userAgent);
@@ -88,6 +101,7 @@ class ApiServer : public http::Handler, public std::enable_shared_from_this<ApiS
   const authz::Rbac& rbac() const { return *rbac_; }
   const ServerOptions& options() const { return options_; }
   store::Store& store() { return store_; }
+  client::WorkerPool& pool() { return pool_; }
 
   // http::Handler
   size_t bodyLimit(const http::Request& request) override;
@@ -113,6 +127,8 @@ class ApiServer : public http::Handler, public std::enable_shared_from_this<ApiS
   void answerVersion(const HttpCallPtr& http);
   void answerRoot(const HttpCallPtr& http);
   bool authorize(const HttpCallPtr& http);
+  bool refuse(const HttpCallPtr& http);
+  void endLongRunning(const std::function<bool(Duration)>& pause);
 
   const ServerOptions options_;
   store::Store& store_;
@@ -133,9 +149,11 @@ class ApiServer : public http::Handler, public std::enable_shared_from_this<ApiS
   std::unique_ptr<authz::Rbac> rbac_;
   std::unique_ptr<authz::Authorizer> authorizer_;
   std::shared_ptr<async::TlsContext> tls_;
+  std::unique_ptr<async::FileWatch> tlsFiles_;
   std::unique_ptr<http::Server> http_;
   int port_ = 0;
-  std::atomic<bool> ready_{false}, stopping_{false};
+  std::atomic<bool> ready_{false}, stopping_{false}, refusing_{false};
+  std::shared_ptr<Deadlines> deadlines_;
   std::unique_ptr<FlowControl> flowControl_;
   std::unique_ptr<RbacGuard> guard_;
   ImpersonationModes impersonationModes_;

@@ -8,9 +8,9 @@ namespace {
 constexpr double kMinTimeoutSeconds = 1800;
 constexpr auto kBookmarkEvery = std::chrono::seconds(60);
 // A client that does not read is not written to beyond this; its events wait in the cache.
-constexpr size_t kMaxQueuedBytes = 1 << 20;
+constexpr size_t kMaxQueuedBytes = 256 << 10;
 // Events that are taken from the watcher at once.
-constexpr size_t kDrain = 200;
+constexpr size_t kDrain = 50;
 
 // Lives on the exchange's loop, kept alive by the callbacks of exchange, watcher and timers until close().
 class WatchStream : public std::enable_shared_from_this<WatchStream> {

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <sys/socket.h>
@@ -399,6 +400,14 @@ void Connection::close(Status why) {
     self->fd_.reset();
     if (handler) handler->onClosed(why);
   });
+}
+
+bool Connection::unheardFor(Duration limit) const {
+  tcp_info info{};
+  socklen_t size = sizeof info;
+  if (closed_ || ::getsockopt(fd_.get(), IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return false;
+  bool asking = info.tcpi_retransmits > 0 || info.tcpi_probes > 0;
+  return asking && std::chrono::milliseconds(info.tcpi_last_ack_recv) > limit;
 }
 
 std::string_view Connection::alpn() const {

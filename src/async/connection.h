@@ -63,6 +63,10 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void closeAfterFlush();
   bool closed() const { return closed_; }
 
+  // Whether bytes that were sent, or the question whether the peer takes more, have waited this long for any sign of
+  // the peer: it vanished without a word. A peer that is there but does not read still gives signs.
+  bool unheardFor(Duration limit) const;
+
   Loop& loop() { return loop_; }
   bool isTls() const { return ssl_ != nullptr; }
   std::string_view alpn() const;  // "" if none was agreed

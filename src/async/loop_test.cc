@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <future>
@@ -162,6 +164,53 @@ TEST(Process, RunsWithArgumentsEnvironmentAndPipes) {
   EXPECT_EQ(std::string(text, n), "hello arg /\n");
   EXPECT_FALSE((*p)->running());
   EXPECT_FALSE((*p)->kill(SIGTERM).ok());
+}
+
+TEST(Process, ChildrenGetTheFileLimitAsItWas) {
+  rlimit found;
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &found), 0);
+  rlimit low{found.rlim_cur / 2, found.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &low), 0);
+  raiseFileLimit();
+  rlimit raised;
+  getrlimit(RLIMIT_NOFILE, &raised);
+  EXPECT_EQ(raised.rlim_cur, found.rlim_max);
+  Loop loop;
+  int fds[2], go[2];
+  ASSERT_EQ(pipe2(fds, O_CLOEXEC), 0);
+  ASSERT_EQ(pipe2(go, O_CLOEXEC), 0);
+  UniqueFd in(fds[0]), out(fds[1]), goIn(go[0]), goOut(go[1]);
+  ProcessSpec spec;
+  spec.argv = {"/bin/sh", "-c", "read go; ulimit -n"};
+  spec.fds = {{0, goIn.get()}, {1, out.get()}};
+  auto p = Process::spawn(loop, spec, [&](ProcessExit) { loop.stop(); });
+  ASSERT_TRUE(p.ok()) << p.status().message();
+  ASSERT_EQ(write(goOut.get(), "go\n", 3), 3);
+  loop.run();
+  char text[100];
+  ssize_t n = read(in.get(), text, sizeof text);
+  EXPECT_EQ(std::string(text, n), std::to_string(low.rlim_cur) + "\n");
+  setrlimit(RLIMIT_NOFILE, &found);
+}
+
+// Under the address sanitizer: what waits for a child goes with the loop.
+TEST(Process, MayOutliveItsLoop) {
+  std::unique_ptr<Process> p;
+  auto kept = std::make_shared<int>(0);
+  pid_t pid = 0;
+  {
+    Loop loop;
+    ProcessSpec spec;
+    spec.argv = {"sleep", "60"};
+    auto spawned = Process::spawn(loop, spec, [kept](ProcessExit) {});
+    ASSERT_TRUE(spawned.ok());
+    p = std::move(*spawned);
+    pid = p->pid();
+    EXPECT_TRUE(p->kill(SIGKILL).ok());
+  }
+  p.reset();
+  EXPECT_EQ(kept.use_count(), 1);
+  EXPECT_EQ(::waitpid(pid, nullptr, 0), pid);
 }
 
 TEST(Process, IsKilledAndMissingProgramsAreErrors) {

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -67,7 +68,16 @@ Status prepare(const ProcessSpec& spec, Actions& a, std::vector<UniqueFd>& held)
   return {};
 }
 
+rlimit fileLimit{0, 0};  // as this process found it, once it was raised
+
 }  // namespace
+
+void raiseFileLimit() {
+  rlimit limit;
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;
+  rlimit raised{limit.rlim_max, limit.rlim_max};
+  if (::setrlimit(RLIMIT_NOFILE, &raised) == 0) fileLimit = limit;
+}
 
 Result<std::unique_ptr<Process>> Process::spawn(Loop& loop, const ProcessSpec& spec,
                                                 std::function<void(ProcessExit)> onExit) {
@@ -86,6 +96,7 @@ Result<std::unique_ptr<Process>> Process::spawn(Loop& loop, const ProcessSpec& s
   pid_t pid = 0;
   int err = posix_spawnp(&pid, argv[0], &actions.files, &actions.attr, argv.data(), env.data());
   if (err != 0) return errors::fromErrno("cannot start " + spec.argv[0], err);
+  if (fileLimit.rlim_max != 0) ::prlimit(pid, RLIMIT_NOFILE, &fileLimit, nullptr);
   auto state = std::make_shared<State>();
   state->pid = pid;
   state->onExit = std::move(onExit);
@@ -99,7 +110,10 @@ Result<std::unique_ptr<Process>> Process::spawn(Loop& loop, const ProcessSpec& s
   ::fcntl(pidfd, F_SETFD, FD_CLOEXEC);
   state->pidfd = UniqueFd(pidfd);
   state->watch = std::make_unique<FdWatch>(loop, pidfd);
-  state->watch->onReadable([state] {
+  // A child may outlive the loop: then nobody waits for it any more.
+  loop.track(state.get(), [state] { state->watch.reset(); });
+  state->watch->onReadable([state, &loop] {
+    loop.untrack(state.get());
     int status = 0;
     while (::waitpid(state->pid, &status, 0) < 0 && errno == EINTR) {
     }

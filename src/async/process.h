@@ -12,6 +12,10 @@
 
 namespace km::async {
 
+// Lets this process have as many descriptors as it may: a server has one for each connection. Children that are started
+// with Process get the limit as it was, as many programs cannot cope with large ones. At the start of main.
+void raiseFileLimit();
+
 struct ProcessSpec {
   std::vector<std::string> argv;  // argv[0] is a path, or a name looked up in PATH of this process
   std::vector<std::string> env;   // "NAME=value"; the whole environment of the child

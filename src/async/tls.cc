@@ -102,10 +102,43 @@ void setCommon(SSL_CTX* ctx) {
   SSL_CTX_set_read_ahead(ctx, 1);  // one system call a record instead of two
 }
 
+// What upstream's flags ask for. Versions below 1.2 are not spoken, whoever asks.
+Status restrict(SSL_CTX* ctx, const TlsServerOptions& o) {
+  const std::string& v = o.minVersion;
+  if (v == "VersionTLS13") {
+    SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION);
+  } else if (v == "VersionTLS10" || v == "VersionTLS11") {
+    return errors::badRequest(v + " is not spoken; the least is VersionTLS12");
+  } else if (!v.empty() && v != "VersionTLS12") {
+    return errors::badRequest("unknown tls version \"" + v + "\"");
+  }
+  if (o.cipherSuites.empty()) return {};
+  std::string list;
+  for (const std::string& name : o.cipherSuites) {
+    // By its standard name, among those that this library has.
+    const SSL_CIPHER* found = nullptr;
+    STACK_OF(SSL_CIPHER)* all = SSL_CTX_get_ciphers(ctx);
+    std::string wanted = name;
+    // Go names two of them without their hash.
+    if (wanted.ends_with("_CHACHA20_POLY1305")) wanted += "_SHA256";
+    for (int i = 0; i < sk_SSL_CIPHER_num(all); i++) {
+      const SSL_CIPHER* c = sk_SSL_CIPHER_value(all, i);
+      if (wanted == SSL_CIPHER_standard_name(c)) found = c;
+    }
+    if (found == nullptr) return errors::badRequest("Cipher suite " + name + " not supported or doesn't exist");
+    if (name.starts_with("TLS_AES_") || name.starts_with("TLS_CHACHA20_")) continue;  // always on, as in Go
+    if (!list.empty()) list += ':';
+    list += SSL_CIPHER_get_name(found);
+  }
+  if (!list.empty() && SSL_CTX_set_cipher_list(ctx, list.c_str()) != 1) return errors::badRequest(tlsErrorText());
+  return {};
+}
+
 Result<std::shared_ptr<TlsContext::Settings>> makeServer(const TlsServerOptions& o) {
   auto settings = std::make_shared<TlsContext::Settings>();
   SSL_CTX* ctx = settings->context = SSL_CTX_new(TLS_server_method());
   setCommon(ctx);
+  KM_TRY(restrict(ctx, o));
   KM_ASSIGN(std::string cert, load(o.certificatePem, o.certificateFile));
   KM_ASSIGN(std::string key, load(o.keyPem, o.keyFile));
   KM_TRY(useCertificate(ctx, cert, key));

@@ -22,6 +22,10 @@ struct TlsServerOptions {
   std::string clientCaFile, clientCaPem;
   bool requestClientCertificate = false;  // ask even without a client CA
   std::vector<std::string> alpn = {"h2", "http/1.1"};
+  // As upstream's --tls-min-version ("VersionTLS12", the default, or "VersionTLS13") and --tls-cipher-suites (IANA names; those of TLS 1.3 are
+  // not for choosing). Others are errors.
+  std::string minVersion;
+  std::vector<std::string> cipherSuites;
 };
 
 struct TlsClientOptions {

@@ -359,7 +359,7 @@ bool ResourceCache::trimWindow() {
   std::vector<Dated> dropped;  // destroyed outside the lock
   std::unique_lock lock(mutex_);
   Duration oldest = clock_.monotonic() - kKeep;
-  while (window_.size() > kMinWindow && (window_.size() > kMaxWindow || window_.front().at < oldest)) {
+  while (!extending_ && window_.size() > kMinWindow && (window_.size() > kMaxWindow || window_.front().at < oldest)) {
     windowStart_ = window_.front().event->revision;
     dropped.push_back(std::move(window_.front()));
     window_.pop_front();

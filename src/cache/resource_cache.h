@@ -75,7 +75,13 @@ class ResourceCache : private store::WatchSink {
   // Every event up to this revision is in.
   int64_t revision() const;
 
-  // Watches from the events after `revision` on. Fails with 410 Expired if the window no longer reaches back to it.
+  // Whether the window has every event after `revision`.
+  bool reaches(int64_t revision) const;
+  // Lets the window reach back to `revision`, or as far as the store's history and kMaxReach do, for whoever comes back
+  // from before a restart. `done` is called on this thread, which reads and so blocks, or on that of a call that is
+  // reading already: those who come back together read once.
+  void reachBack(int64_t revision, std::function<void()> done);
+  // Watches from the events after `revision` on. Fails with 410 Expired if the window does not reach back to it.
   Result<std::unique_ptr<Watcher>> watchFrom(int64_t revision, Selection selection, std::function<void()> wake);
   // Watches from now on; `initial` receives what is selected now, in key order, and the revision of that.
   std::unique_ptr<Watcher> watchWithInitial(Selection selection, std::function<void()> wake, Snapshot& initial);
@@ -100,6 +106,8 @@ class ResourceCache : private store::WatchSink {
   void onError(const Status& status) override;
 
   EventPtr apply(const store::Event& e);
+  void extendTo(int64_t revision);
+  std::vector<EventPtr> past(const store::History& history) const;
   bool trimWindow();
   void untidy() const {
     if (!untidy_.load(std::memory_order_relaxed) && !untidy_.exchange(true) && tellUntidy_) tellUntidy_();
@@ -128,6 +136,8 @@ class ResourceCache : private store::WatchSink {
   std::deque<Dated> window_;
   int64_t windowStart_ = 0;  // the window has every event after this revision
   int64_t lastEvent_ = 0;
+  bool extending_ = false;  // the window's beginning stays
+  int64_t reachEnd_ = 0;    // the store's history does not reach back further, or is too much
   WatchIndex watchers_;
   mutable std::atomic<bool> untidy_{false};
   std::function<void()> tellUntidy_;
@@ -151,6 +161,14 @@ class ResourceCache : private store::WatchSink {
   std::vector<Waiter> waiters_;
   uint64_t nextWait_ = 1;
   Status broken_;  // while the store cannot be followed nor read
+
+  struct Returning {
+    int64_t revision;
+    std::function<void()> done;
+  };
+  std::mutex returningMutex_;
+  std::vector<Returning> returning_;  // guarded by returningMutex_, as is the next
+  bool reachingBack_ = false;         // a thread looks after returning_
 
   // The watch that is followed. One that ended is kept a while for those who look at it without a lock.
   std::atomic<store::Watch*> watch_ = nullptr;

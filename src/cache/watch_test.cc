@@ -173,6 +173,91 @@ TEST_F(CacheWatch, BeginsAfterARevisionOrTellsThatItIsGone) {
   EXPECT_EQ(told(*w), "+a/three");
 }
 
+TEST_F(CacheWatch, ReachesBackToWhatWasBeforeItsStart) {
+  int64_t begin = put("a", "one", "n1", "web");
+  put("a", "two", "n1", "db");
+  put("a", "one", "n2", "db");
+  put("a", "three", "", "web");
+  erase("a", "three");
+  int64_t middle = put("a", "three", "", "db");
+  put("b", "one", "", "web");
+  ResourceCache later(*store_, cache_->config(), clock_);
+  ASSERT_TRUE(later.start().ok());
+  put("a", "two", "n2", "web");
+  EXPECT_TRUE(later.watchFrom(middle, {}, [] {}).status().is("Expired"));
+  // From every revision and for every selection the same as from a cache that saw it all; first a part, then the rest.
+  Selection node;
+  node.byIndex = true;
+  node.indexValue = "n1";
+  node.matches = [](const api::Object& o) { return o.as<Pod>().spec.nodeName == "n1"; };
+  for (int64_t from : {middle, middle - 2, begin - 1, begin, begin + 1, middle - 1}) {
+    int done = 0;
+    later.reachBack(from, [&] { done++; });
+    EXPECT_EQ(done, 1);
+    EXPECT_TRUE(later.reaches(from));
+    for (const Selection& s : {Selection{}, labelled("web"), labelled("db"), node}) {
+      auto again = later.watchFrom(from, s, [] {});
+      ASSERT_TRUE(again.ok()) << from;
+      EXPECT_EQ(told(**again), told(**cache_->watchFrom(from, s, [] {}))) << from;
+    }
+  }
+  // Objects of now are shared with the window.
+  std::vector<BatchPtr> batches;
+  ASSERT_TRUE((*later.watchFrom(middle, {}, [] {}))->drain(batches).ok());
+  EXPECT_EQ(batches[0]->events()[0].object, later.get("b", "one"));
+  // It stays for a while only.
+  for (int i = 0; i < 150; i++) put("a", "one", "", std::to_string(i));
+  clock_.advance(std::chrono::seconds(80));
+  later.tidy();
+  EXPECT_FALSE(later.reaches(begin));
+}
+
+TEST_F(CacheWatch, ReachesBackNoFurtherThanCompaction) {
+  int64_t begin = put("a", "one", "", "");
+  int64_t compacted = put("a", "one", "", "x");
+  put("a", "one", "", "y");
+  ASSERT_TRUE(store::compactAndWait(*store_, compacted).ok());
+  ResourceCache later(*store_, cache_->config(), clock_);
+  ASSERT_TRUE(later.start().ok());
+  later.reachBack(begin, [] {});
+  EXPECT_TRUE(later.watchFrom(begin, {}, [] {}).status().is("Expired"));
+  EXPECT_EQ(told(**later.watchFrom(compacted, {}, [] {})), "~a/one");
+}
+
+TEST_F(CacheWatch, ThoseWhoComeBackTogetherMissNothingWhileWritersGoOn) {
+  std::vector<int64_t> revisions;
+  for (int i = 0; i < 300; i++) revisions.push_back(put("a", std::to_string(i % 40), "", "web"));
+  ResourceCache later(*store_, cache_->config());
+  ASSERT_TRUE(later.start().ok());
+  std::atomic<int> wrong{0};
+  std::vector<std::thread> clients;
+  for (int c = 0; c < 8; c++) {
+    clients.emplace_back([&, c] {
+      for (size_t i = static_cast<size_t>(c); i < revisions.size(); i += 31) {
+        int64_t from = revisions[revisions.size() - 1 - i];
+        later.reachBack(from, [&, from] {
+          auto w = later.watchFrom(from, {}, [] {});
+          std::vector<BatchPtr> batches;
+          if (!w.ok() || !(*w)->drain(batches, 10000).ok()) {
+            wrong++;
+            return;
+          }
+          int64_t last = from;
+          for (const auto& b : batches) {
+            for (const auto& d : b->events()) {
+              if (d.revision != last + 1) wrong++;
+              last = d.revision;
+            }
+          }
+        });
+      }
+    });
+  }
+  for (int i = 0; i < 300; i++) put("a", std::to_string(i % 40), "", "db");
+  for (auto& t : clients) t.join();
+  EXPECT_EQ(wrong, 0);
+}
+
 TEST_F(CacheWatch, TidiesOnceAndIsToldOnceThereIsMore) {
   ResourceCache cache(*store_, cache_->config(), clock_);
   int told = 0;

@@ -51,8 +51,8 @@ class Watcher {
 
  private:
   friend class ResourceCache;
-  static constexpr size_t kMaxQueue = 2000;    // events; beyond it the watcher is parked: the window has them
-  static constexpr size_t kReplayBatch = 200;  // events of the window that are delivered as one batch
+  static constexpr size_t kMaxQueue = 500;     // events; beyond it the watcher is parked: the window has them
+  static constexpr size_t kReplayBatch = 50;  // events of the window that are delivered as one batch
 
   // Committer thread.
   void push(const BatchPtr& batch);

@@ -3,9 +3,11 @@
 #include <future>
 #include <mutex>
 
+#include "async/file_watch.h"
 #include "base/base64.h"
 #include "base/files.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "base/rand.h"
 #include "base/strings.h"
 #include "client/http_codec.h"
@@ -28,6 +30,7 @@ struct Core {
   std::string prefix;  // a path before every request's
   std::unique_ptr<http::Client> http;  // on the loop
   std::mutex mutex;
+  std::unique_ptr<async::FileWatch> tlsFiles;
   std::string token;
   Duration tokenRead{-kTokenAge};
   std::optional<TokenBucket> bucket;
@@ -112,11 +115,22 @@ struct Exchange : std::enable_shared_from_this<Exchange> {
     };
     handler.onData = [self](std::string_view bytes) { self->answer.body.append(bytes); };
     handler.onEnd = [self](const Headers&) { self->finish(); };
-    handler.onError = [self](const Status& why) { self->done(why); };
+    handler.onError = [self](const Status& why) {
+      self->count("<error>");
+      self->done(why);
+    };
     core->http->send(core->endpoint, std::move(options), std::move(handler));
   }
 
+  void count(std::string_view code) {
+    static auto& requests = MetricRegistry::process().counter("rest_client_requests_total",
+                                                              "[ALPHA] Number of HTTP requests, partitioned by status code, method, and host.", {"code", "method", "host"});
+    std::string host = core->endpoint.host + ":" + std::to_string(core->endpoint.port);
+    requests.with({code, method, host}).inc();
+  }
+
   void finish() {
+    count(std::to_string(answer.status));
     bool again = (answer.status == 429 || answer.status >= 500) && retryAfter > 0 && tries < kMaxRetries;
     if (!again) return done(std::move(answer));
     tries++;
@@ -188,6 +202,7 @@ class HttpClient : public Client {
   ~HttpClient() override {
     std::promise<void> ended;
     core_->loop.post([core = core_, &ended] {
+      core->tlsFiles.reset();
       core->http.reset();
       core->loop.post([&ended] { ended.set_value(); });  // after the calls' errors, which come at the end of this turn
     });
@@ -347,6 +362,9 @@ Result<std::unique_ptr<Client>> makeHttpClient(async::Loop& loop, const RestConf
     tls.serverName = config.tlsServerName;
     tls.insecure = config.insecure;
     KM_ASSIGN(core->endpoint.tls, async::TlsContext::client(tls));
+    core->tlsFiles = async::renewFromFiles(loop, core->endpoint.tls, tls, [raw = core.get()] {
+      if (raw->http) raw->http->retireConnections();
+    });
   }
   core->token = config.token;
   if (config.qps > 0) core->bucket.emplace(config.qps, std::max(config.burst, 1));

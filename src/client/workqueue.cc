@@ -6,7 +6,8 @@
 #include <deque>
 #include <mutex>
 #include <unordered_map>
-#include <unordered_set>
+
+#include "client/queue_metrics.h"
 
 namespace km::client {
 
@@ -32,7 +33,17 @@ bool TokenBucket::tryTake(Duration now) {
 }
 
 struct WorkQueue::State : std::enable_shared_from_this<WorkQueue::State> {
-  State(std::string_view n, Timers& t, RateLimit l) : name(n), timers(t), limit(l), bucket(l.qps, l.burst) {}
+  State(std::string_view n, Timers& t, RateLimit l) : name(n), timers(t), limit(l), bucket(l.qps, l.burst) {
+    if (!name.empty()) metrics = std::make_unique<QueueMetrics>(name, [this] { return running(); });
+  }
+  // How long each key has been worked on.
+  std::vector<Duration> running() const {
+    std::vector<Duration> out;
+    Duration now = timers.clock().monotonic();
+    std::lock_guard lock(mutex);
+    for (const auto& [key, since] : processing) out.push_back(now - since);
+    return out;
+  }
 
   const std::string name;
   Timers& timers;
@@ -40,8 +51,8 @@ struct WorkQueue::State : std::enable_shared_from_this<WorkQueue::State> {
   mutable std::mutex mutex;
   std::condition_variable changed;
   std::deque<std::string> queue;               // keys to come out, each also in `dirty`
-  std::unordered_set<std::string> dirty;       // keys that need work
-  std::unordered_set<std::string> processing;  // keys that are worked on
+  std::unordered_map<std::string, Duration> dirty;       // keys that need work, since when
+  std::unordered_map<std::string, Duration> processing;  // keys that are worked on, since when
   struct Wait {
     Duration deadline;
     Timers::Id timer;
@@ -51,13 +62,16 @@ struct WorkQueue::State : std::enable_shared_from_this<WorkQueue::State> {
   TokenBucket bucket;
   bool shut = false;
   std::shared_ptr<std::function<void()>> ready;
+  std::unique_ptr<QueueMetrics> metrics;  // of a queue with a name
 
   void add(const std::string& key) {
     std::shared_ptr<std::function<void()>> tell;
     {
       std::lock_guard lock(mutex);
-      if (shut || !dirty.insert(key).second) return;
-      if (processing.contains(key)) return;  // done() queues it
+      if (shut || !dirty.emplace(key, timers.clock().monotonic()).second) return;
+      bool waits = processing.contains(key);  // done() queues it
+      if (metrics) metrics->added(queue.size() + (waits ? 0 : 1));
+      if (waits) return;
       queue.push_back(key);
       tell = ready;
     }
@@ -69,8 +83,11 @@ struct WorkQueue::State : std::enable_shared_from_this<WorkQueue::State> {
     if (queue.empty()) return std::nullopt;
     std::string key = std::move(queue.front());
     queue.pop_front();
-    dirty.erase(key);
-    processing.insert(key);
+    Duration now = timers.clock().monotonic();
+    auto since = dirty.find(key);
+    if (metrics) metrics->taken(queue.size(), now - since->second);
+    dirty.erase(since);
+    processing[key] = now;
     return key;
   }
 
@@ -121,6 +138,7 @@ void WorkQueue::addRateLimited(std::string_view k) {
     State& s = *state_;
     std::lock_guard lock(s.mutex);
     int n = s.failures[key]++;
+    if (s.metrics) s.metrics->retried();
     double wanted = static_cast<double>(s.limit.base.count()) * std::pow(2.0, n);
     delay = wanted < static_cast<double>(s.limit.max.count()) ? Duration(static_cast<int64_t>(wanted)) : s.limit.max;
     delay = std::max(delay, s.bucket.reserve(s.timers.clock().monotonic()));
@@ -155,7 +173,11 @@ void WorkQueue::done(std::string_view k) {
   std::shared_ptr<std::function<void()>> tell;
   {
     std::lock_guard lock(state_->mutex);
-    state_->processing.erase(key);
+    auto begun = state_->processing.find(key);
+    if (begun != state_->processing.end()) {
+      if (state_->metrics) state_->metrics->done(state_->timers.clock().monotonic() - begun->second);
+      state_->processing.erase(begun);
+    }
     if (state_->dirty.contains(key)) {
       state_->queue.push_back(key);
       tell = state_->ready;

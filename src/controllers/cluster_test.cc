@@ -426,7 +426,7 @@ TEST(GarbageCollectorCoreTest, Decisions) {
 TEST(ControllerTableTest, Selection) {
   auto rows = selectControllers({"*", "-replicaset"});
   ASSERT_TRUE(rows.ok());
-  EXPECT_EQ(rows->size(), controllerTable().size() - 1);
+  EXPECT_EQ(rows->size(), controllerTable().size() - 3);
   EXPECT_FALSE(selectControllers({"nonsense"}).ok());
   EXPECT_EQ(selectControllers({"deployment"})->size(), 1u);
 }

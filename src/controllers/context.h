@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -14,6 +15,7 @@
 #include "client/timers.h"
 #include "client/worker_pool.h"
 #include "client/workqueue.h"
+#include "pki/certificate.h"
 
 namespace km::controllers {
 
@@ -48,6 +50,9 @@ struct Options {
   // collector controllers.
   std::function<std::vector<const api::Resource*>()> resources;
   Duration namespaceDeletionDelay = std::chrono::seconds(1);  // lets creations that were admitted before land
+  // Authorities by the signer that they stand for ("kubernetes.io/kubelet-serving"), and the longest life that they give.
+  std::map<std::string, pki::KeyPair> signers;
+  Duration signingDuration = std::chrono::hours(8760);
   std::string rootCa;                      // PEM, of the kube-root-ca.crt ConfigMaps
   // Makes a legacy token for a service account's Secret; null: that controller does nothing.
   std::function<Result<std::string>(std::string_view ns, std::string_view account, std::string_view accountUid,

@@ -1,5 +1,7 @@
 #include "controllers/controller_table.h"
 
+#include "controllers/bootstrap/controller.h"
+#include "controllers/certificates/controller.h"
 #include "controllers/clusterrole/controller.h"
 #include "controllers/deployment/controller.h"
 #include "controllers/endpoints/endpoints_controller.h"
@@ -23,6 +25,12 @@ namespace km::controllers {
 namespace {
 
 constexpr ControllerRow kRows[] = {
+    {"bootstrap-signer-controller", "bootstrapsigner", "bootstrap-signer", bootstrap::makeSigner, false},
+    {"certificatesigningrequest-approving-controller", "csrapproving", "certificate-controller",
+     certificates::makeApproving},
+    {"certificatesigningrequest-cleaner-controller", "csrcleaner", "certificate-controller", certificates::makeCleaner},
+    {"certificatesigningrequest-signing-controller", "csrsigning", "certificate-controller",
+     certificates::makeSigning},
     {"clusterrole-aggregation-controller", "clusterrole-aggregation", "clusterrole-aggregation-controller",
      clusterrole::make},
     {"deployment-controller", "deployment", "deployment-controller", deployment::make},
@@ -43,6 +51,7 @@ constexpr ControllerRow kRows[] = {
     {"serviceaccount-controller", "serviceaccount", "service-account-controller", serviceaccount::make},
     {"serviceaccount-token-controller", "serviceaccount-token", "", serviceaccount::makeTokens},
     {"taint-eviction-controller", "", "node-controller", nodelifecycle::makeTaintEviction},
+    {"token-cleaner-controller", "tokencleaner", "token-cleaner", bootstrap::makeTokenCleaner, false},
     {"ttl-controller", "ttl", "ttl-controller", ttl::make},
 };
 

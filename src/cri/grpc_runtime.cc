@@ -1,4 +1,5 @@
 #include <condition_variable>
+#include <future>
 #include <map>
 #include <mutex>
 #include <set>
@@ -208,9 +209,24 @@ class Calls {
 class GrpcRuntime : public Runtime {
  public:
   GrpcRuntime(async::Loop& loop, const std::string& socket)
-      : loop_(loop), client_(loop), channel_(client_, endpointOf(socket)) {}
+      : loop_(loop), wire_(std::make_unique<Wire>(loop, socket)) {}
+  // Connections belong to the loop, so they end there. Blocks, unless it is the loop that destroys.
+  ~GrpcRuntime() override {
+    if (loop_.inThread()) return;
+    std::promise<void> ended;
+    loop_.post([&] {
+      wire_.reset();
+      ended.set_value();
+    });
+    ended.get_future().wait();
+  }
 
   Result<VersionResponse> version() override { return call<VersionResponse>(Rt::Version, VersionRequest()); }
+  Result<std::string> cgroupDriver() override {
+    KM_ASSIGN(auto answer, call<RuntimeConfigResponse>(Rt::RuntimeConfig, RuntimeConfigRequest()));
+    bool systemd = !answer.linux || answer.linux->cgroupDriver == 0;
+    return std::string(systemd ? "systemd" : "cgroupfs");
+  }
   Result<StatusResponse> status() override { return call<StatusResponse>(Rt::Status, StatusRequest()); }
 
   Result<std::string> runPodSandbox(const PodSandboxConfig& config, const std::string& handler) override {
@@ -339,7 +355,7 @@ class GrpcRuntime : public Runtime {
 
   std::unique_ptr<Subscription> subscribe(std::function<void(std::string)> onEvent,
                                           std::function<void()> onGap) override {
-    auto stream = std::make_shared<EventStream>(loop_, channel_, std::move(onEvent), std::move(onGap));
+    auto stream = std::make_shared<EventStream>(loop_, wire_->channel, std::move(onEvent), std::move(onGap));
     stream->begin();
     return std::make_unique<Handle>(std::move(stream));
   }
@@ -383,16 +399,21 @@ class GrpcRuntime : public Runtime {
     options.timeout = timeout;
     Calls::Ptr one = calls_->begin(lasts);
     if (!one) return Calls::closed().status.toStatus();
-    channel_.unary(method, codec::toProto(request), options,
+    wire_->channel.unary(method, codec::toProto(request), options,
                    [calls = calls_, one](http::GrpcResult r) { calls->end(one, std::move(r)); });
     http::GrpcResult r = calls_->wait(one);
     if (!r.status.ok()) return r.status.toStatus();
     return codec::fromProto<Answer>(r.message);
   }
 
+  struct Wire {
+    Wire(async::Loop& loop, const std::string& socket) : client(loop), channel(client, endpointOf(socket)) {}
+    http::Client client;
+    http::GrpcChannel channel;
+  };
+
   async::Loop& loop_;
-  http::Client client_;
-  http::GrpcChannel channel_;
+  std::unique_ptr<Wire> wire_;
   const std::shared_ptr<Calls> calls_ = std::make_shared<Calls>();
   std::mutex usersMutex_;
   std::map<std::string, ContainerUser> users_;

@@ -25,6 +25,8 @@ class Runtime {
 
   virtual Result<VersionResponse> version() = 0;
   virtual Result<StatusResponse> status() = 0;
+  // "cgroupfs" or "systemd", of runtimes that tell; an error of those that do not.
+  virtual Result<std::string> cgroupDriver() { return errors::failed("the runtime does not tell its cgroup driver"); }
 
   virtual Result<std::string> runPodSandbox(const PodSandboxConfig& config, const std::string& handler) = 0;
   virtual Status stopPodSandbox(const std::string& id) = 0;

@@ -301,6 +301,17 @@ std::string authorityOf(const Endpoint& endpoint) {
 }
 }  // namespace
 
+void Client::retireConnections() {
+  core_->loop.post([weak = std::weak_ptr<Core>(core_)] {
+    auto core = weak.lock();
+    if (!core) return;
+    for (auto& [key, pool] : core->pools) {
+      auto all = pool->connections;
+      for (auto& c : all) c->retire();
+    }
+  });
+}
+
 std::shared_ptr<Call> Client::send(const Endpoint& endpoint, CallOptions options, CallHandler handler) {
   auto call = std::make_shared<CallImpl>(core_->loop, std::move(options), std::move(handler));
   call->authority = authorityOf(endpoint);

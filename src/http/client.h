@@ -107,6 +107,10 @@ class Client {
   // Upgrade" is added.
   void upgrade(const Endpoint& endpoint, CallOptions options, std::function<void(Result<Upgraded>)> callback);
 
+  // From any thread: later calls get new connections; those in being end with what they carry. After settings of TLS
+  // have changed.
+  void retireConnections();
+
   struct Core;
 
  private:

@@ -63,6 +63,7 @@ class ClientConn : public async::ConnectionHandler {
   virtual void cancel(CallImpl& call) = 0;  // forgets it
   virtual void paused(CallImpl& call, bool paused) = 0;
   virtual void sweep(Duration now) = 0;
+  virtual void retire() = 0;  // takes no more calls, and ends with those that it has
   virtual void shut(const Status& why) = 0;
 };
 

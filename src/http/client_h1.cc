@@ -34,7 +34,13 @@ class H1Conn final : public ClientConn, public std::enable_shared_from_this<H1Co
         idleSince_(std::chrono::steady_clock::now().time_since_epoch()) {}
 
   bool isHttp2() const override { return false; }
-  bool available() const override { return !call_ && !dead_; }
+  bool available() const override { return !call_ && !dead_ && !retired_; }
+  void retire() override {
+    retired_ = true;
+    if (call_ || dead_) return;
+    dead_ = true;
+    connection_->close();
+  }
 
   void begin(const std::shared_ptr<CallImpl>& call) override {
     call_ = call;
@@ -163,7 +169,7 @@ class H1Conn final : public ClientConn, public std::enable_shared_from_this<H1Co
     auto call = std::move(call_);
     used_ = true;
     idleSince_ = std::chrono::steady_clock::now().time_since_epoch();
-    if (!parser_.keepAlive || !bodySent_) {
+    if (!parser_.keepAlive || !bodySent_ || retired_) {
       dead_ = true;
       connection_->close();
     }
@@ -182,7 +188,7 @@ class H1Conn final : public ClientConn, public std::enable_shared_from_this<H1Co
   bool interim_ = false;
   bool bodySent_ = true;
   bool used_ = false;
-  bool dead_ = false;
+  bool dead_ = false, retired_ = false;
 };
 
 }  // namespace

@@ -33,6 +33,10 @@ class H2Conn final : public ClientConn, public std::enable_shared_from_this<H2Co
                nghttp2_session_get_remote_settings(session_, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS) &&
            (settingsSeen_ || streams_.size() < 100);
   }
+  void retire() override {
+    goingAway_ = true;
+    schedulePump();
+  }
   void begin(const std::shared_ptr<CallImpl>& call) override;
   void moreBody(CallImpl& call) override;
   void cancel(CallImpl& call) override;

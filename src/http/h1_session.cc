@@ -200,7 +200,7 @@ void H1Session::refuse() {
 
 void H1Session::writeHead(H1Exchange& exchange, int status, const Headers& headers, const size_t* length,
                           bool chunked) {
-  if (!requestDone_ || drain_) keepAlive_ = false;
+  if (!requestDone_ || drain_ || (status != 101 && headers.get("connection") == "close")) keepAlive_ = false;
   if (exchange.request_.protocol == Protocol::kHttp10 && length == nullptr && status >= 200)
     keepAlive_ = false;
   thread_local std::string head;

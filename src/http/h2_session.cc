@@ -273,6 +273,8 @@ void H2Session::submit(H2Exchange& x, int status, const Headers& headers, const 
       nghttp2_submit_response(session_, x.stream_, fields.data(), fields.size(), data ? &provider : nullptr);
   if (rc != 0) resetStream(x, NGHTTP2_INTERNAL_ERROR);
   if (!data) x.responseDone_ = true;
+  // As Go's server reads it, since HTTP/2 has no such header: GOAWAY, and the end once nothing is under way.
+  if (headers.get("connection") == "close") shutdown();
   schedulePump();
 }
 

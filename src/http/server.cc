@@ -11,6 +11,11 @@ namespace km::http {
 
 using async::Connection;
 
+namespace {
+// The kernel is asked once in 15 seconds, so that thousands of idle connections cost nothing.
+constexpr unsigned kSweepsPerListen = 3;
+}  // namespace
+
 void Handler::tooLarge(std::shared_ptr<Exchange> exchange) {
   exchange->respond(413, {{"content-type", "text/plain; charset=utf-8"}},
                     Body("request body is too large\n"));
@@ -135,7 +140,11 @@ void Server::Core::startSweep(LoopSessions& home) {
     if (!self) return;
     Duration now = steadyNow();
     // A session leaves the set in a later turn only, so the set stands still here.
-    for (ServerSession* session : home.sessions) session->sweep(now);
+    bool listen = ++home.sweeps % kSweepsPerListen == 0;
+    for (ServerSession* session : home.sessions) {
+      session->sweep(now);
+      if (listen && session->unheard()) session->abort();
+    }
     self->startSweep(home);
   });
 }

@@ -34,7 +34,9 @@ struct ServerOptions {
   uint32_t connectionWindow = 4 << 20;
   Duration headerTimeout =
       std::chrono::seconds(32);  // from the first byte of a request to the end of its head
-  Duration idleTimeout = std::chrono::seconds(180);  // without any request
+  Duration idleTimeout = std::chrono::seconds(90);  // without any request
+  // A peer that acknowledges nothing of what is sent to it is gone. One that is idle is asked by TCP keep-alive.
+  Duration silenceTimeout = std::chrono::seconds(120);
   // Stream resets by the client: a client may cancel many watches at once, but not keep the server busy with
   // requests that it cancels.
   uint64_t resetBurst = 20000, resetsPerSecond = 1000;

@@ -3,10 +3,13 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <filesystem>
+#include <fstream>
 #include <future>
 #include <thread>
 
 #include "async/connection.h"
+#include "async/file_watch.h"
 #include "http/client.h"
 #include "http/test_certificates.h"
 
@@ -34,6 +37,10 @@ class TestHandler final : public Handler {
       x->respond(200, {}, Body(text));
     } else if (r.path == "/empty") {
       x->respond(204, {});
+    } else if (r.path == "/last") {
+      x->respond(200, {{"connection", "close"}}, Body(r.connection->remote));
+    } else if (r.path == "/remote") {
+      x->respond(200, {}, Body(r.connection->remote));
     } else if (r.path == "/watch") {
       x->onClose([this] { closed.set_value(); });
       x->start(200, {});
@@ -313,6 +320,114 @@ TEST_P(ServerTest, TakesANewCertificateWhileRunning) {
   c.caPem = otherCa.certificatePem;
   endpoint_.tls = *async::TlsContext::client(c);
   EXPECT_EQ(get("/thread").status, 201);
+}
+
+TEST_P(ServerTest, AConnectionEndsAfterAnAnswerThatSaysSo) {
+  auto client = std::make_unique<Client>(loops_.at(1));
+  auto ask = [&](const char* path) {
+    std::promise<std::string> answer;
+    auto body = std::make_shared<std::string>();
+    CallHandler h;
+    h.onData = [body](std::string_view bytes) { *body += bytes; };
+    h.onEnd = [&, body](const Headers&) { answer.set_value(*body); };
+    h.onError = [&](const Status& why) { answer.set_value(why.message()); };
+    CallOptions call;
+    call.target = path;
+    client->send(endpoint_, std::move(call), std::move(h));
+    return answer.get_future().get();
+  };
+  ASSERT_EQ(get("/remote").status, 200);
+  std::string first = ask("/remote");
+  EXPECT_EQ(ask("/remote"), first);
+  EXPECT_EQ(ask("/last"), first);
+  // Over HTTP/2 the GOAWAY may come a moment after the answer; both are then served.
+  std::string next = first;
+  for (int i = 0; i < 1000 && next == first; ++i) next = ask("/remote");
+  EXPECT_NE(next, first);
+  EXPECT_EQ(next.find("127.0.0.1:"), 0u);
+  std::promise<void> gone;
+  loops_.at(1).post([&] {
+    client.reset();
+    loops_.at(1).post([&] { loops_.at(1).post([&] { gone.set_value(); }); });
+  });
+  gone.get_future().wait();
+}
+
+// A Secret's directory as the kubelet mounts it: the files are links through a directory that is replaced at once.
+class SecretDirectory {
+ public:
+  SecretDirectory() {
+    std::string name = std::filesystem::temp_directory_path() / "km-http-XXXXXX";
+    path_ = ::mkdtemp(name.data());
+    for (const char* file : {"tls.crt", "tls.key", "ca.crt"}) std::filesystem::create_symlink(std::string("..data/") + file, path_ / file);
+  }
+  ~SecretDirectory() { std::filesystem::remove_all(path_); }
+  void write(const TestPair& pair, const std::string& ca) {
+    std::filesystem::path version = "..v" + std::to_string(++versions_);
+    std::filesystem::create_directory(path_ / version);
+    std::ofstream(path_ / version / "tls.crt") << pair.certificatePem;
+    std::ofstream(path_ / version / "tls.key") << pair.keyPem;
+    std::ofstream(path_ / version / "ca.crt") << ca;
+    std::filesystem::create_symlink(version, path_ / "..new");
+    std::filesystem::rename(path_ / "..new", path_ / "..data");
+  }
+  std::string operator/(const char* file) const { return path_ / file; }
+
+ private:
+  std::filesystem::path path_;
+  int versions_ = 0;
+};
+
+TEST_P(ServerTest, RenewsItselfAndItsClientsFromFiles) {
+  TestPair otherCa = makeTestCertificate("new-ca", {}, {}, nullptr);
+  auto server = [](const TestPair& ca) { return makeTestCertificate("localhost", {}, {"IP:127.0.0.1"}, &ca); };
+  auto user = [](const TestPair& ca, const char* name) { return makeTestCertificate(name, {"dev"}, {}, &ca); };
+  SecretDirectory ofServer, ofClient;
+  ofServer.write(server(ca_), ca_.certificatePem);
+  ofClient.write(user(ca_, "alice"), ca_.certificatePem);
+  async::TlsServerOptions o;
+  o.certificateFile = ofServer / "tls.crt";
+  o.keyFile = ofServer / "tls.key";
+  o.clientCaFile = ofServer / "ca.crt";
+  auto tls = *async::TlsContext::server(o);
+  std::promise<void> serverRenewed, clientRenewed;
+  auto serverFiles = async::renewFromFiles(loops_.at(0), tls, o, [&] { serverRenewed.set_value(); });
+  endpoint_.port = *server_->listen("127.0.0.1", 0, tls);
+  async::TlsClientOptions c;
+  c.certificateFile = ofClient / "tls.crt";
+  c.keyFile = ofClient / "tls.key";
+  c.caFile = ofClient / "ca.crt";
+  endpoint_.tls = *async::TlsContext::client(c);
+  auto client = std::make_unique<Client>(loops_.at(1));
+  auto clientFiles = async::renewFromFiles(loops_.at(1), endpoint_.tls, c, [&] {
+    client->retireConnections();
+    clientRenewed.set_value();
+  });
+  auto who = [&] {
+    std::promise<std::string> answer;
+    auto body = std::make_shared<std::string>();
+    CallHandler h;
+    h.onData = [body](std::string_view bytes) { *body += bytes; };
+    h.onEnd = [&, body](const Headers&) { answer.set_value(*body); };
+    h.onError = [&](const Status& why) { answer.set_value(why.message()); };
+    CallOptions call;
+    call.target = "/who";
+    client->send(endpoint_, std::move(call), std::move(h));
+    return answer.get_future().get();
+  };
+  EXPECT_NE(who().find("alice"), std::string::npos);
+  ofServer.write(server(otherCa), otherCa.certificatePem);
+  serverRenewed.get_future().wait();
+  EXPECT_NE(who().find("alice"), std::string::npos);  // on the connection that stands
+  ofClient.write(user(otherCa, "bob"), otherCa.certificatePem);
+  clientRenewed.get_future().wait();
+  EXPECT_NE(who().find("bob"), std::string::npos);  // on a new one, which the server trusts by its new authority
+  clientFiles.reset();
+  serverFiles.reset();
+  loops_.at(1).post([&] { client.reset(); });
+  std::promise<void> gone;
+  loops_.at(1).post([&] { loops_.at(1).post([&] { gone.set_value(); }); });
+  gone.get_future().wait();
 }
 
 // What the server answers to raw bytes, up to the close of the connection.

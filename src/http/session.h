@@ -17,6 +17,7 @@ struct LoopSessions {
   Loop* loop = nullptr;
   std::unordered_set<ServerSession*> sessions;
   bool draining = false;
+  unsigned sweeps = 0;
   std::unique_ptr<async::Timer> sweep;
 };
 
@@ -35,6 +36,8 @@ class ServerSession : public async::ConnectionHandler {
   virtual void shutdown() = 0;           // end what runs, begin nothing new
   virtual void sweep(Duration now) = 0;  // now and then: look for timeouts
   void abort();                          // at once
+  // Whether the peer has acknowledged nothing for the options' time, of what was sent to it. Asks the kernel.
+  bool unheard() const { return connection_->unheardFor(context_.options.silenceTimeout); }
 
  protected:
   SessionContext context_;

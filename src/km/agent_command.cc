@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/files.h"
 #include "base/flags.h"
 #include "base/log.h"
@@ -14,7 +13,7 @@
 #include "km/control_plane.h"
 #include "km/data_lock.h"
 #include "km/node.h"
-#include "pki/certificate.h"
+#include "km/serving_pair.h"
 
 namespace km {
 namespace {
@@ -42,26 +41,13 @@ struct AgentOptions {
 };
 
 // A key and a certificate of the node's own, kept in <data-dir>/pki under the names that a kubelet gives them.
-Status ensureServingPair(AgentOptions& o) {
+Status ensureOwnPair(AgentOptions& o) {
   if (o.certificateFile.empty() != o.keyFile.empty()) return errors::badRequest("--tls-cert-file and --tls-private-key-file go together");
   if (!o.certificateFile.empty()) return {};
-  std::string directory = o.node.dataDir + "/pki";
-  o.certificateFile = directory + "/kubelet.crt";
-  o.keyFile = directory + "/kubelet.key";
-  if (readFile(o.certificateFile).ok() && readFile(o.keyFile).ok()) return {};
-  KM_TRY(makeDirs(directory, 0700));
-  WallTime now = Clock::system().now();
-  pki::CertificateSpec spec;
-  spec.commonName = o.node.nodeName;
-  spec.dnsNames = {o.node.nodeName};
-  spec.ips = {o.node.nodeIp};
-  spec.server = true;
-  spec.notBefore = now;
-  spec.notAfter = pki::addTo(now, std::chrono::hours(24 * 365));
-  KM_ASSIGN(pki::Key key, pki::Key::generate(pki::KeyKind::kEcdsaP256));
-  KM_ASSIGN(pki::Certificate certificate, pki::selfSigned(spec, key));
-  KM_TRY(writeFileAtomic(o.keyFile, key.privatePem(), 0600));
-  return writeFileAtomic(o.certificateFile, certificate.pem(), 0644);
+  KM_ASSIGN(ServingPair pair, ensureServingPair(o.node.dataDir + "/pki", o.node.nodeName, {o.node.nodeIp}));
+  o.certificateFile = pair.certificateFile;
+  o.keyFile = pair.keyFile;
+  return {};
 }
 
 // The authority that vouches for the API server also vouches for who may ask the kubelet.
@@ -86,7 +72,7 @@ Status agent(ServerCall& call, AgentOptions o) {
   Progress progress([&call](std::string_view s) { call.answer(s); }, ::isatty(STDOUT_FILENO) != 0);
   KM_ASSIGN(UniqueFd lock, lockData(o.node.dataDir));
   KM_ASSIGN(auto config, client::loadKubeconfig(o.kubeconfig));
-  KM_TRY(ensureServingPair(o));
+  KM_TRY(ensureOwnPair(o));
   KM_TRY(ensureClientCa(o, config));
   progress.begin("network");
   if (o.clusterDns.empty()) o.node.dnsAddress = std::string(kNodeLocalDns);

@@ -12,7 +12,7 @@ int runApiServer(ServerCall& call) {
   if (!flags.args().empty()) return finish(call, errors::badRequest("apiserver takes no arguments"));
   auto plane = ControlPlane::start(std::move(options));
   if (!plane.ok()) return finish(call, plane.status());
-  waitForEnd((*plane)->loops().at(0));
+  (*plane)->awaitEnd();
   (*plane)->stop();
   return 0;
 }

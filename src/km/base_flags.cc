@@ -5,6 +5,7 @@
 #include "base/strings.h"
 #include "base/version.h"
 #include "km/server_table.h"
+#include "km/upstream_flags.h"
 
 namespace km {
 
@@ -46,11 +47,18 @@ std::optional<int> parseServerFlags(ServerCall& call, FlagSet& flags) {
   flags.setNormalize(warnWordSepNormalize);
   flags.setOutput(call.out);
   base.addTo(flags, call.program);
+  addUpstreamFlags(flags, call.server->name);
+  for (std::string_view alias : call.server->aliases) addUpstreamFlags(flags, alias);
   if (call.showFlags) {
     call.showFlags(flags);
     return 0;
   }
   Status parsed = flags.parse(call.args);
+  if (call.checkFlags) {
+    if (parsed.ok() && !flags.args().empty()) parsed = errors::badRequest("it takes no arguments: " + flags.args()[0]);
+    call.checkFlags(parsed);
+    return 0;
+  }
   if (!parsed.ok() || base.help) {
     if (!parsed.ok()) call.out("Error: " + parsed.message() + "\n\n");
     call.out(std::string(trimSpace(call.server->help)) + "\nUsage:\n  " + std::string(call.server->name) +

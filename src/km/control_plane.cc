@@ -6,13 +6,16 @@
 #include <net/if.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <future>
+#include <optional>
 #include <thread>
 
 #include "apiserver/bootstrap.h"
 #include "base/files.h"
 #include "base/log.h"
+#include "base/start_pages.h"
 #include "base/metrics.h"
 #include "store/compactor.h"
 #include "store/embedded.h"
@@ -22,7 +25,8 @@
 namespace km {
 namespace {
 
-constexpr auto kStopGrace = std::chrono::seconds(10);
+// By then a server has started, and knows its cluster.
+constexpr auto kSettled = std::chrono::seconds(15);
 
 store::EtcdOptions etcdOptions(const ControlPlaneOptions& o) {
   store::EtcdOptions e;
@@ -76,6 +80,11 @@ void ControlPlaneOptions::addTo(FlagSet& flags) {
   flags.add(&kubeletClientCertificate, "kubelet-client-certificate", "Path to a client cert `file` for TLS to kubelets. Made in the data directory if not given.");
   flags.add(&kubeletClientKey, "kubelet-client-key", "Path to a client key `file` for TLS to kubelets.");
   flags.add(&kubeletCertificateAuthority, "kubelet-certificate-authority", "Path to a cert `file` for the certificate authority that kubelets' serving certificates are verified against.");
+  flags.add(&goawayChance, "goaway-chance", "The fraction of requests over HTTP/2 whose connection is closed (GOAWAY) once they have ended, so that clients spread over several servers. Min is 0 (off), max is .02 (1/50 requests); .001 is a recommended starting point.");
+  flags.add(&shutdownDelay, "shutdown-delay-duration", "Time to delay the termination. During that `time` the server keeps serving requests normally; /healthz and /livez return success, but /readyz immediately returns failure.");
+  flags.add(&shutdownSendRetryAfter, "shutdown-send-retry-after", "If true the server goes on listening until all requests under way have ended, and meanwhile answers new ones with 429 and Retry-After.");
+  flags.add(&shutdownWatchGrace, "shutdown-watch-termination-grace-period", "The `time` over which active watches are ended during the graceful shutdown. 0: at once.");
+  flags.add(&requestTimeout, "request-timeout", "The `duration` a handler must keep a request open before timing it out. It is the default for requests other than watches, logs and streams.");
   flags.add(&maxRequestsInflight, "max-requests-inflight", "The `number` of non-mutating requests that may be under way at a time.");
   flags.add(&maxMutatingRequestsInflight, "max-mutating-requests-inflight", "The `number` of mutating requests that may be under way at a time.");
   flags.add(&etcdServers, "etcd-servers", "List of etcd `servers` to connect with (scheme://ip:port), comma separated. None: the embedded store in the data directory.");
@@ -86,36 +95,52 @@ void ControlPlaneOptions::addTo(FlagSet& flags) {
   flags.add(&etcdCompactionInterval, "etcd-compaction-interval", "The `interval` of compaction requests. If 0, the compaction request from apiserver is disabled.");
   flags.add(&etcdHealthcheckTimeout, "etcd-healthcheck-timeout", "The `timeout` to use when checking etcd health.");
   flags.add(&etcdReadycheckTimeout, "etcd-readycheck-timeout", "The `timeout` to use when checking etcd readiness.");
+  flags.add(&bootstrapTokens, "enable-bootstrap-token-auth", "Enable to allow secrets of type 'bootstrap.kubernetes.io/token' in the 'kube-system' namespace to be used for TLS bootstrapping authentication.");
+  flags.add(&tlsMinVersion, "tls-min-version", "Minimum TLS `version` supported: VersionTLS12 or VersionTLS13.");
+  flags.add(&tlsCipherSuites, "tls-cipher-suites", "List of cipher `suites` for the server. TLS 1.3 has its own.");
+  flags.add(&disableHttp2, "disable-http2-serving", "If true, HTTP2 serving will be disabled.");
   flags.add(&eventTtl, "event-ttl", "Amount of `time` to retain events.");
 }
 
 // Forgets the store's old history, once an interval. Servers on one etcd share the work.
 struct ControlPlane::Compaction : std::enable_shared_from_this<Compaction> {
   Compaction(async::Loop& loop, store::Store& store, client::WorkerPool& pool, Duration interval, bool shared)
-      : timer(loop), store(store), pool(pool), interval(interval), compactor(interval) {
+      : loop(loop), timer(std::in_place, loop), store(store), pool(pool), interval(interval), compactor(interval) {
     if (shared) common = std::make_unique<store::SharedCompactor>(store);
   }
+  // On the loop. The next interval begins when the work of the last one is done.
   void schedule() {
-    timer.start(interval, [self = shared_from_this()] {
+    if (stopped) return;
+    timer->start(interval, [self = shared_from_this()] {
       self->pool.post([self] {
-        if (self->common) return self->common->step();
-        auto now = self->store.currentRevision();
-        if (!now.ok()) return;
-        if (auto target = self->compactor.at(Clock::system().monotonic(), *now)) {
-          self->store.compact(*target, [](Status s) {
-            if (!s.ok() && !s.is("Expired")) KM_LOG(WARNING, "compaction failed: {}", s.message());
-          });
-        }
+        self->step();
+        self->loop.post([self] { self->schedule(); });
       });
-      self->schedule();
     });
   }
-  async::Timer timer;
+  void stop() {
+    stopped = true;
+    timer.reset();
+  }
+  // On a worker.
+  void step() {
+    if (common) return common->step();
+    auto now = store.currentRevision();
+    if (!now.ok()) return;
+    if (auto target = compactor.at(Clock::system().monotonic(), *now)) {
+      store.compact(*target, [](Status s) {
+        if (!s.ok() && !s.is("Expired")) KM_LOG(WARNING, "compaction failed: {}", s.message());
+      });
+    }
+  }
+  async::Loop& loop;
+  std::optional<async::Timer> timer;
   store::Store& store;
   client::WorkerPool& pool;
   const Duration interval;
   store::Compactor compactor;
   std::unique_ptr<store::SharedCompactor> common;
+  bool stopped = false;
 };
 
 Result<std::unique_ptr<ControlPlane>> ControlPlane::start(ControlPlaneOptions options) {
@@ -128,7 +153,21 @@ std::string ControlPlane::serverUrl() const {
   return fmt::format("https://{}:{}", options_.bindAddress == "0.0.0.0" ? "127.0.0.1" : options_.bindAddress, api_ ? api_->port() : options_.securePort);
 }
 
+// What would be less than is asked for is refused.
+Status ControlPlane::check() const {
+  bool rbac = false;
+  for (const std::string& mode : options_.authorizationMode) {
+    if (mode != "Node" && mode != "RBAC") return errors::badRequest(fmt::format("--authorization-mode {} is not supported: Node and RBAC are", mode));
+    rbac = rbac || mode == "RBAC";
+  }
+  if (!rbac) return errors::badRequest("--authorization-mode needs RBAC");
+  if (!options_.allowPrivileged) return errors::badRequest("--allow-privileged=false is not supported: let Pod Security refuse privileged pods");
+  if (options_.eventTtl != std::chrono::hours(1)) return errors::badRequest("--event-ttl is not supported: events are kept for an hour");
+  return {};
+}
+
 Status ControlPlane::open() {
+  KM_TRY(check());
   if (options_.advertiseAddress.empty()) {
     options_.advertiseAddress = saysNothing(options_.bindAddress) ? hostAddress() : options_.bindAddress;
   }
@@ -157,6 +196,11 @@ Status ControlPlane::open() {
   o.tls.certificateFile = options_.tlsCertFile.empty() ? pki_->certificatePath("apiserver") : options_.tlsCertFile;
   o.tls.keyFile = options_.tlsPrivateKeyFile.empty() ? pki_->keyPath("apiserver") : options_.tlsPrivateKeyFile;
   o.tls.clientCaFile = options_.clientCaFile.empty() ? pki_->certificatePath("ca") : options_.clientCaFile;
+  o.tls.minVersion = options_.tlsMinVersion;
+  o.tls.cipherSuites = options_.tlsCipherSuites;
+  if (options_.disableHttp2) o.tls.alpn = {"http/1.1"};
+  o.bootstrapTokens = options_.bootstrapTokens;
+  o.nodeAuthorizer = std::find(options_.authorizationMode.begin(), options_.authorizationMode.end(), "Node") != options_.authorizationMode.end();
   auto readKey = [&](const std::string& path) -> Status {
     KM_ASSIGN(std::string pem, readFile(path));
     KM_ASSIGN(pki::Key key, pki::Key::fromPem(pem));
@@ -181,6 +225,18 @@ Status ControlPlane::open() {
   o.sharedStore = usesEtcd();
   o.storeHealthTimeout = options_.etcdHealthcheckTimeout;
   o.storeReadyTimeout = options_.etcdReadycheckTimeout;
+  char* rest = nullptr;
+  o.goawayChance = std::strtod(options_.goawayChance.c_str(), &rest);
+  if (*rest != 0 || options_.goawayChance.empty() || !(o.goawayChance >= 0 && o.goawayChance <= 0.02)) {
+    return errors::badRequest("--goaway-chance can not be less than 0 or greater than 0.02");
+  }
+  if (options_.shutdownDelay < Duration(0)) return errors::badRequest("--shutdown-delay-duration can not be negative value");
+  if (options_.shutdownWatchGrace < Duration(0)) {
+    return errors::badRequest("shutdown-watch-termination-grace-period, if provided, can not be a negative value");
+  }
+  o.shutdownWatchGrace = options_.shutdownWatchGrace;
+  o.shutdownSendRetryAfter = options_.shutdownSendRetryAfter;
+  o.requestTimeout = options_.requestTimeout;
   o.maxRequestsInflight = options_.maxRequestsInflight;
   o.maxMutatingRequestsInflight = options_.maxMutatingRequestsInflight;
 
@@ -222,14 +278,21 @@ void ControlPlane::hurry() {
   if (store_) store_->hurry();
 }
 
+void ControlPlane::awaitEnd() {
+  waitForEnd(loops_->at(0));
+  api_->failReadiness();
+  // Time for load balancers to see it. A second signal ends the process.
+  if (options_.shutdownDelay > Duration(0)) std::this_thread::sleep_for(options_.shutdownDelay);
+}
+
 void ControlPlane::stop() {
   if (std::exchange(stopped_, true)) return;
   hurry();
-  if (api_) api_->stop(kStopGrace);
+  if (api_) api_->stop();
   if (loops_) {
     std::promise<void> cleared;
     loops_->at(0).post([&] {
-      if (compaction_) compaction_->timer.cancel();
+      if (compaction_) compaction_->stop();
       compaction_.reset();
       cleared.set_value();
     });
@@ -246,18 +309,27 @@ ControlPlane::~ControlPlane() {
 }
 
 void waitForEnd(async::Loop& loop) {
+  struct Waits {
+    std::unique_ptr<async::Signals> signals;
+    std::unique_ptr<async::Timer> settled;
+    int asked = 0;
+  };
   auto ended = std::make_shared<std::promise<void>>();
-  auto signals = std::make_shared<std::unique_ptr<async::Signals>>();
-  auto count = std::make_shared<int>(0);
-  loop.post([&loop, ended, signals, count] {
-    *signals = std::make_unique<async::Signals>(loop, std::vector<int>{SIGTERM, SIGINT}, [ended, count](int) {
-      if (++*count > 1) ::_exit(1);
+  auto waits = std::make_shared<Waits>();
+  loop.post([&loop, ended, waits] {
+    waits->signals = std::make_unique<async::Signals>(loop, std::vector<int>{SIGTERM, SIGINT}, [ended, waits = waits.get()](int) {
+      if (++waits->asked > 1) ::_exit(1);
       ended->set_value();
+    });
+    waits->settled = std::make_unique<async::Timer>(loop);
+    waits->settled->start(kSettled, [] { releaseStartPages(); });
+    // They stay as long as the loop: the second signal ends the process at once.
+    loop.track(waits.get(), [waits] {
+      waits->signals.reset();
+      waits->settled.reset();
     });
   });
   ended->get_future().wait();
-  // The watch stays: the second signal ends the process at once.
-  static auto keep = signals;
 }
 
 }  // namespace km

@@ -33,7 +33,13 @@ struct ControlPlaneOptions {
   std::vector<std::string> authorizationMode = {"Node", "RBAC"};
   std::string kubeletClientCertificate, kubeletClientKey, kubeletCertificateAuthority;
   bool anonymousAuth = true;
-  bool allowPrivileged = true;
+  bool allowPrivileged = true, bootstrapTokens = false, disableHttp2 = false;
+  std::string tlsMinVersion;
+  std::vector<std::string> tlsCipherSuites;
+  std::string goawayChance = "0";
+  Duration shutdownDelay{0}, shutdownWatchGrace{0};
+  bool shutdownSendRetryAfter = false;
+  Duration requestTimeout = std::chrono::minutes(1);
   int32_t maxRequestsInflight = 400, maxMutatingRequestsInflight = 200;
   Duration eventTtl = std::chrono::hours(1);
   // A store outside: none means the embedded one in the data directory.
@@ -67,6 +73,8 @@ class ControlPlane {
   const ControlPlaneOptions& options() const { return options_; }
   bool usesEtcd() const { return !options_.etcdServers.empty(); }
   std::string serverUrl() const;
+  // Blocks until the process is asked to end. Readiness fails at once; this returns when --shutdown-delay-duration is over.
+  void awaitEnd();
   void stop();
   // A stop is about to come: what is under way may end in order, but nobody waits for a store that is gone.
   void hurry();
@@ -74,6 +82,7 @@ class ControlPlane {
  private:
   explicit ControlPlane(ControlPlaneOptions options) : options_(std::move(options)) {}
   Status open();
+  Status check() const;
   Status openStore();
   Status writeKubeconfig();
   void compactRegularly();

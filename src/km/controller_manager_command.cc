@@ -8,6 +8,7 @@
 #include "km/leader_flags.h"
 #include "km/managers.h"
 #include "km/part_server.h"
+#include "km/signing_flags.h"
 #include "pki/tokens.h"
 
 namespace km {
@@ -18,6 +19,7 @@ struct ControllerManagerFlags {
   std::vector<std::string> controllers = {"*"};
   bool useServiceAccounts = false;
   controllers::Options options;
+  SigningFlags signing;
   LeaderFlags leader{"kube-controller-manager"};
   PartServerFlags serving{10257};
 
@@ -30,14 +32,34 @@ struct ControllerManagerFlags {
     flags.add(&useServiceAccounts, "use-service-account-credentials", "If true, use individual service account credentials for each controller.");
     flags.add(&options.serviceClusterIpRange, "service-cluster-ip-range", "CIDR `Range` for Services in cluster. Only used when --allocate-node-cidrs=true.");
     controllers::addFlags(flags, options);
+    signing.addTo(flags, options.signingDuration);
     leader.addTo(flags);
     serving.addTo(flags);
+  }
+
+  // What runs, in the words of KubeControllerManagerConfiguration.
+  std::string configz() const {
+    using codec::Value;
+    Value generic = Value::object(), election = Value::object(), list = Value::list(), all = Value::object(), out = Value::object();
+    electionConfig(leader, election);
+    for (const std::string& c : controllers) list.push(Value::string(c));
+    generic.set("LeaderElection", std::move(election));
+    generic.set("Controllers", std::move(list));
+    all.set("Generic", std::move(generic));
+    Value shared = Value::object();
+    shared.set("ClusterCIDR", Value::string(options.clusterCidr));
+    shared.set("AllocateNodeCIDRs", Value::boolean(options.allocateNodeCidrs));
+    shared.set("UseServiceAccountCredentials", Value::boolean(useServiceAccounts));
+    all.set("KubeCloudShared", std::move(shared));
+    out.set("kubecontrollermanager.config.k8s.io", std::move(all));
+    return out.json();
   }
 
   Status complete() {
     if (!rootCaFile.empty()) {
       KM_ASSIGN(options.rootCa, readFile(rootCaFile));
     }
+    KM_ASSIGN(options.signers, signing.load());
     if (serviceAccountKeyFile.empty()) return {};
     KM_ASSIGN(std::string pem, readFile(serviceAccountKeyFile));
     KM_ASSIGN(pki::Key key, pki::Key::fromPem(pem));
@@ -55,7 +77,7 @@ Status run(ControllerManagerFlags f) {
       return makeAccountClient(a.loops.at(0), a.config, *a.client, a.pool, a.timers, account);
     };
   }
-  KM_ASSIGN(auto server, PartServer::secure(f.serving, *api->client, api->loops, {}));
+  KM_ASSIGN(auto server, PartServer::secure(f.serving, *api->client, api->loops, healthOf(f.leader), {{"/configz", f.configz()}}));
   controllers::ControllerManager manager(*api->client, *api->informers, api->pool, api->timers, f.options);
   return runElected(
       *api->client, f.leader, api->loops.at(0),

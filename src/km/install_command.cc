@@ -107,6 +107,16 @@ Status remove(const InstallFlags& flags) {
   return runsSystemd() ? systemctl({"daemon-reload"}) : Status();
 }
 
+// The server's own parse of its flags, before systemd would start it over and over in vain.
+Status checkFlags(const Server& server, const std::vector<std::string>& command) {
+  Status result;
+  ServerCall call{&server, "km", {command.begin() + 1, command.end()}, [](std::string_view) {}, [](std::string_view) {}};
+  call.checkFlags = [&](const Status& parsed) { result = parsed; };
+  server.run(call);
+  if (result.ok()) return {};
+  return errors::badRequest(fmt::format("{} would not start: {}", command[0], FlagSet::isHelp(result) ? "--help is no flag to run with" : result.message()));
+}
+
 Status install(ServerCall& call, const InstallFlags& flags, std::vector<std::string> command) {
   const Server* server = nullptr;
   if (command.empty()) command = {"up"};
@@ -116,6 +126,7 @@ Status install(ServerCall& call, const InstallFlags& flags, std::vector<std::str
   if (server == nullptr || (!server->link && command[0] != "up" && command[0] != "server" && command[0] != "agent")) {
     return errors::badRequest(fmt::format("{} is no server to install: km install [flags] [up|server|agent|...] [the server's flags]", command[0]));
   }
+  KM_TRY(checkFlags(*server, command));
   KM_ASSIGN(std::string program, thisProgram());
   std::string unit = systemdUnit(program, command);
   if (flags.print) {

@@ -3,12 +3,14 @@
 
 #include <csignal>
 
+#include "async/process.h"
 #include "base/files.h"
 #include "km/program.h"
 
 int main(int argc, char** argv) {
   // A peer that went away is an error of the write to it, never the end of the process.
   std::signal(SIGPIPE, SIG_IGN);
+  km::async::raiseFileLimit();
   km::Program program;
   program.servers = km::allServers();
   char self[PATH_MAX];

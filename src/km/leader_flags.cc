@@ -6,7 +6,9 @@
 #include <atomic>
 #include <thread>
 
+#include "base/duration.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "base/rand.h"
 #include "km/control_plane.h"
 #include "km/data_lock.h"
@@ -24,6 +26,31 @@ void LeaderFlags::addTimesTo(FlagSet& flags) {
   flags.add(&election.leaseDuration, "leader-elect-lease-duration", "The `duration` that non-leader candidates will wait after observing a leadership renewal until attempting to acquire leadership.");
   flags.add(&election.renewDeadline, "leader-elect-renew-deadline", "The `interval` between attempts by the acting master to renew a leadership slot before it stops leading.");
   flags.add(&election.retryPeriod, "leader-elect-retry-period", "The `duration` the clients should wait between attempting acquisition and renewal of a leadership.");
+}
+
+void electionConfig(const LeaderFlags& f, codec::Value& out) {
+  using codec::Value;
+  out.set("leaderElect", Value::boolean(f.elect));
+  out.set("leaseDuration", Value::string(formatDuration(f.election.leaseDuration)));
+  out.set("renewDeadline", Value::string(formatDuration(f.election.renewDeadline)));
+  out.set("retryPeriod", Value::string(formatDuration(f.election.retryPeriod)));
+  out.set("resourceLock", Value::string("leases"));
+  out.set("resourceName", Value::string(f.election.name));
+  out.set("resourceNamespace", Value::string(f.election.ns));
+}
+
+HealthCheck leaderHealth(const LeaderFlags& flags) {
+  static constexpr auto kTolerance = std::chrono::seconds(20);
+  return {"leaderElection", [candidate = flags.candidate, name = flags.election.name]() -> Status {
+            std::lock_guard lock(candidate->mutex);
+            if (candidate->elector == nullptr || !candidate->elector->isStale(kTolerance)) return {};
+            return errors::failed("failed election to renew leadership on lease " + name);
+          }};
+}
+
+std::vector<HealthCheck> healthOf(const LeaderFlags& flags) {
+  if (!flags.elect) return {};
+  return {leaderHealth(flags)};
 }
 
 Status checkElection(const client::LeaderElection& election) {
@@ -44,10 +71,15 @@ Status runElected(client::Client& client, const LeaderFlags& flags, async::Loop&
   KM_TRY(checkElection(election));
   election.identity = fmt::format("{}_{}", hostName(), randomUuid());
   std::atomic<bool> leads = false;
+  Gauge& status = MetricRegistry::process()
+                      .gauge("leader_election_master_status",
+                             "[ALPHA] Gauge of if the reporting system is master of the relevant lease, 0 indicates backup, 1 indicates master.", {"name"})
+                      .with({election.name});
   client::LeaderCallbacks callbacks;
   callbacks.onStartedLeading = [&](std::stop_token asked) {
-    logInfo("Became the leader", {{"lease", election.name}});
+    logInfo("Became the leader", {{"lease", election.name}, {"identity", election.identity}});
     leads = true;
+    status.set(1);
     if (Status s = start(); !s.ok()) {
       KM_LOG(ERROR, "cannot start: {}", s.message());
       ::_exit(1);
@@ -61,6 +93,11 @@ Status runElected(client::Client& client, const LeaderFlags& flags, async::Loop&
   };
   callbacks.onNewLeader = [](const std::string& who) { logInfo("New leader", {{"identity", who}}); };
   client::LeaderElector elector(client, election, std::move(callbacks));
+  auto watched = [&flags](const client::LeaderElector* e) {
+    std::lock_guard lock(flags.candidate->mutex);
+    flags.candidate->elector = e;
+  };
+  watched(&elector);
   std::jthread candidate([&](std::stop_token asked) {
     elector.run(asked);
     if (asked.stop_requested()) return;
@@ -71,6 +108,7 @@ Status runElected(client::Client& client, const LeaderFlags& flags, async::Loop&
   if (leads) stop();
   candidate.request_stop();
   candidate.join();
+  watched(nullptr);
   return {};
 }
 

@@ -2,23 +2,41 @@
 #pragma once
 
 #include <functional>
+#include <memory>
+#include <mutex>
 #include <string>
 
 #include "async/loop.h"
 #include "base/flags.h"
 #include "client/leader_election.h"
+#include "codec/value.h"
+#include "km/part_server.h"
 
 namespace km {
 
 struct LeaderFlags {
   bool elect = true;
   client::LeaderElection election;
+  // The candidate of this process while there is one, for its health.
+  struct Candidate {
+    std::mutex mutex;
+    const client::LeaderElector* elector = nullptr;
+  };
+  std::shared_ptr<Candidate> candidate = std::make_shared<Candidate>();
 
   explicit LeaderFlags(std::string leaseName) { election.name = std::move(leaseName); }
   // Upstream's --leader-elect and its kin; the second without those that name the Lease.
   void addTo(FlagSet& flags);
   void addTimesTo(FlagSet& flags);
 };
+
+// The check "leaderElection": fails when this process leads and its Lease could not be renewed for twenty seconds beyond its life.
+HealthCheck leaderHealth(const LeaderFlags& flags);
+// It alone, or nothing without election.
+std::vector<HealthCheck> healthOf(const LeaderFlags& flags);
+
+// For /configz: the fields of LeaderElectionConfiguration.
+void electionConfig(const LeaderFlags& flags, codec::Value& out);
 
 // Whether the times of the election go together.
 Status checkElection(const client::LeaderElection& election);

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "controllers/options_flags.h"
 #include "km/data_lock.h"
+#include "km/signing_flags.h"
 #include "pki/tokens.h"
 
 namespace km {
@@ -72,6 +73,7 @@ Result<controllers::Options> Managers::controllerOptions() {
   controllers::Options o = options_.options;
   o.serviceClusterIpRange = plane_.options().serviceClusterIpRange;
   KM_ASSIGN(o.rootCa, readFile(plane_.pki().certificatePath("ca")));
+  o.signers = signersOf(plane_.pki().authority());
   o.makeLegacyToken = legacyTokenMaker(plane_.tokenSigningKey());
   o.accountClient = [this](std::string_view account) -> Result<std::unique_ptr<client::Client>> {
     return plane_.api().localClient(accountIdentity(account), "kube-controller-manager");

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "cri/images.h"
 #include "dns/server.h"
+#include "km/kubelet_settings.h"
 #include "km/own_images.h"
 
 namespace km {
@@ -105,6 +106,7 @@ Status Node::startKubelet() {
   k.tlsPrivateKeyFile = parts_.keyFile;
   k.clientCaFile = parts_.clientCaFile;
   k.restrictOomScoreAdj = true;
+  k.configz = kubeletConfigz(k, socket_);
   kubelet_ = std::make_unique<kubelet::Kubelet>(k, parts_.client, *pool_, parts_.timers, parts_.loops.at(1), *runtime_,
                                                 events_->recorder("kubelet", options_.nodeName));
   return kubelet_->start();

@@ -3,14 +3,19 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <condition_variable>
 #include <mutex>
+#include <thread>
 
 #include "api/field_error.h"
 #include "api/types/authorization_v1.h"
+#include "api/types/core_v1.h"
 #include "api/types/meta_v1.h"
+#include "async/file_watch.h"
 #include "async/tls.h"
 #include "authn/delegation.h"
 #include "base/flags.h"
+#include "base/log.h"
 #include "base/metrics.h"
 #include "base/strings.h"
 #include "http/server.h"
@@ -31,7 +36,8 @@ void answer(http::Exchange& exchange, int code, std::string text, std::string_vi
 // What is asked for, whoever asks.
 class Pages {
  public:
-  Pages(std::vector<HealthCheck> checks, std::vector<std::string> paths) : checks_(std::move(checks)), paths_(std::move(paths)) {
+  Pages(std::vector<HealthCheck> checks, std::vector<std::string> paths, std::map<std::string, std::string> texts)
+      : checks_(std::move(checks)), paths_(std::move(paths)), texts_(std::move(texts)) {
     checks_.insert(checks_.begin(), {"ping", [] { return Status(); }});
   }
 
@@ -39,6 +45,10 @@ class Pages {
     const http::Request& r = exchange.request();
     if (r.method != "GET" && r.method != "HEAD") return answer(exchange, 405, "Method Not Allowed\n");
     std::string_view path = r.path;
+    if (auto page = texts_.find(r.path); page != texts_.end()) {
+      bool json = page->second.starts_with('{');
+      return answer(exchange, 200, page->second, json ? "application/json" : "text/plain; charset=utf-8");
+    }
     std::string_view root = path.substr(0, path.find('/', 1));
     if (std::find(paths_.begin(), paths_.end(), root) == paths_.end()) return answer(exchange, 404, "404 page not found\n");
     if (root == "/metrics") {
@@ -71,6 +81,7 @@ class Pages {
 
   std::vector<HealthCheck> checks_;
   const std::vector<std::string> paths_;
+  const std::map<std::string, std::string> texts_;
 };
 
 // Lives on while an answer of the API server is awaited.
@@ -118,19 +129,49 @@ class Serving : public http::Handler, public std::enable_shared_from_this<Servin
 class Listening : public PartServer {
  public:
   static Result<std::unique_ptr<PartServer>> start(async::LoopGroup& loops, std::shared_ptr<Serving> serving, const std::string& address, int port,
-                                                   std::shared_ptr<async::TlsContext> tls) {
+                                                   std::shared_ptr<async::TlsContext> tls,
+                                                   std::unique_ptr<async::FileWatch> tlsFiles = nullptr) {
     static std::once_flag once;
     std::call_once(once, [] { MetricRegistry::process().addProcessMetrics(); });
     auto out = std::make_unique<Listening>();
+    out->tlsFiles_ = std::move(tlsFiles);
     out->server_ = std::make_unique<http::Server>(loops, std::move(serving));
     KM_ASSIGN(out->port_, out->server_->listen(address, port, std::move(tls)));
     return std::unique_ptr<PartServer>(std::move(out));
   }
   int port() const override { return port_; }
 
+  // Without a client CA of its own the part believes the certificates that the API server believes, as the ConfigMap in kube-system tells.
+  // Looked up in the background: the API server may come later.
+  void lookUpClientCa(client::Client& client, std::shared_ptr<async::TlsContext> context, async::TlsServerOptions tls, async::Loop& loop) {
+    lookup_ = std::jthread([this, &client, context, tls, &loop](std::stop_token stop) mutable {
+      std::mutex mutex;
+      std::condition_variable_any changed;
+      for (Duration pause = kFirstLookup; !stop.stop_requested(); pause = std::min<Duration>(pause * 2, kLastLookup)) {
+        auto map = client.get(client::target(api::core_v1::ConfigMap::kType, "kube-system", "extension-apiserver-authentication"));
+        const auto* ca = map.ok() ? (*map)->as<api::core_v1::ConfigMap>().data.find("client-ca-file") : nullptr;
+        if (ca != nullptr) {
+          tls.clientCaPem = ca->view();
+          if (Status s = context->reload(tls); !s.ok()) KM_LOG(ERROR, "client-ca-file of extension-apiserver-authentication: {}", s.message());
+          tlsFiles_ = async::renewFromFiles(loop, context, tls);  // the CA stays when the files change
+          return;
+        }
+        if (map.ok() || map.status().code() == 404 || map.status().code() == 403) {
+          KM_LOG(WARNING, "no client certificates count: {}", map.ok() ? "the API server names no client CA" : map.status().message());
+          return;
+        }
+        std::unique_lock lock(mutex);
+        changed.wait_for(lock, stop, pause, [] { return false; });
+      }
+    });
+  }
+
  private:
+  static constexpr Duration kFirstLookup = std::chrono::milliseconds(500), kLastLookup = std::chrono::seconds(10);
+  std::unique_ptr<async::FileWatch> tlsFiles_;
   std::unique_ptr<http::Server> server_;
   int port_ = 0;
+  std::jthread lookup_;
 };
 
 // A certificate of its own where none is given, as upstream makes one in memory.
@@ -157,32 +198,41 @@ void PartServerFlags::addTo(FlagSet& flags) {
   flags.add(&tlsCertFile, "tls-cert-file", "`File` containing the default x509 Certificate for HTTPS. Without it one is made in memory.");
   flags.add(&tlsPrivateKeyFile, "tls-private-key-file", "`File` containing the default x509 private key matching --tls-cert-file.");
   flags.add(&clientCaFile, "client-ca-file", "Requests with a client certificate signed by one of the authorities in the `file` are of the user that it names.");
+  flags.add(&tlsMinVersion, "tls-min-version", "Minimum TLS `version` supported: VersionTLS12 or VersionTLS13.");
+  flags.add(&tlsCipherSuites, "tls-cipher-suites", "List of cipher `suites` for the server. TLS 1.3 has its own.");
+  flags.add(&disableHttp2, "disable-http2-serving", "If true, HTTP2 serving will be disabled.");
   flags.add(&alwaysAllow, "authorization-always-allow-paths", "A list of HTTP `paths` to skip during authorization, i.e. these are authorized without contacting the API server.");
 }
 
 Result<std::unique_ptr<PartServer>> PartServer::secure(const PartServerFlags& flags, client::Client& client, async::LoopGroup& loops,
-                                                       std::vector<HealthCheck> checks) {
+                                                       std::vector<HealthCheck> checks, std::map<std::string, std::string> pages) {
   if (flags.securePort == 0) return std::unique_ptr<PartServer>();
   async::TlsServerOptions tls;
   tls.certificateFile = flags.tlsCertFile;
   tls.keyFile = flags.tlsPrivateKeyFile;
   tls.clientCaFile = flags.clientCaFile;
+  tls.minVersion = flags.tlsMinVersion;
+  tls.cipherSuites = flags.tlsCipherSuites;
+  if (flags.disableHttp2) tls.alpn = {"http/1.1"};
   if (flags.tlsCertFile.empty()) KM_TRY(ownCertificate(tls, flags.bindAddress));
   KM_ASSIGN(auto context, async::TlsContext::server(tls));
-  auto serving = std::make_shared<Serving>(Pages(std::move(checks), {"/healthz", "/livez", "/readyz", "/metrics"}));
+  auto serving = std::make_shared<Serving>(Pages(std::move(checks), {"/healthz", "/livez", "/readyz", "/metrics"}, std::move(pages)));
   serving->delegate(client, flags.alwaysAllow);
-  return Listening::start(loops, std::move(serving), flags.bindAddress, flags.securePort, context);
+  auto tlsFiles = async::renewFromFiles(loops.at(0), context, tls);
+  KM_ASSIGN(auto server, Listening::start(loops, std::move(serving), flags.bindAddress, flags.securePort, context, std::move(tlsFiles)));
+  if (flags.clientCaFile.empty()) static_cast<Listening&>(*server).lookUpClientCa(client, context, tls, loops.at(0));
+  return server;
 }
 
 Result<std::unique_ptr<PartServer>> PartServer::plain(const std::string& address, async::LoopGroup& loops, std::vector<std::string> paths,
-                                                      std::vector<HealthCheck> checks) {
+                                                      std::vector<HealthCheck> checks, std::map<std::string, std::string> pages) {
   if (address.empty()) return std::unique_ptr<PartServer>();
   size_t colon = address.rfind(':');
   auto port = colon == std::string::npos ? std::nullopt : parseInt64(std::string_view(address).substr(colon + 1));
   if (!port || *port < 0 || *port > 65535) return errors::badRequest(fmt::format("{} is no ADDRESS:PORT", address));
   std::string host = address.substr(0, colon);
   if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
-  auto serving = std::make_shared<Serving>(Pages(std::move(checks), std::move(paths)));
+  auto serving = std::make_shared<Serving>(Pages(std::move(checks), std::move(paths), std::move(pages)));
   return Listening::start(loops, std::move(serving), host, static_cast<int>(*port), nullptr);
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -20,6 +21,9 @@ struct PartServerFlags {
   std::string bindAddress = "127.0.0.1";  // upstream's default is 0.0.0.0: here nothing listens beyond loopback unasked
   int securePort = 0;
   std::string tlsCertFile, tlsPrivateKeyFile, clientCaFile;
+  std::string tlsMinVersion;
+  std::vector<std::string> tlsCipherSuites;
+  bool disableHttp2 = false;
   std::vector<std::string> alwaysAllow = {"/healthz", "/readyz", "/livez"};
 
   explicit PartServerFlags(int port) : securePort(port) {}
@@ -34,12 +38,13 @@ struct HealthCheck {
 
 class PartServer {
  public:
+  // `pages`: further paths with what they answer ("/configz"), JSON where it looks so.
   // Port 0: null, nothing is served. `client` is asked about callers; it and `loops` must outlive the server.
   static Result<std::unique_ptr<PartServer>> secure(const PartServerFlags& flags, client::Client& client, async::LoopGroup& loops,
-                                                    std::vector<HealthCheck> checks);
+                                                    std::vector<HealthCheck> checks, std::map<std::string, std::string> pages = {});
   // Without TLS and for everybody who reaches "ADDRESS:PORT"; "" serves nothing. `paths`: "/healthz", "/metrics"...
   static Result<std::unique_ptr<PartServer>> plain(const std::string& address, async::LoopGroup& loops, std::vector<std::string> paths,
-                                                   std::vector<HealthCheck> checks);
+                                                   std::vector<HealthCheck> checks, std::map<std::string, std::string> pages = {});
   virtual ~PartServer() = default;
   virtual int port() const = 0;
 };

@@ -32,6 +32,28 @@ Result<scheduler::Config> readConfig(const std::string& file, LeaderFlags& leade
 
 }  // namespace
 
+// What runs, in the words of KubeSchedulerConfiguration.
+static std::string configzOf(const scheduler::Config& c, const LeaderFlags& leader, const std::string& kubeconfig) {
+  using codec::Value;
+  Value all = Value::object(), election = Value::object(), connection = Value::object(), profiles = Value::list();
+  electionConfig(leader, election);
+  connection.set("kubeconfig", Value::string(kubeconfig));
+  for (const auto& p : c.profiles) {
+    Value profile = Value::object();
+    profile.set("schedulerName", Value::string(p.schedulerName));
+    profile.set("percentageOfNodesToScore", Value::integer(p.percentageOfNodesToScore));
+    profiles.push(std::move(profile));
+  }
+  all.set("leaderElection", std::move(election));
+  all.set("clientConnection", std::move(connection));
+  all.set("profiles", std::move(profiles));
+  all.set("podInitialBackoffSeconds", Value::integer(std::chrono::duration_cast<std::chrono::seconds>(c.backoff.initial).count()));
+  all.set("podMaxBackoffSeconds", Value::integer(std::chrono::duration_cast<std::chrono::seconds>(c.backoff.max).count()));
+  Value out = Value::object();
+  out.set("componentconfig", std::move(all));
+  return out.json();
+}
+
 int runScheduler(ServerCall& call) {
   std::string kubeconfig, master, config;
   LeaderFlags leader("kube-scheduler");
@@ -57,7 +79,7 @@ int runScheduler(ServerCall& call) {
   auto api = ApiConnection::open(kubeconfig, master, "kube-scheduler", 8);
   if (!api.ok()) return finish(call, api.status());
   ApiConnection& a = **api;
-  auto server = PartServer::secure(serving, *a.client, a.loops, {});
+  auto server = PartServer::secure(serving, *a.client, a.loops, healthOf(leader), {{"/configz", configzOf(settings, leader, kubeconfig)}});
   if (!server.ok()) return finish(call, server.status());
   scheduler::Scheduler scheduler(*a.client, *a.informers, a.pool, a.timers, hostName(), std::move(settings));
   a.informers->start();

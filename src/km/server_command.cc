@@ -22,7 +22,7 @@ int runServer(ServerCall& call) {
   if (elect) {
     ElectedManagers parts(**plane, std::move(managers), leader.election);
     if (Status s = parts.start(); !s.ok()) return finish(call, s);
-    waitForEnd((*plane)->loops().at(0));
+    (*plane)->awaitEnd();
     (*plane)->hurry();
     parts.stop();
     (*plane)->stop();
@@ -30,7 +30,7 @@ int runServer(ServerCall& call) {
   }
   Managers parts(**plane, std::move(managers));
   if (Status s = parts.start(); !s.ok()) return finish(call, s);
-  waitForEnd((*plane)->loops().at(0));
+  (*plane)->awaitEnd();
   parts.stop();
   (*plane)->stop();
   return 0;

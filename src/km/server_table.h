@@ -24,6 +24,8 @@ struct ServerCall {
   std::function<void(std::string_view)> answer;  // for what was asked for; stdout
   // For completion: is given the server's flags instead of having them parsed, which ends the run.
   std::function<void(const FlagSet&)> showFlags = {};
+  // For `install`: is given the outcome of the parse, which ends the run.
+  std::function<void(const Status&)> checkFlags = {};
 };
 
 // A row. The first word of a command line, or the name of a link to the program, is compared with `name` and

@@ -123,7 +123,7 @@ std::span<const Server> allServers() {
        .aliases = {},
        .oneLine = "Import image archives into the node's runtime",
        .help = "`images import ARCHIVE...` puts images into the containerd of this node, where no registry is at hand: tar files made by "
-               "`docker save` or of an OCI layout.",
+               "`docker save` or of an OCI layout. `images own` puts in what km is made with: pause and busybox.",
        .run = runImages,
        .link = false},
       {.name = "install",

@@ -78,7 +78,7 @@ Status up(ServerCall& call, ControlPlaneOptions options, ManagersOptions manager
   KM_TRY(publishClusterDns(*dnsClient, node.clusterDns, node.dnsAddress));
   progress.done("node", node.nodeName);
   progress.ready(kubeconfig, n.demoImage());
-  waitForEnd(plane->loops().at(0));
+  plane->awaitEnd();
   progress.note("stopping; containers go on running");
   n.stop();
   parts.stop();

@@ -14,10 +14,9 @@ namespace {
 using api::coordination_v1::Lease;
 using api::core_v1::Node;
 
-constexpr int kLeaseSeconds = 40;
-constexpr auto kTurn = std::chrono::seconds(10);
-constexpr auto kReport = std::chrono::minutes(5);
-constexpr int kMaxImages = 50, kImageTurns = 6;
+// The Lease is renewed four times within its life.
+Duration turnOf(const Options& o) { return std::min<Duration>(o.statusUpdate, std::chrono::seconds(o.leaseSeconds) / 4); }
+
 constexpr auto kFirstRetry = std::chrono::milliseconds(200);
 
 }  // namespace
@@ -76,6 +75,12 @@ void NodeReporter::arm(Duration delay) {
 }
 
 void NodeReporter::turn() {
+  // Who was not heard for long may have been given up meanwhile: the node's own memory of its status does not count then.
+  Duration now = timers_.clock().monotonic();
+  if (node_ && (failures_ > 0 || now - heardAt_ > 2 * turnOf(options_))) {
+    auto have = client_.get(client::target(Node::kType, "", options_.nodeName));
+    if (have.ok() || have.status().code() == 404) node_ = have.ok() ? *have : nullptr;
+  }
   Status s = node_ ? Status() : registerNode();
   if (s.ok()) {
     // The lease says that the node lives, whatever becomes of its status.
@@ -84,7 +89,8 @@ void NodeReporter::turn() {
   }
   if (s.ok()) {
     failures_ = 0;
-    return arm(kTurn);
+    heardAt_ = now;
+    return arm(turnOf(options_));
   }
   if (failures_ == 0) KM_LOG(WARNING, "cannot report the node: {}", s.message());
   failures_++;
@@ -137,18 +143,16 @@ NodeFacts NodeReporter::look() {
                                              : fmt::format("container runtime not ready: {}={} reason:{} message:{}", c.type.view(), c.status, c.reason.view(), c.message.view());
     }
   }
-  if (turns_++ % kImageTurns == 0) {
-    if (auto images = runtime_.listImages(); images.ok()) {
-      std::stable_sort(images->begin(), images->end(), [](const auto& a, const auto& b) { return a.size > b.size; });
-      images_.clear();
-      for (const auto& i : *images) {
-        if (images_.size() == kMaxImages) break;
-        api::core_v1::ContainerImage out;
-        for (const auto& d : i.repoDigests) out.names.push_back(d);
-        for (const auto& n : i.repoTags) out.names.push_back(n);
-        out.sizeBytes = static_cast<int64_t>(i.size);
-        images_.push_back(std::move(out));
-      }
+  if (auto images = runtime_.listImages(); images.ok()) {
+    std::stable_sort(images->begin(), images->end(), [](const auto& a, const auto& b) { return a.size > b.size; });
+    images_.clear();
+    for (const auto& i : *images) {
+      if (options_.maxImages >= 0 && images_.size() == static_cast<size_t>(options_.maxImages)) break;
+      api::core_v1::ContainerImage out;
+      for (const auto& d : i.repoDigests) out.names.push_back(d);
+      for (const auto& n : i.repoTags) out.names.push_back(n);
+      out.sizeBytes = static_cast<int64_t>(i.size);
+      images_.push_back(std::move(out));
     }
   }
   f.images = images_;
@@ -158,28 +162,18 @@ NodeFacts NodeReporter::look() {
 Status NodeReporter::report() {
   Duration now = timers_.clock().monotonic();
   NodeFacts facts = look();
-  for (int attempt = 0; attempt < 5; attempt++) {
-    const Node& before = node_->as<Node>();
-    auto status = nodeStatus(options_, machine_, facts, before.status, timers_.clock().now());
-    if (!nodeStatusChanged(before.status, status) && reportedAt_ != Duration(0) && now - reportedAt_ < kReport) return {};
-    Node node = before;
-    tellTransitions(before.status, status);
-    node.status = std::move(status);
-    auto r = client_.update(client::target(Node::kType, "", options_.nodeName, "status"), api::Object::of(std::move(node)));
-    if (r.ok()) {
-      node_ = *r;
-      reportedAt_ = now;
-      return {};
-    }
-    if (r.status().code() == 404) node_ = nullptr;  // to be registered again
-    // Refused, too, is the status of a node whose taints have changed meanwhile: it looks like a node that takes off its own.
-    if (r.status().code() != 409 && r.status().code() != 403) return r.status();
-    Status refused = r.status();
-    int64_t known = before.metadata.resourceVersion.empty() ? 0 : node_->resourceVersion();
-    KM_ASSIGN(node_, client_.get(client::target(Node::kType, "", options_.nodeName)));
-    if (refused.code() == 403 && node_->resourceVersion() == known) return refused;
-  }
-  return errors::failed("the node's status kept changing");
+  const Node& before = node_->as<Node>();
+  auto status = nodeStatus(options_, machine_, facts, before.status, timers_.clock().now());
+  if (!nodeStatusChanged(before.status, status) && reportedAt_ != Duration(0) && now - reportedAt_ < options_.statusReport) return {};
+  tellTransitions(before.status, status);
+  // A patch of what differs: what others write at the same time, taints above all, is neither overwritten nor in the way.
+  auto r = client_.patch(client::target(Node::kType, "", options_.nodeName, "status"), client::PatchType::kStrategicMerge,
+                         nodeStatusPatch(before.status, status));
+  if (r.status().code() == 404) node_ = nullptr;  // to be registered again
+  KM_TRY(r.status());
+  node_ = *r;
+  reportedAt_ = now;
+  return {};
 }
 
 Status NodeReporter::renewLease() {
@@ -194,7 +188,7 @@ Status NodeReporter::renewLease() {
     Lease lease = fresh ? Lease() : lease_->as<Lease>();
     lease.spec.renewTime = codec::MicroTime(timers_.clock().now());
     lease.spec.holderIdentity = codec::String(options_.nodeName);
-    lease.spec.leaseDurationSeconds = kLeaseSeconds;
+    lease.spec.leaseDurationSeconds = options_.leaseSeconds;
     if (lease.metadata.ownerReferences.empty()) {
       auto& owner = lease.metadata.ownerReferences.add();
       owner.apiVersion = "v1";

@@ -50,7 +50,8 @@ class NodeReporter {
   // Of the turn in progress; turns don't overlap.
   api::ObjectPtr node_, lease_;
   Duration reportedAt_{0};
-  int turns_ = 0, failures_ = 0;
+  int failures_ = 0;
+  Duration heardAt_{0};  // when a turn last succeeded
   std::vector<api::core_v1::ContainerImage> images_;
 };
 

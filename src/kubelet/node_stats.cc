@@ -30,12 +30,25 @@ std::optional<uint64_t> field(const std::string& path, std::string_view name) {
   return std::nullopt;
 }
 
-struct Usage {
-  std::optional<uint64_t> cpu, memory, inactive, rss;
-};
+template <typename S>
+void fill(S& s, const CgroupUsage& u) {
+  WallTime now = Clock::system().now();
+  if (u.cpu) {
+    s.cpu.ensure().time = codec::Time(now);
+    s.cpu->usageCoreNanoSeconds = u.cpu;
+  }
+  if (u.memory) {
+    s.memory.ensure().time = codec::Time(now);
+    s.memory->usageBytes = u.memory;
+    s.memory->workingSetBytes = u.workingSet();
+    s.memory->rssBytes = u.rss;
+  }
+}
 
-Usage usageOf(const Options& options, const std::string& group) {
-  Usage u;
+}  // namespace
+
+CgroupUsage cgroupUsage(const Options& options, const std::string& group) {
+  CgroupUsage u;
   if (isCgroup2(options)) {
     std::string dir = options.cgroupRoot + group;
     if (auto micros = field(dir + "/cpu.stat", "usage_usec")) u.cpu = *micros * 1000;
@@ -51,27 +64,10 @@ Usage usageOf(const Options& options, const std::string& group) {
   return u;
 }
 
-template <typename S>
-void fill(S& s, const Usage& u) {
-  WallTime now = Clock::system().now();
-  if (u.cpu) {
-    s.cpu.ensure().time = codec::Time(now);
-    s.cpu->usageCoreNanoSeconds = u.cpu;
-  }
-  if (u.memory) {
-    s.memory.ensure().time = codec::Time(now);
-    s.memory->usageBytes = u.memory;
-    s.memory->workingSetBytes = *u.memory - std::min(*u.memory, u.inactive.value_or(0));
-    s.memory->rssBytes = u.rss;
-  }
-}
-
-}  // namespace
-
 std::string statsSummary(const Options& options, const std::vector<PodPtr>& pods) {
   stats::Summary out;
   out.node.nodeName = options.nodeName;
-  fill(out.node, usageOf(options, ""));
+  fill(out.node, cgroupUsage(options, ""));
   for (const auto& pod : pods) {
     stats::PodStats& p = out.pods.add();
     p.podRef.name = pod->metadata.name;
@@ -79,7 +75,7 @@ std::string statsSummary(const Options& options, const std::vector<PodPtr>& pods
     p.podRef.uid = pod->metadata.uid;
     if (pod->status.startTime) p.startTime = *pod->status.startTime;
     std::string group = cgroupParent(*pod);
-    fill(p, usageOf(options, group));
+    fill(p, cgroupUsage(options, group));
     for (const auto& c : pod->status.containerStatuses) {
       if (!c.state.running) continue;
       stats::ContainerStats& s = p.containers.add();
@@ -87,7 +83,7 @@ std::string statsSummary(const Options& options, const std::vector<PodPtr>& pods
       s.startTime = c.state.running->startedAt;
       std::string id = c.containerID.str();
       if (size_t at = id.find("://"); at != std::string::npos) id.erase(0, at + 3);
-      fill(s, usageOf(options, group + "/" + id));
+      fill(s, cgroupUsage(options, group + "/" + id));
     }
   }
   return codec::toJson(out);

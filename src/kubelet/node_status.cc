@@ -9,7 +9,9 @@
 
 #include "base/files.h"
 #include "base/strings.h"
+#include "codec/json.h"
 #include "codec/ops.h"
+#include "codec/value.h"
 
 namespace km::kubelet {
 namespace {
@@ -104,6 +106,8 @@ Node newNode(const Options& options, const Machine& machine) {
   labels["beta.kubernetes.io/os"] = "linux";
   labels["beta.kubernetes.io/arch"] = machine.arch;
   for (const auto& [key, value] : options.nodeLabels) labels[key] = value;
+  for (const auto& taint : options.nodeTaints) n.spec.taints.push_back(taint);
+  n.spec.providerID = options.providerId;
   n.metadata.annotations["volumes.kubernetes.io/controller-managed-attach-detach"] = "true";
   return n;
 }
@@ -158,6 +162,36 @@ bool nodeStatusChanged(const NodeStatus& before, const NodeStatus& now) {
     for (auto& c : s->conditions) c.lastHeartbeatTime = codec::Time();
   }
   return !codec::equal(&a, &b, NodeStatus::kType);
+}
+
+std::string nodeStatusPatch(const NodeStatus& before, const NodeStatus& now) {
+  codec::Value was = *codec::Value::parse(codec::toJson(before)), is = *codec::Value::parse(codec::toJson(now)), patch = codec::Value::object();
+  for (codec::Value::Member& m : is.members()) {
+    const codec::Value* old = was.find(m.key.view());
+    if (old != nullptr && *old == m.value) continue;
+    codec::Value& out = patch[m.key.view()];
+    if (m.key == "conditions") {
+      // Merged by their type: those of others are left alone.
+      for (codec::Value& c : m.value.items()) {
+        bool same = false;
+        if (old != nullptr) same = std::any_of(old->items().begin(), old->items().end(), [&](const codec::Value& o) { return o == c; });
+        if (!same) out.push(std::move(c));
+      }
+      continue;
+    }
+    out = std::move(m.value);
+    if (m.key == "addresses") {
+      codec::Value replace;
+      replace["$patch"] = codec::Value::string("replace");
+      out.push(std::move(replace));
+    }
+  }
+  for (const codec::Value::Member& m : was.members()) {
+    if (is.find(m.key.view()) == nullptr) patch[m.key.view()] = codec::Value();
+  }
+  codec::Value body;
+  body["status"] = std::move(patch);
+  return body.json();
 }
 
 }  // namespace km::kubelet

@@ -31,5 +31,7 @@ api::core_v1::Node newNode(const Options& options, const Machine& machine);
 api::core_v1::NodeStatus nodeStatus(const Options& options, const Machine& machine, const NodeFacts& facts, const api::core_v1::NodeStatus& before, WallTime now);
 // Whether the two differ in more than heartbeats.
 bool nodeStatusChanged(const api::core_v1::NodeStatus& before, const api::core_v1::NodeStatus& now);
+// The strategic merge patch that makes `now` of `before`.
+std::string nodeStatusPatch(const api::core_v1::NodeStatus& before, const api::core_v1::NodeStatus& now);
 
 }  // namespace km::kubelet

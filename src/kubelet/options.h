@@ -7,6 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "api/types/core_v1.h"
+#include "base/clock.h"
+
 namespace km::kubelet {
 
 struct Options {
@@ -24,9 +27,23 @@ struct Options {
   std::string bindAddress = "0.0.0.0";
   int port = 10250;                           // 0: any; -1: no server
   std::string tlsCertFile, tlsPrivateKeyFile, clientCaFile;
+  std::string tlsMinVersion;
+  std::vector<std::string> tlsCipherSuites;
+  // Who may ask the server: certificates of clientCaFile always count.
+  bool anonymousAuth = false;      // whoever shows nothing is system:anonymous
+  bool webhookAuth = true;         // the API server is asked about tokens
+  bool alwaysAllow = false;        // whoever is known may do everything
+  bool debuggingHandlers = true;   // logs, exec, attach, port-forward
+  std::string configz;             // what /configz answers, JSON
   int maxPods = 110;
   bool registerNode = true;
   std::map<std::string, std::string> nodeLabels;
+  std::vector<api::core_v1::Taint> nodeTaints;  // of a new node
+  std::string providerId;
+  // How often the status is looked at, told though nothing changed, and how long the node's Lease lasts.
+  Duration statusUpdate = std::chrono::seconds(10), statusReport = std::chrono::minutes(5);
+  int leaseSeconds = 40;
+  int maxImages = 50;  // in the status; -1: all
   std::string version = "v1.36.3";
   // Without CAP_SYS_RESOURCE nobody here can lower oom_score_adj: containers are never asked for less than our own.
   bool restrictOomScoreAdj = false;

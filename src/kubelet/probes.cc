@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "kubelet/kubelet_metrics.h"
 #include "kubelet/pod_worker.h"
 #include "kubelet/probe_task.h"
 
@@ -104,6 +105,10 @@ void ProbeManager::run(const TaskPtr& task) {
   Answer answer;
   if (hollow_) answer.result = ProbeResult::kSuccess;
   for (int i = 0; i < 3 && answer.result == ProbeResult::kUnknown; i++) answer = ask(*task);
+  if (!hollow_) {
+    std::string_view result = answer.result == ProbeResult::kSuccess ? "successful" : answer.result == ProbeResult::kFailure ? "failed" : "unknown";
+    countProbe(*task->pod, task->container.name, kNames[static_cast<int>(task->type)], result);
+  }
   settle(task, answer);
   std::lock_guard lock(mutex_);
   bool held = task->type != Type::kReadiness && task->result == ProbeResult::kFailure;  // until the container is another
@@ -166,6 +171,7 @@ void ProbeManager::removePod(std::string_view uid, bool keepReadiness) {
     }
     it->second->ended = true;
     if (it->second->timer) timers_.cancel(it->second->timer);
+    if (!hollow_ && !keepReadiness) forgetProbe(*it->second->pod, it->second->container.name, kNames[static_cast<int>(it->second->type)]);
     // Results of a pod that ends still count for its status.
     it = keepReadiness ? std::next(it) : tasks_.erase(it);
   }

@@ -12,7 +12,9 @@
 #include "kubelet/dns.h"
 #include "kubelet/environment.h"
 #include "kubelet/log_lines.h"
+#include "kubelet/node_status.h"
 #include "kubelet/resources.h"
+#include "object/patch.h"
 
 namespace km::kubelet {
 namespace {
@@ -59,6 +61,28 @@ TEST(Environment, IsMadeInOrder) {
   EXPECT_EQ(m["DB_SERVICE_PORT_PG"], "5432");
   pod.spec.containers[0].env.add().valueFrom.ensure().configMapKeyRef.ensure().name = "m";
   EXPECT_EQ(makeEnvironment(context, pod.spec.containers[0], {}, objects).status().message(), "couldn't find key  in ConfigMap n/m");
+}
+
+TEST(NodeStatus, IsPatchedWhereItDiffers) {
+  api::core_v1::Node node = of<api::core_v1::Node>(R"json({"metadata":{"name":"n"},"status":{"capacity":{"cpu":"2","x":"1"},
+    "addresses":[{"type":"InternalIP","address":"192.0.2.1"},{"type":"Hostname","address":"n"}],
+    "conditions":[{"type":"Ready","status":"False"},{"type":"NetworkUnavailable","status":"False"}],"volumesInUse":["v"]}})json");
+  api::core_v1::Node now = node;
+  now.status.capacity["cpu"] = codec::Quantity(4, codec::Quantity::Format::kDecimalSI);
+  now.status.addresses.clear();
+  now.status.addresses.add().address = "192.0.2.7";
+  now.status.addresses[0].type = "InternalIP";
+  now.status.conditions[0].status = "True";
+  std::string patch = nodeStatusPatch(node.status, now.status);
+  EXPECT_EQ(patch.find("NetworkUnavailable"), std::string::npos) << patch;
+  EXPECT_EQ(patch.find("volumesInUse"), std::string::npos) << patch;
+  // What another wrote meanwhile stays.
+  node.status.conditions.add().type = "Other";
+  auto result = object::applyPatch(object::PatchKind::kStrategicMerge, *api::Object::of(node), patch, nullptr);
+  ASSERT_TRUE(result.ok()) << result.status().message();
+  const auto& got = (*result)->as<api::core_v1::Node>();
+  now.status.conditions.add().type = "Other";
+  EXPECT_EQ(codec::toJson(got.status), codec::toJson(now.status));
 }
 
 TEST(Resources, AreTranslated) {

@@ -11,6 +11,7 @@
 #include "http/spdy_connection.h"
 #include "http/text.h"
 #include "http/websocket.h"
+#include "kubelet/kubelet_metrics.h"
 #include "kubelet/node_stats.h"
 #include "kubelet/pod_worker.h"
 
@@ -60,7 +61,7 @@ struct KubeletServer::Request {
 };
 
 KubeletServer::KubeletServer(const Options& options, ServerHost host, client::Client& client, cri::Runtime& runtime, ElasticPool& pool, async::Loop& loop)
-    : options_(options), host_(std::move(host)), delegation_(client, Clock::system()), runtime_(runtime), pool_(pool), loop_(loop) {}
+    : options_(options), host_(std::move(host)), delegation_(client, Clock::system(), {.anonymous = options.anonymousAuth, .askAboutTokens = options.webhookAuth}), runtime_(runtime), pool_(pool), loop_(loop) {}
 
 KubeletServer::~KubeletServer() { stop(); }
 
@@ -69,8 +70,12 @@ Result<int> KubeletServer::start() {
   tls.certificateFile = options_.tlsCertFile;
   tls.keyFile = options_.tlsPrivateKeyFile;
   tls.clientCaFile = options_.clientCaFile;
+  tls.minVersion = options_.tlsMinVersion;
+  tls.cipherSuites = options_.tlsCipherSuites;
+  podStarts();  // told from the beginning
   KM_ASSIGN(auto context, async::TlsContext::server(tls));
   loops_ = std::make_shared<async::LoopGroup>(1, "kubelet-http");
+  tlsFiles_ = async::renewFromFiles(loops_->at(0), context, tls);
   http_ = std::make_shared<http::Client>(loops_->at(0));
   server_ = std::make_unique<http::Server>(*loops_, shared_from_this());
   return server_->listen(options_.bindAddress, options_.port, context);
@@ -78,6 +83,7 @@ Result<int> KubeletServer::start() {
 
 void KubeletServer::stop() {
   server_.reset();
+  tlsFiles_.reset();
   if (loops_) loops_->stop();
   follows_.clear();
   http_.reset();
@@ -128,6 +134,10 @@ void KubeletServer::authorize(const RequestPtr& r, const authn::UserInfo& user) 
   std::string_view first = r->parts.empty() ? std::string_view() : std::string_view(r->parts[0]);
   std::string_view sub = first == "stats" ? "stats" : first == "metrics" ? "metrics" : first == "logs" ? "log" : first == "healthz" ? "healthz" : first == "pods" ? "pods" : "proxy";
   std::string verb = request.method == "POST" ? "create" : request.method == "GET" || request.method == "HEAD" ? "get" : toLower(request.method);
+  if (options_.alwaysAllow) {
+    r->exchange->loop().dispatch([self = shared_from_this(), r] { self->route(r); });
+    return;
+  }
   api::authorization_v1::SubjectAccessReviewSpec spec;
   auto& what = spec.resourceAttributes.ensure();
   what.verb = verb;
@@ -159,7 +169,23 @@ void KubeletServer::route(const RequestPtr& r) {
   };
   if (r->parts.empty()) return r->text(404, "404 page not found");
   if (r->parts[0] == "healthz") return r->plain(200, "ok");
+  if (r->parts.size() == 2 && r->parts[0] == "metrics" && (r->parts[1] == "probes" || r->parts[1] == "resource")) {
+    pool_.post([self = shared_from_this(), r] {
+      std::string out;
+      if (r->parts[1] == "probes") {
+        probeMetrics().writeText(out);
+      } else {
+        out = resourceMetrics(self->options_, self->host_.pods());
+      }
+      http::Headers h;
+      h.add("content-type", kMetricsContentType);
+      r->exchange->respond(200, std::move(h), http::Body(std::move(out)));
+    });
+    return;
+  }
   if (r->parts.size() == 2 && r->parts[0] == "stats" && r->parts[1] == "summary") return summary(r);
+  bool open = r->parts[0] == "pods" || r->parts[0] == "metrics" || r->parts[0] == "configz";
+  if (!open && !options_.debuggingHandlers) return r->text(405, "Debug endpoints are disabled.");
   for (const Route& route : kRoutes) {
     if (route.first == r->parts[0] && route.parts == r->parts.size()) return (this->*route.method)(r);
   }
@@ -310,17 +336,14 @@ void KubeletServer::summary(const RequestPtr& r) {
 }
 
 void KubeletServer::configz(const RequestPtr& r) {
-  std::string dns;
-  for (const auto& ip : options_.clusterDns) dns += (dns.empty() ? "" : ",") + quote(ip);
-  r->json(fmt::format(R"({{"kubeletconfig":{{"kind":"KubeletConfiguration","apiVersion":"kubelet.config.k8s.io/v1beta1","address":{},"port":{},)"
-                      R"("clusterDomain":{},"clusterDNS":[{}],"cgroupDriver":{},"maxPods":{},"resolvConf":{}}}}})",
-                      quote(options_.bindAddress), options_.port, quote(options_.clusterDomain), dns, quote(options_.cgroupDriver), options_.maxPods,
-                      quote(options_.resolvConf)));
+  if (options_.configz.empty()) return r->text(404, "404 page not found");
+  r->json(options_.configz);
 }
 
 void KubeletServer::metrics(const RequestPtr& r) {
   std::string out;
   MetricRegistry::process().writeText(out);
+  out += runningMetrics(options_, host_.pods());
   http::Headers h;
   h.add("content-type", kMetricsContentType);
   r->exchange->respond(200, std::move(h), http::Body(std::move(out)));

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "async/file_watch.h"
 #include "authn/delegation.h"
 #include "client/client.h"
 #include "cri/runtime.h"
@@ -63,6 +64,7 @@ class KubeletServer : public http::Handler, public std::enable_shared_from_this<
   cri::Runtime& runtime_;
   ElasticPool& pool_;
   async::Loop& loop_;
+  std::unique_ptr<async::FileWatch> tlsFiles_;
   std::shared_ptr<async::LoopGroup> loops_;  // one loop for the connections
   std::shared_ptr<http::Client> http_;       // of that loop
   std::unique_ptr<http::Server> server_;

@@ -24,6 +24,7 @@ MakeStrategy makeStorageClass, makeAttributesClass, makeCsiDriver, makeCsiNode, 
     makeVolumeAttachment;
 MakeStrategy makeAutoscaler, makeRuntimeClass;
 MakeStrategy makeIngress, makeIngressClass, makeNetworkPolicy, makeServiceCidr, makeIpAddress;
+MakeStrategy makeMutatingWebhooks, makeValidatingWebhooks, makeApiService;
 MakeStrategy makeRole, makeClusterRole, makeRoleBinding, makeClusterRoleBinding;
 
 // The finalize subresource of namespaces: only finalizers of the spec change.

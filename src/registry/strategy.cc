@@ -60,6 +60,7 @@ struct MetaChecks {
 
 // Kinds whose update rules check the metadata otherwise than only against the old object. Sorted.
 constexpr MetaChecks kMetaChecks[] = {
+    {"apiservices", "UC"},
     {"certificatesigningrequests", "CU"},
     {"clusterrolebindings", "CU"},
     {"clusterroles", "CU"},

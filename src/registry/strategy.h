@@ -100,6 +100,9 @@ class Strategy {
   // the age and leaves other columns empty ("<none>" is text too).
   virtual std::vector<std::string> cells(const api::Resource& r, const api::Object& o, WallTime now) const;
 
+  // Puts a list in the order in which the Table form shows it. The base leaves it in the order of keys.
+  virtual void orderRows(std::vector<api::ObjectPtr>& list) const {}
+
   // Text of a selectable field. The base follows the path through the tables.
   virtual std::string selectableField(const api::Object& o, std::string_view path) const;
 

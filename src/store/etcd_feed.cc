@@ -17,12 +17,13 @@ constexpr Duration kConfirm = std::chrono::seconds(3);
 }  // namespace
 
 EtcdFeed::EtcdFeed(async::Loop& loop, EtcdTransport& transport, const EtcdKeys& keys, std::string key, std::string end,
-                   Revision from, Handler handler)
+                   Revision from, bool withPrev, Handler handler)
     : loop_(loop),
       transport_(transport),
       keys_(keys),
       key_(std::move(key)),
       end_(std::move(end)),
+      withPrev_(withPrev),
       position_(from - 1),
       handler_(std::move(handler)),
       wait_(kFirstWait),
@@ -78,7 +79,7 @@ void EtcdFeed::open() {
     self->transport_.failed(endpoint);
   };
   stream_ = transport_.channel().open(api::etcd_v3_rpc::WatchMethods::Watch, std::move(options), std::move(handler));
-  stream_->send(encodeEtcdWatch(key_, end_, position_ + 1));
+  stream_->send(encodeEtcdWatch(key_, end_, position_ + 1, withPrev_));
   timer_ = std::make_unique<async::Timer>(loop_);
   timer_->start(kConfirm, [weak, generation, endpoint] {
     auto self = weak.lock();

@@ -22,9 +22,10 @@ class EtcdFeed : public std::enable_shared_from_this<EtcdFeed> {
     // The feed has ended: its next revision was compacted, or etcd refuses it.
     std::function<void(const Status& why)> onError;
   };
-  // Watches the keys from `key` to `end` (etcd's own) from the revision on.
+  // Watches the keys from `key` to `end` (etcd's own) from the revision on. `withPrev`: events have what the key held
+  // before, unless it was compacted.
   EtcdFeed(async::Loop& loop, EtcdTransport& transport, const EtcdKeys& keys, std::string key, std::string end,
-           Revision from, Handler handler);
+           Revision from, bool withPrev, Handler handler);
 
   void start();
   void stop();    // nothing is called any more
@@ -46,6 +47,7 @@ class EtcdFeed : public std::enable_shared_from_this<EtcdFeed> {
   EtcdTransport& transport_;
   const EtcdKeys& keys_;
   const std::string key_, end_;
+  const bool withPrev_;
   Revision position_;  // everything up to it was given
   Handler handler_;
   std::shared_ptr<http::GrpcStream> stream_;

@@ -23,6 +23,7 @@ struct EtcdHub::Watching {
   Revision progressAt = 0;
   std::shared_ptr<EtcdFeed> own;  // while it catches up
   bool attached = false, ended = false;
+  bool withPrev = false;
   std::atomic<Revision> delivered{0};
   std::mutex calling;  // held during a call of the sink
   std::atomic<bool> cancelled{false};
@@ -80,11 +81,12 @@ EtcdHub::~EtcdHub() {
   }
 }
 
-std::unique_ptr<Watch> EtcdHub::watch(std::string prefix, Revision from, WatchSink& sink) {
+std::unique_ptr<Watch> EtcdHub::watch(std::string prefix, Revision from, WatchSink& sink, bool withPrev) {
   auto w = std::make_shared<Watching>();
   w->prefix = std::move(prefix);
   w->sink = &sink;
   w->next = from;
+  w->withPrev = withPrev;
   ++count_;
   parts_.loop.post([this, alive = alive_, w] {
     if (!*alive || w->cancelled) return;
@@ -100,7 +102,7 @@ std::unique_ptr<Watch> EtcdHub::watch(std::string prefix, Revision from, WatchSi
   return std::make_unique<Handle>(*this, std::move(w));
 }
 
-std::shared_ptr<EtcdFeed> EtcdHub::makeFeed(std::string_view prefix, Revision from, EtcdFeed::Handler handler) {
+std::shared_ptr<EtcdFeed> EtcdHub::makeFeed(std::string_view prefix, Revision from, bool withPrev, EtcdFeed::Handler handler) {
   std::string key, end;
   if (parts_.tellsProgress) {
     key = parts_.keys.toWire(prefix);
@@ -109,7 +111,7 @@ std::shared_ptr<EtcdFeed> EtcdHub::makeFeed(std::string_view prefix, Revision fr
   // All keys: then every revision shows itself.
   if (key.empty()) key = std::string(1, '\0');
   if (end.empty()) end = std::string(1, '\0');
-  return std::make_shared<EtcdFeed>(parts_.loop, parts_.transport, parts_.keys, std::move(key), std::move(end), from,
+  return std::make_shared<EtcdFeed>(parts_.loop, parts_.transport, parts_.keys, std::move(key), std::move(end), from, withPrev,
                                     std::move(handler));
 }
 
@@ -121,13 +123,14 @@ void EtcdHub::begin(Revision from) {
   window_.clear();
   windowBytes_ = 0;
   position_ = windowStart_ = from - 1;
-  feed_ = makeFeed(kRoot, from, std::move(handler));
+  feed_ = makeFeed(kRoot, from, false, std::move(handler));
   feed_->start();
 }
 
 bool EtcdHub::covers(std::string_view key) const { return !parts_.tellsProgress || key.starts_with(kRoot); }
 
 void EtcdHub::attach(const WatchingPtr& w) {
+  if (w->withPrev) return catchUp(w);
   if (!feed_) begin(w->next);
   if (!covers(w->prefix) || w->next <= windowStart_) return catchUp(w);
   w->attached = true;
@@ -156,14 +159,14 @@ void EtcdHub::catchUp(const WatchingPtr& w) {
   handler.onError = [this, weak](const Status& why) {
     if (auto w = weak.lock()) end(*w, why);
   };
-  w->own = makeFeed(w->prefix, w->next, std::move(handler));
+  w->own = makeFeed(w->prefix, w->next, w->withPrev, std::move(handler));
   w->own->start();
   askProgress();
 }
 
 // From here on the common feed has everything that this watch has not.
 void EtcdHub::caughtUp(const WatchingPtr& w) {
-  if (covers(w->prefix) && feed_ && w->own && w->next > position_) {
+  if (!w->withPrev && covers(w->prefix) && feed_ && w->own && w->next > position_) {
     // Not within the feed's own call.
     w->own->stop();
     parts_.loop.defer([own = std::move(w->own)] {});

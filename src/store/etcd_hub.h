@@ -32,7 +32,8 @@ class EtcdHub {
   explicit EtcdHub(Parts parts);
   ~EtcdHub();
 
-  std::unique_ptr<Watch> watch(std::string prefix, Revision from, WatchSink& sink);
+  // `withPrev`: events have what the key held before, unless it was compacted; such a watch keeps a feed of its own.
+  std::unique_ptr<Watch> watch(std::string prefix, Revision from, WatchSink& sink, bool withPrev = false);
   // Whether events come now: somebody watches, and the feed stands.
   bool flows() const { return feed_ && feed_->flows(kEventWait); }
   // Whether a write of this key shows itself in the common feed.
@@ -57,7 +58,7 @@ class EtcdHub {
   void lost(const Status& why);
   void answerProgress(Watching& w);
   void askProgress();
-  std::shared_ptr<EtcdFeed> makeFeed(std::string_view prefix, Revision from, EtcdFeed::Handler handler);
+  std::shared_ptr<EtcdFeed> makeFeed(std::string_view prefix, Revision from, bool withPrev, EtcdFeed::Handler handler);
 
   Parts parts_;
   std::shared_ptr<EtcdFeed> feed_;

@@ -28,6 +28,7 @@ class EtcdStore final : public Store {
   Result<Revision> currentRevision() override;
   void freshRevision(Callback<Revision> done) override;
   std::unique_ptr<Watch> watch(std::string prefix, Revision fromRevision, WatchSink& sink) override;
+  Result<History> history(std::string_view prefix, Revision after, Revision through, size_t maxEvents, size_t maxBytes) override;
   void compact(Revision revision, Done done) override;
   void leaseGrant(int64_t ttlSeconds, Callback<LeaseId> done) override;
   void leaseRevoke(LeaseId lease, Done done) override;

@@ -99,6 +99,31 @@ TEST_F(EtcdTest, WatchesHistoryThenLife) {
   EXPECT_EQ(live.disorders() + past.disorders(), 0);
 }
 
+TEST_F(EtcdTest, TellsHistoryWithWhatWasBefore) {
+  Revision first = put(*store_, "/registry/p/a", "1");
+  put(*store_, "/registry/p/a", "2");
+  put(*store_, "/registry/q/a", "other");
+  Revision deleted = erase(*store_, "/registry/p/a");
+  Revision last = put(*store_, "/registry/q/a", "other");
+  put(*store_, "/registry/p/a", "later");
+  auto text = [](Revision r, const char* what) { return std::to_string(r) + what; };
+  auto all = store_->history("/registry/p/", first - 1, last, 100, 1 << 20);
+  ASSERT_TRUE(all.ok()) << all.status().message();
+  EXPECT_EQ(all->after, first - 1);
+  EXPECT_EQ(tell(all->events), (std::vector<std::string>{text(first, " PUT /registry/p/a=1"), text(first + 1, " PUT /registry/p/a=2 was 1"),
+                                                         text(deleted, " DEL /registry/p/a was 2")}));
+  auto newest = store_->history("/registry/p/", first - 1, last, 1, 1 << 20);
+  ASSERT_TRUE(newest.ok());
+  EXPECT_EQ(newest->after, first + 1);
+  EXPECT_EQ(newest->events.size(), 1u);
+  ASSERT_TRUE(compactAndWait(*store_, first + 1).ok());
+  EXPECT_TRUE(store_->history("/registry/p/", first - 1, last, 100, 1 << 20).status().is("Expired"));
+  auto rest = store_->history("/registry/p/", first, last, 100, 1 << 20);
+  ASSERT_TRUE(rest.ok()) << rest.status().message();
+  EXPECT_EQ(rest->after, first + 1);
+  EXPECT_EQ(tell(rest->events), (std::vector<std::string>{text(deleted, " DEL /registry/p/a was 2")}));
+}
+
 TEST_F(EtcdTest, SeesOtherServersWritesAfterAFreshRevision) {
   auto other = openEtcd(etcd_->options());
   ASSERT_TRUE(other.ok());

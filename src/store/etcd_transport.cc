@@ -66,6 +66,8 @@ Result<std::unique_ptr<EtcdTransport>> EtcdTransport::make(async::Loop& loop, co
         t.keyFile = options.keyFile;
         t.alpn = {"h2"};
         KM_ASSIGN(tls, async::TlsContext::client(t));
+        // Connections that stand stay: etcd looks at a certificate when it is shown.
+        out->tlsFiles_ = async::renewFromFiles(loop, tls, t);
       }
       endpoint.tls = tls;
     }

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "async/file_watch.h"
 #include "async/loop.h"
 #include "http/grpc.h"
 #include "store/etcd.h"
@@ -50,6 +51,7 @@ class EtcdTransport {
   void probe();
 
   async::Loop& loop_;
+  std::unique_ptr<async::FileWatch> tlsFiles_;
   std::unique_ptr<http::Client> client_;
   std::vector<std::unique_ptr<http::GrpcChannel>> channels_;
   size_t current_ = 0;

@@ -119,13 +119,14 @@ Result<RangeResult> decodeEtcdRange(std::string_view answer, const EtcdKeys& key
   return out;
 }
 
-std::string encodeEtcdWatch(std::string_view key, std::string_view end, Revision from) {
+std::string encodeEtcdWatch(std::string_view key, std::string_view end, Revision from, bool withPrev) {
   rpc::WatchRequest request;
   rpc::WatchCreateRequest& create = request.createRequest.emplace();
   create.key = key;
   create.rangeEnd = end;
   create.startRevision = from;
   create.progressNotify = true;
+  create.prevKv = withPrev;
   return codec::toProto(request);
 }
 
@@ -150,6 +151,7 @@ Result<EtcdWatchAnswer> decodeEtcdWatch(std::string_view answer, const EtcdKeys&
     event->type = e.type == kv::EventType::kDELETE ? EventType::kDelete : EventType::kPut;
     event->kv = toKeyValue(*e.kv, keys);
     if (event->type == EventType::kDelete) event->kv.value = nullptr;
+    if (e.prevKv) event->prev = toKeyValue(*e.prevKv, keys);
     out.events.push_back(std::move(event));
   }
   return out;

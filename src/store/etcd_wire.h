@@ -37,7 +37,7 @@ struct EtcdWatchAnswer {
   std::string cancelReason;
   std::vector<std::shared_ptr<Event>> events;
 };
-std::string encodeEtcdWatch(std::string_view key, std::string_view end, Revision from);
+std::string encodeEtcdWatch(std::string_view key, std::string_view end, Revision from, bool withPrev);
 std::string encodeEtcdProgressRequest();
 Result<EtcdWatchAnswer> decodeEtcdWatch(std::string_view answer, const EtcdKeys& keys);
 

@@ -114,6 +114,29 @@ int64_t KeyIndex::walk(std::string_view start, std::string_view end, Revision at
   return count;
 }
 
+void KeyIndex::writes(std::string_view start, std::string_view end, Revision after, Revision through,
+                      std::vector<Write>& out) const {
+  if (leaves_.empty()) return;
+  size_t first = leafOf(start);
+  for (size_t l = first; l < leaves_.size(); ++l) {
+    const Leaf& leaf = *leaves_[l];
+    bool last = !end.empty() && leaf.compare(leaf.size() - 1, end) >= 0;
+    if (leaf.maxRevision > after) {
+      size_t to = last ? leaf.lowerBound(end) : leaf.size();
+      for (size_t i = l == first ? leaf.lowerBound(start) : 0; i < to; ++i) {
+        auto revision = static_cast<Revision>(leaf.slot(i).revision);
+        while (revision > after) {
+          const Replaced* entry = replaced(revision);
+          Revision older = entry == nullptr ? 0 : static_cast<Revision>(entry->older);
+          if (revision <= through) out.push_back({revision, entry == nullptr || entry->olderIsTombstone ? 0 : older});
+          revision = older;
+        }
+      }
+    }
+    if (last) break;
+  }
+}
+
 bool KeyIndex::compact(Revision revision, size_t steps, std::vector<Revision>& dropped) {
   while (!queue_.empty() && static_cast<Revision>(queue_.front().revision) <= revision && steps-- > 0) {
     Replaced entry = queue_.front();

@@ -47,6 +47,15 @@ class KeyIndex {
   int64_t walk(std::string_view start, std::string_view end, Revision at, int64_t limit,
                std::vector<Found>& out) const;
 
+  struct Write {
+    Revision revision;  // of a put or a delete
+    Revision replaced;  // the put that it replaced; 0: none
+  };
+  // Appends the writes to keys of [start, end) after the revision `after`, which must not be before the last
+  // compaction, up to `through`; in no order.
+  void writes(std::string_view start, std::string_view end, Revision after, Revision through,
+              std::vector<Write>& out) const;
+
   // One step of forgetting what is not needed to read at `revision` and above or to watch from it on: looks
   // at up to `steps` writes and appends the revisions whose rows may go. False: there is more to do.
   bool compact(Revision revision, size_t steps, std::vector<Revision>& dropped);

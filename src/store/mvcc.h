@@ -36,6 +36,7 @@ class MvccStore final : public Store {
   Result<RangeResult> range(const RangeRequest& request) override;
   Result<Revision> currentRevision() override { return revision_.load(); }
   std::unique_ptr<Watch> watch(std::string prefix, Revision fromRevision, WatchSink& sink) override;
+  Result<History> history(std::string_view prefix, Revision after, Revision through, size_t maxEvents, size_t maxBytes) override;
   void compact(Revision revision, Done done) override;
   void leaseGrant(int64_t ttlSeconds, Callback<LeaseId> done) override;
   void leaseRevoke(LeaseId lease, Done done) override;
@@ -108,7 +109,7 @@ class MvccStore final : public Store {
   void deliver(Watching& w, const std::vector<EventPtr>& events, Revision upTo);
   void endWatch(Watching& w, const Status& why);
 
-  // Reads (mvcc_read.cc).
+  // Reads (mvcc_read.cc, mvcc_history.cc).
   Result<std::optional<KeyValue>> readRow(Revision revision);
   Status checkReadable(Revision revision) const;
 

@@ -56,6 +56,10 @@ std::string prefixEnd(std::string_view prefix) {
   return end;
 }
 
+Result<History> Store::history(std::string_view, Revision, Revision, size_t, size_t) {
+  return errors::expired("the store keeps no history");
+}
+
 Result<TxnResult> commitAndWait(Store& store, Txn txn) {
   return await<Result<TxnResult>>([&](auto done) { store.commit(std::move(txn), std::move(done)); });
 }

@@ -123,7 +123,7 @@ struct Event {
   // Put: what was stored. Delete: only key and modRevision (the revision of the delete).
   KeyValue kv;
   // What the key held before; none if it was absent, or (only for an event at the very revision of the last
-  // compaction) if the old value was compacted. With etcd always none.
+  // compaction) if the old value was compacted. With etcd none but in history().
   std::optional<KeyValue> prev;
   std::shared_ptr<const void>
       attachment;  // Txn::attachment; null for replayed history and for expired leases
@@ -144,6 +144,12 @@ class WatchSink {
   // The watch has ended (compacted start revision, damage, lost connection); nothing follows. The caller
   // lists again.
   virtual void onError(const Status& status) = 0;
+};
+
+// Events of the past, in the order of revisions: all of those asked for after the revision `after`.
+struct History {
+  std::vector<EventPtr> events;
+  Revision after = 0;
 };
 
 // A running watch. The destructor ends it: after it returns, the sink is not called (it waits for a running
@@ -208,6 +214,12 @@ class Store {
   // (inclusive), then live ones. 0: what is written after this call. Errors come to the sink: Expired if
   // fromRevision was compacted.
   virtual std::unique_ptr<Watch> watch(std::string prefix, Revision fromRevision, WatchSink& sink) = 0;
+
+  // The events of the keys that begin with `prefix`, after `after` up to and including `through`, with what the keys
+  // held before. Where they are more than `maxEvents`, or more than `maxBytes` of values, or where the older ones were
+  // compacted, only the newest: see History::after. Blocks as reads do. Expired where the store has no such history; etcd says so
+  // already where `after` was compacted.
+  virtual Result<History> history(std::string_view prefix, Revision after, Revision through, size_t maxEvents, size_t maxBytes);
 
   // Forgets history before `revision`: reads at it and above, and watches from it on, still work. Expired if
   // that was compacted already, 400 if it lies in the future. Space is given back in the background. See

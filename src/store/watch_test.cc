@@ -68,6 +68,11 @@ void checkResume(Store& store, const std::vector<std::string>& all, const std::v
   ASSERT_EQ(told.size(), all.size() - first) << "from " << from;
   for (size_t i = 0; i < told.size(); ++i) ASSERT_EQ(told[i], all[first + i]) << "from " << from;
   EXPECT_EQ(sink.disorders(), 0);
+  // The history in one piece is the same.
+  auto history = store.history("/a/", from - 1, *store.currentRevision(), all.size(), 1 << 30);
+  ASSERT_TRUE(history.ok()) << history.status().message();
+  EXPECT_EQ(history->after, from - 1);
+  ASSERT_EQ(tell(history->events), told) << "from " << from;
 }
 
 TEST(Watch, ResumesFromEveryRevision) {
@@ -127,6 +132,28 @@ TEST(Watch, CompactedEdgeIsReadFromTheDisk) {
   auto watch = (*store)->watch("", 4, edge);
   edge.settle(*watch);
   EXPECT_THAT(tell(edge.events()), ElementsAre("4 DEL a", "5 PUT b=1", "6 PUT b=2 was 1"));
+}
+
+TEST(History, GoesBackAsFarAsItMayAndTellsHowFar) {
+  auto store = openMemory();
+  for (int i = 0; i < 5; ++i) put(*store, i % 2 ? "/a/x" : "/a/y", std::string(100, 'v'));  // 2 to 6
+  put(*store, "/b/x", "");
+  auto limited = store->history("/a/", 1, 7, 2, 1 << 20);
+  ASSERT_TRUE(limited.ok());
+  EXPECT_EQ(limited->after, 4);
+  EXPECT_EQ(limited->events.size(), 2u);
+  auto small = store->history("/a/", 1, 7, 100, 350);
+  EXPECT_EQ(small->after, 3);
+  EXPECT_EQ(small->events.size(), 3u);
+  EXPECT_EQ(store->history("/a/", 1, 4, 100, 1 << 20)->events.size(), 3u);
+  ASSERT_TRUE(compactAndWait(*store, 4).ok());
+  auto compacted = store->history("/a/", 1, 7, 100, 1 << 20);
+  ASSERT_TRUE(compacted.ok());
+  EXPECT_EQ(compacted->after, 4);
+  ASSERT_EQ(compacted->events.size(), 2u);
+  EXPECT_EQ(compacted->events[0]->prev->modRevision, 3);
+  EXPECT_TRUE(store->history("/a/", 1, 3, 100, 1 << 20).status().is("Expired"));
+  EXPECT_EQ(store->history("/a/", 1, 8, 100, 1 << 20).status().code(), 400);
 }
 
 TEST(Watch, FromTheFutureWaits) {
@@ -189,6 +216,9 @@ TEST(Watch, NothingIsLostUnderConcurrency) {
     while (!stop) {
       auto result = store->range(RangeRequest::prefix("/2/"));
       EXPECT_TRUE(result.ok());
+      Revision now = *store->currentRevision();
+      auto past = store->history("/3/", now - std::min<Revision>(now, 700), now, 1000, 1 << 20);
+      EXPECT_TRUE(past.ok() || past.status().is("Expired")) << past.status().message();
       Revision behind = *store->currentRevision() - 500;
       if (behind > 1) (void)compactAndWait(*store, behind);
     }

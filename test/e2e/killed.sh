@@ -13,12 +13,11 @@ kills=${KILLS:-10}
 for i in $(seq "$kills"); do
   stop_km -KILL
   inside curl -s -m 3 "http://$ip/" | grep -q Hello || fail "the Service does not answer without km"
-  nsenter --net="/run/netns/$NS" "$KM" up --data-dir "$DATA/d" --secure-port 6443 --write-kubeconfig "$KUBECONFIG" --node-name n1 --bridge "$BRIDGE" >"$DATA/out" 2>>"$DATA/err" &
-  KM_PID=$!
+  launch_km
   # Some ends come while it starts, some later.
   [ "$i" = "$kills" ] || moment "$(printf '0.%03d' $((RANDOM % 700 + 1)))"
 done
-eventually "The cluster is ready" cat "$DATA/out"
+await_km
 k rollout status deployment web --timeout=60s
 k wait --for=condition=Ready pod -l app=web --timeout=60s
 after=$(seen)

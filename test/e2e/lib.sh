@@ -1,4 +1,5 @@
 # A cluster of its own for a story: in a network namespace without a way out, on a data directory of its own. Source it, then `start_cluster`.
+# With KM_PARTS=1 the cluster is made of separate processes (lib_parts.sh), otherwise it is a `km up`.
 set -euo pipefail
 
 KM=${KM:-$PWD/_output/local/bin/km}
@@ -44,12 +45,14 @@ refuses() {
   [[ $out == *"$text"* ]] || fail "no \"$text\" from: $*; it said: $out"
 }
 
-start_km() {
+# Starts the cluster's processes; awaits that they work.
+launch_km() {
   nsenter --net="/run/netns/$NS" "$KM" up --data-dir "$DATA/d" --secure-port 6443 --write-kubeconfig "$KUBECONFIG" --node-name n1 --bridge "$BRIDGE" \
     >"$DATA/out" 2>>"$DATA/err" &
   KM_PID=$!
-  eventually "The cluster is ready" cat "$DATA/out"
 }
+await_km() { eventually "The cluster is ready" cat "$DATA/out"; }
+# All of them get the signal (-TERM); returns when they have ended. The container runtime stays.
 stop_km() {
   [ -n "$KM_PID" ] || return 0
   kill "${1:--TERM}" "$KM_PID" 2>/dev/null || true
@@ -57,6 +60,13 @@ stop_km() {
   KM_PID=
 }
 reset_cluster() { inside "$KM" reset --data-dir "$DATA/d" --bridge "$BRIDGE" --yes; }
+cluster_jobs() { echo "$KM_PID"; }
+tell_logs() { tail -n 30 "$DATA/err" 2>/dev/null || true; }
+[ -z "${KM_PARTS:-}" ] || . test/e2e/lib_parts.sh
+start_km() {
+  launch_km
+  await_km
+}
 start_cluster() {
   ip netns add "$NS"
   ip -n "$NS" link set lo up
@@ -118,11 +128,11 @@ end_cluster() {
     say "state at the failure"
     timeout 5 nsenter --net="/run/netns/$NS" "$KUBECTL" get pods,deployments,endpointslices -A -o wide || true
     timeout 5 nsenter --net="/run/netns/$NS" "$KUBECTL" get events -A --sort-by=.metadata.creationTimestamp 2>/dev/null | tail -n 40 || true
-    tail -n 30 "$DATA/err" 2>/dev/null || true
+    tell_logs
   fi
   [ -z "$API_PID" ] || end_apiserver -KILL 2>/dev/null
   for job in $(jobs -p); do
-    [ "$job" = "$KM_PID" ] || kill "$job" 2>/dev/null || true
+    [[ " $(cluster_jobs) " = *" $job "* ]] || kill "$job" 2>/dev/null || true
   done
   if [ -n "$STARTED" ]; then
     stop_km

@@ -15,6 +15,11 @@ k run hello --image=example.test/hello:1 --restart=Never --image-pull-policy=Nev
 eventually "from an archive" k logs hello
 refuses "none.tar" inside "$KM" images import --data-dir "$DATA/d" "$DATA/none.tar"
 
+if [ -n "${KM_PARTS:-}" ]; then
+  say "what follows is about a cluster in one process"
+  exit 0
+fi
+
 say "status"
 expect "km is running on $DATA/d" "$KM" status --data-dir "$DATA/d"
 nsenter --net="/run/netns/$NS" "$KM" status --watch --data-dir "$DATA/d" --kubeconfig "$KUBECONFIG" >"$DATA/watched" &
@@ -29,5 +34,8 @@ wait $watcher || fail "the watched status ended with $?"
 say "completion and unit"
 expect "--data-dir" bash -c "source <($KM completion bash); COMP_WORDS=($KM up --data-d); COMP_CWORD=2; _km_complete; echo \${COMPREPLY[@]}"
 expect "ExecStart=$KM up --data-dir $DATA/d" "$KM" install --print up --data-dir "$DATA/d"
+refuses "up would not start: unknown flag: --data-dirr" "$KM" install --print up --data-dirr "$DATA/d"
+refuses "apiserver would not start: invalid argument \"x\" for \"--secure-port\"" "$KM" install --print apiserver --secure-port x
+refuses "not supported: there is no audit log" "$KM" install --print apiserver --audit-policy-file x
 refuses "is no server to install" "$KM" install --print completion
 say "end"

@@ -21,6 +21,8 @@ for p in $port $other; do
   curl -sk -H 'Authorization: Bearer admintoken' "https://127.0.0.1:$p/metrics" >"$DATA/metrics"
   expect "process_resident_memory_bytes" cat "$DATA/metrics"
 done
+expect "workqueue_adds_total{name=\"deployment\"}" curl -sk -H 'Authorization: Bearer admintoken' "https://127.0.0.1:$other/metrics"
+expect 'rest_client_requests_total{code="200"' curl -sk -H 'Authorization: Bearer admintoken' "https://127.0.0.1:$other/metrics"
 expect "scheduler_scheduling_algorithm_duration_seconds" curl -sk -H 'Authorization: Bearer admintoken' "https://127.0.0.1:$port/metrics"
 expect "apiserver_request_total" curl -sk -H 'Authorization: Bearer admintoken' "$URL/metrics"
 say "end"

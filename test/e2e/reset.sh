@@ -1,4 +1,5 @@
 # After `km reset` the machine is as it was: mounts, interfaces, rules, network namespaces, cgroups, processes, files.
+unset KM_PARTS
 . test/e2e/lib.sh
 ip netns add "$NS"
 ip -n "$NS" link set lo up

@@ -89,6 +89,12 @@ class Watcher(threading.Thread):
             self.spans[-1][1].append(version)
             self.changed.notify_all()
 
+    def began(self, seconds=60):
+        """The version of its first list."""
+        with self.changed:
+            self.changed.wait_for(lambda: self.spans or self.fault, seconds)
+            return self.spans[0][0]
+
     def reach(self, version, seconds=60):
         """Whether it has seen this version in time."""
         with self.changed:

@@ -1,5 +1,6 @@
 #include "controllers/nodeipam/controller.h"
 
+#include <map>
 #include <mutex>
 
 #include "base/log.h"
@@ -29,7 +30,7 @@ class NodeIpam : public Controller {
     }
     loop_.on(nodes_, {[this](const ObjectPtr& o, bool) { changed(o->as<Node>()); },
                       [this](const ObjectPtr&, const ObjectPtr& o) { changed(o->as<Node>()); },
-                      [this](const ObjectPtr& o, bool) { mark(o->as<Node>(), false); }});
+                      [this](const ObjectPtr& o, bool) { gone(o->as<Node>()); }});
   }
   void start() override {
     // Those that are given already must not be given again.
@@ -46,9 +47,15 @@ class NodeIpam : public Controller {
       mark(n, true);
     }
   }
+  void gone(const Node& n) {
+    mark(n, false);
+    std::lock_guard lock(mutex_);
+    written_.erase(n.metadata.name.str());
+  }
 
   void mark(const Node& n, bool taken) {
     std::lock_guard lock(mutex_);
+    if (taken) written_.erase(n.metadata.name.str());
     for (size_t i = 0; i < n.spec.podCIDRs.size() && i < sets_.size(); i++) {
       auto c = Cidr::parse(n.spec.podCIDRs[i]);
       Status s = !c.ok() ? c.status() : taken ? sets_[i].occupy(*c) : sets_[i].release(*c);
@@ -62,6 +69,8 @@ class NodeIpam : public Controller {
     std::vector<Cidr> given;
     {
       std::lock_guard lock(mutex_);
+      auto done = written_.find(name);
+      if (done != written_.end() && done->second == node->metadata.uid) return {};
       for (CidrSet& s : sets_) {
         auto c = s.allocate();
         if (!c) {
@@ -80,7 +89,11 @@ class NodeIpam : public Controller {
                    .patch(client::target(Node::kType, "", name), client::PatchType::kStrategicMerge, std::move(body),
                           writeOptions())
                    .status();
-    if (s.ok()) return {};
+    if (s.ok()) {
+      std::lock_guard lock(mutex_);
+      written_[name] = node->metadata.uid.str();
+      return {};
+    }
     // Refused for good: nobody has them. After a broken connection the node may have them; then the informer tells.
     if (s.code() >= 400 && s.code() < 500) {
       std::lock_guard lock(mutex_);
@@ -100,6 +113,7 @@ class NodeIpam : public Controller {
   client::SharedInformer& nodes_;
   std::mutex mutex_;
   std::vector<CidrSet> sets_;
+  std::map<std::string, std::string> written_;  // uids of nodes that have their ranges, which the informer does not show yet
   client::EventRecorder recorder_;
   SyncLoop loop_;
 };

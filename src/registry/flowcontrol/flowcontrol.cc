@@ -166,6 +166,12 @@ class FlowSchemaStrategy : public OtherStrategy {
   void validateStatusUpdate(const Context&, const api::Object& o, const api::Object&, FieldErrors& errors) const override {
     validateStatus(o.as<v1::FlowSchema>().status, errors);
   }
+  // As requests are matched with them: by precedence, then by name.
+  void orderRows(std::vector<api::ObjectPtr>& list) const override {
+    std::stable_sort(list.begin(), list.end(), [](const api::ObjectPtr& a, const api::ObjectPtr& b) {
+      return a->as<v1::FlowSchema>().spec.matchingPrecedence < b->as<v1::FlowSchema>().spec.matchingPrecedence;
+    });
+  }
 
  private:
   static void validateSpec(const api::Object& o, FieldErrors& errors) {
