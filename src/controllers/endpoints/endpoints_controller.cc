@@ -1,6 +1,8 @@
 #include "controllers/endpoints/endpoints_controller.h"
 
 #include <algorithm>
+#include <mutex>
+#include <set>
 #include <map>
 #include <tuple>
 
@@ -167,8 +169,10 @@ class EndpointsController : public Controller {
                             if (initial && !o->meta().annotations.contains("control-plane.alpha.kubernetes.io/leader")) {
                               loop_.add(o->key());
                             }
+                            if (!initial) written(o->key());
                           },
-                          nullptr, [this](const ObjectPtr& o, bool) { loop_.add(o->key()); }});
+                          [this](const ObjectPtr&, const ObjectPtr& o) { written(o->key()); },
+                          [this](const ObjectPtr& o, bool) { loop_.add(o->key()); }});
   }
   void start() override { loop_.start(); }
   void stop() override { loop_.stop(); }
@@ -179,6 +183,10 @@ class EndpointsController : public Controller {
     auto [ns, name] = splitKey(key);
     if (!service) {
       triggers_.forget(key);
+      {
+        std::lock_guard lock(mutex_);
+        writing_.erase(key);
+      }
       if (!endpointsLister_.getKey(key)) return {};
       Status s = removeObject<Endpoints>(context_.client, ns, name);
       return s.code() == 404 ? Status() : s;
@@ -215,9 +223,19 @@ class EndpointsController : public Controller {
     return write(std::move(next), current != nullptr);
   }
 
+  // What the cache shows now may be newer than what the latest look was compared with: that was before our own write, or one whose answer was lost.
+  void written(const std::string& key) {
+    std::lock_guard lock(mutex_);
+    if (writing_.erase(key) != 0) loop_.add(key);
+  }
+
   Status write(Endpoints next, bool exists) {
     auto about = client::referenceTo(next);
     std::string key = keyOf(next.metadata);
+    {
+      std::lock_guard lock(mutex_);
+      writing_.insert(key);
+    }
     Status s = exists ? updateObject(context_.client, std::move(next)).status()
                       : createObject(context_.client, std::move(next)).status();
     if (s.ok() || hasCause(s, "NamespaceTerminating")) return {};
@@ -237,6 +255,8 @@ class EndpointsController : public Controller {
   client::Lister<Endpoints> endpointsLister_;
   client::EventRecorder recorder_;
   TriggerTimes triggers_;
+  std::mutex mutex_;
+  std::set<std::string> writing_;  // keys that were written, and not seen since
   SyncLoop loop_;
 };
 
