@@ -187,6 +187,10 @@ void Invariants::onPodLeaves(const Pod& before) {
     const auto* root = controllerOf(other->metadata);
     if (root != nullptr && root->uid == d->metadata.uid) ready++;
   }
+  // One that is ready, but not for long enough, does not count yet.
+  for (const auto& c : before.status.conditions) {
+    if (c.type == "Ready" && Clock::system().now().seconds - c.lastTransitionTime.seconds <= d->spec.minReadySeconds) return;
+  }
   int least = d->spec.replicas.value_or(1) - boundsOf(*d).unavailable;
   if (ready < least) {
     violated(fmt::format("pod {}/{} is ended, which leaves {} ready of deployment {}, which needs {}", before.metadata.namespace_.view(), before.metadata.name.view(), ready, d->metadata.name.view(), least));
