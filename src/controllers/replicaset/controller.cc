@@ -41,7 +41,7 @@ class ReplicaSetController : public Controller {
                        expectations_.forget(o->key());
                        loop_.add(o->key());
                      }});
-    loop_.on(pods_, {[this](const ObjectPtr& o, bool) { podAdded(o->as<Pod>()); },
+    loop_.on(pods_, {[this](const ObjectPtr& o, bool initial) { podAdded(o->as<Pod>(), initial); },
                      [this](const ObjectPtr& a, const ObjectPtr& b) { podUpdated(a->as<Pod>(), b->as<Pod>()); },
                      [this](const ObjectPtr& o, bool) { podDeleted(o->as<Pod>()); }});
   }
@@ -65,12 +65,13 @@ class ReplicaSetController : public Controller {
     }
   }
 
-  void podAdded(const Pod& pod) {
+  // `initial`: it was there before this controller, so it is none of those that it has made and waits for. It may hear of it after it has.
+  void podAdded(const Pod& pod, bool initial) {
     if (pod.metadata.deletionTimestamp) return podDeleted(pod);
     const OwnerReference* ref = controllerOf(pod.metadata);
     if (ref == nullptr) return addMatching(pod.metadata);
     if (RsPtr rs = resolve(pod.metadata, ref)) {
-      expectations_.creationObserved(keyOf(rs->metadata));
+      if (!initial) expectations_.creationObserved(keyOf(rs->metadata));
       loop_.add(keyOf(rs->metadata));
     }
   }
