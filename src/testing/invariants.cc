@@ -123,7 +123,7 @@ void Invariants::onPodCreated(const Pod& pod) {
   auto it = sets_.find(owner->uid.view());
   if (it == sets_.end() || it->second.wanted.empty()) return violated(fmt::format("pod {} was made for a set that never was", pod.metadata.name.view()));
   const SetState& set = it->second;
-  if (set.gone >= Duration(0) && isSettled(set.gone) && set.lost == 0) violated(fmt::format("pod {} was made for a set that is long gone", pod.metadata.name.view()));
+  if (set.gone >= Duration(0) && playedTime() - set.gone > 3 * settling_ && set.lost == 0) violated(fmt::format("pod {} was made for a set that is long gone", pod.metadata.name.view()));
   int most = set.wanted.rbegin()->second;
   for (auto w = set.wanted.rbegin(); w != set.wanted.rend(); ++w) {
     most = std::max(most, w->second);

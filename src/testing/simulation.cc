@@ -37,7 +37,7 @@ std::string waitForRest(Cluster& cluster, Workload& workload) {
   std::string why;
   for (int i = 1; playedTime() < until; i++) {
     sleepFor(1s);
-    if (i % 30 == 0) workload.clearPods();
+    if (i % 30 == 0) workload.settle();
     if (!cluster.observer.violation().empty()) return {};
     why = unrest(cluster);
     if (why.empty() && restAt < 0) restAt = playedTime() / 1s;

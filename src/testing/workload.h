@@ -16,10 +16,8 @@ class Workload {
   // `users` at work for so long, with pauses of up to `pause`. Blocks.
   void run(int users, Duration time, Duration pause);
   // Makes everything that is there something that can come to rest: good images, nothing paused, no more pods than there is room for.
+  // Again while all comes to rest: a set may lose its owner, or make another bad pod before it hears that its template was mended.
   void settle();
-  // Pods are not changed by their template: those that cannot run are put away, and those that are nobody's. Again while all comes to rest, as a set may
-  // make another one before it hears that its template was mended.
-  void clearPods();
   // Once all is at rest.
   void check();
   uint64_t acknowledged() const { return acknowledged_; }
@@ -39,6 +37,7 @@ class Workload {
   void letPodGo(const std::string& ns);
   void count();
   void cordon();
+  void clearPods();
   // What was answered is in the store.
   void acknowledge(const Result<api::ObjectPtr>& r);
   client::Client& api() { return cluster_.admin(); }
