@@ -97,7 +97,7 @@ void ApiServerProcess::run(Life& life) {
     served = network_.stopServing();
   }
   hooks_.closing();
-  api->stop(std::chrono::seconds(10));
+  api->stop();
   pool->stop();
   api.reset();
   loops->stop();
