@@ -319,7 +319,8 @@ std::optional<Rejection> Kubelet::Core::admit(const v1::Pod& pod) {
   std::set<std::string> still;
   for (const auto& w : allWorkers()) {
     PodPtr other = w->pod();
-    if (!other || other->metadata.uid == pod.metadata.uid) continue;
+    // What the API has no more takes no place: the scheduler does not count it either, and its owner would make pods to be refused without end.
+    if (!other || other->metadata.uid == pod.metadata.uid || w->isRemoved()) continue;
     bool taken = admitted.contains(other->metadata.uid.str()) || other->status.startTime;
     if (admitted.contains(other->metadata.uid.str())) still.insert(other->metadata.uid.str());
     if (taken && !isEnded(*other) && w->status().phase != "Succeeded" && w->status().phase != "Failed")

@@ -23,6 +23,10 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
 
   // From any thread; each wakes the worker.
   void setPod(PodPtr pod);
+  bool isRemoved() const {  // from the API; what still runs is being ended
+    std::lock_guard lock(mutex_);
+    return removed_;
+  }
   void podRemoved();                         // from the API
   void setRuntime(RuntimePod runtime);       // all that the runtime has of the pod
   void runtimeEvent(const std::string& id);  // look at this container or sandbox

@@ -13,7 +13,7 @@ Weather Weather::draw() {
   Weather w;
   auto some = [](uint64_t n) { return testing::draw(n) == 0; };
   if (!some(4)) w.threads.changeOneIn = std::array{10u, 50u, 200u}[testing::draw(3)];
-  w.settling = 8s;
+  w.settling = 3s;
   if (some(4)) return w;  // a fine day
   if (some(2)) {
     w.network.slowOneIn = 20;

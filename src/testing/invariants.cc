@@ -246,7 +246,16 @@ void Invariants::onDeployment(const Change& c) {
   if (c.removed) return;
   const Deployment& now = c.now->as<Deployment>();
   DeploymentState& s = deployments_[now.metadata.uid.str()];
-  if (!c.before || c.before->meta().generation != now.metadata.generation) s.changed = playedTime();
+  if (!c.before) {
+    s.changed = playedTime();
+  } else if (c.before->meta().generation != now.metadata.generation) {
+    // A new template alone changes nothing of what is promised; one after the other may meet sets that the controller does not know yet.
+    const Deployment& before = c.before->as<Deployment>();
+    bool same = before.spec.replicas == now.spec.replicas && before.spec.paused == now.spec.paused && !before.spec.paused;
+    bool again = s.template_ >= Duration(0) && !isSettled(s.template_);
+    if (!same || again) s.changed = playedTime();
+    s.template_ = playedTime();
+  }
   if (now.status.observedGeneration > now.metadata.generation) violated(fmt::format("deployment {} was observed before it was", now.metadata.name.view()));
 }
 

@@ -30,8 +30,8 @@ class Invariants {
     Duration gone{-1};
   };
   struct DeploymentState {
-    Duration changed{0};             // its spec
-    std::string spec;
+    Duration changed{0};   // what it wants: sizes, strategy; or its template twice
+    Duration template_{-1};  // the latest change of the template alone
   };
 
   void onChange(const Change& c);

@@ -68,6 +68,7 @@ std::string_view describeChange(const Change& c) {
   if (c.now->is(core_v1::Pod::kType)) {
     const auto& p = c.now->as<core_v1::Pod>();
     add(" on {} {}", p.spec.nodeName.view(), p.status.phase.view());
+    if (p.status.phase == "Failed") add(" ({}: {})", p.status.reason.view(), p.status.message.view());
     for (const auto& condition : p.status.conditions) {
       if (condition.type == "Ready") add("{}", condition.status == "True" ? " ready" : " unready");
     }

@@ -76,7 +76,11 @@ int main(int argc, char** argv) {
     for (size_t k = i; k < seeds.size(); k += cores) part.push_back(seeds[k]);
     std::fflush(stdout);
     pid_t pid = ::fork();
-    if (pid == 0) ::_exit((std::fflush(stdout), run(part, false, what == "--twice")));
+    if (pid == 0) {
+      int code = run(part, false, what == "--twice");
+      std::fflush(stdout);
+      ::_exit(code);
+    }
     workers.push_back(pid);
   }
   int worst = 0;

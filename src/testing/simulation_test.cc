@@ -42,6 +42,7 @@ TEST_F(SimulationTest, KeptSeeds) {
       183, 350, 527, // a deployment that was scaled and changed at once, or had adopted several sets, waited for ever
       3, 411,        // putting addresses right at a start walked a list that was gone
       128, 309,      // kubelet and node controller wrote a pod's status in turn, as fast as they could
+      44, 814, 952,  // a full node refused pods for one that was gone from the API, and its set made others as fast as it could
       108,           // a write that failed as the disk was full, and had happened (of the invariant)
   });
 }
