@@ -75,7 +75,7 @@ Result<int> KubeletServer::start() {
   podStarts();  // told from the beginning
   KM_ASSIGN(context_, async::TlsContext::server(tls));
   loops_ = std::make_shared<async::LoopGroup>(1, "kubelet-http");
-  tlsFiles_ = async::renewFromFiles(loops_->at(0), context, tls);
+  tlsFiles_ = async::renewFromFiles(loops_->at(0), context_, tls);
   http_ = std::make_shared<http::Client>(loops_->at(0));
   server_ = std::make_unique<http::Server>(*loops_, shared_from_this());
   return server_->listen(options_.bindAddress, options_.port, context_);
