@@ -45,8 +45,11 @@ class LocalWatch : public std::enable_shared_from_this<LocalWatch> {
       if (auto self = weak.lock()) self->schedule();
     };
     operations_.watch(call_, wake, [self = shared_from_this()](Result<WatchResult> r) {
-      auto opened = std::make_shared<Result<WatchResult>>(std::move(r));
-      self->pool_.post([self, opened] { self->run([&] { self->opened(*opened); }); });
+      {
+        std::lock_guard lock(self->mutex_);
+        self->opened_ = std::make_unique<Result<WatchResult>>(std::move(r));
+      }
+      self->schedule();
     });
   }
 
@@ -62,11 +65,11 @@ class LocalWatch : public std::enable_shared_from_this<LocalWatch> {
 
  private:
   void schedule() {
-    pool_.post([self = shared_from_this()] { self->run([&] { self->pump(); }); });
+    pool_.post([self = shared_from_this()] { self->run(); });
   }
 
-  // Runs one piece of work at a time; what comes meanwhile makes it run again.
-  void run(const std::function<void()>& work) {
+  // One turn at a time; what comes meanwhile makes another one.
+  void run() {
     {
       std::unique_lock lock(mutex_);
       if (stopped_) return;
@@ -77,8 +80,8 @@ class LocalWatch : public std::enable_shared_from_this<LocalWatch> {
       running_ = true;
       runner_ = std::this_thread::get_id();
     }
-    work();
     for (;;) {
+      turn();
       {
         std::unique_lock lock(mutex_);
         if (!again_ || stopped_) {
@@ -89,8 +92,17 @@ class LocalWatch : public std::enable_shared_from_this<LocalWatch> {
         }
         again_ = false;
       }
-      pump();
     }
+  }
+
+  // A wake may come before the watcher that it is about, and while its turn lasts the watcher.
+  void turn() {
+    std::unique_ptr<Result<WatchResult>> opened;
+    {
+      std::lock_guard lock(mutex_);
+      opened.swap(opened_);
+    }
+    opened ? begun(*opened) : pump();
   }
 
   bool stopped() {
@@ -98,7 +110,7 @@ class LocalWatch : public std::enable_shared_from_this<LocalWatch> {
     return stopped_;
   }
 
-  void opened(Result<WatchResult>& r) {
+  void begun(Result<WatchResult>& r) {
     if (!r.ok()) {
       if (r.status().is("Expired")) sink_->onEvent({client::EventType::kError, nullptr, r.status()});
       return end(r.status());
@@ -165,6 +177,7 @@ class LocalWatch : public std::enable_shared_from_this<LocalWatch> {
   std::condition_variable idle_;
   bool running_ = false, again_ = false, stopped_ = false;
   std::thread::id runner_;
+  std::unique_ptr<Result<WatchResult>> opened_;  // not looked at yet
 };
 
 class WatchHandle : public client::Watch {

@@ -85,14 +85,16 @@ void ServiceAddresses::repair() {
     done.get_future().wait();
   };
   const auto& services = operations_.resources().registry("", "services")->cache();
-  for (const auto& s : *services.list().objects) {
+  auto allServices = services.list();
+  for (const auto& s : *allServices.objects) {
     Owner owner{std::string(s->ns()), std::string(s->name())};
     for (const std::string& ip : addressesOf(*s)) {
       if (operations_.resources().registry(kGroup, kResource)->cache().get("", ip)) continue;
       wait([&](auto done) { create(owner, {ip}, [done](Status) { done(); }); });
     }
   }
-  for (const auto& a : *operations_.resources().registry(kGroup, kResource)->cache().list().objects) {
+  auto addresses = operations_.resources().registry(kGroup, kResource)->cache().list();  // of now: it is changed below
+  for (const auto& a : *addresses.objects) {
     const auto& parent = a->as<IPAddress>().spec.parentRef;
     if (!isOurs(*a) || !parent) continue;
     Owner owner{parent->namespace_.str(), parent->name.str()};

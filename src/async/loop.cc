@@ -3,6 +3,8 @@
 #include <pthread.h>
 #include <signal.h>
 
+#include <boost/asio/detail/call_stack.hpp>
+#include <boost/asio/detail/thread_context.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/post.hpp>
@@ -12,6 +14,8 @@
 #include <mutex>
 #include <thread>
 #include <unordered_map>
+
+#include "async/thread_state.h"
 
 namespace km::async {
 
@@ -38,6 +42,16 @@ struct Loop::Impl {
   std::unordered_map<const void*, Task> tracked;
   std::shared_ptr<LoopHandle> handle;
 };
+
+ThreadState exchangeThreadState(const ThreadState& next) {
+  using Calls = asio::detail::call_stack<asio::detail::thread_context, asio::detail::thread_info_base>::context;
+  asio::detail::tss_ptr<Calls> calls;  // its value is one for all of this type
+  ThreadState was{currentLoop, currentBatch, static_cast<Calls*>(calls)};
+  currentLoop = next.loop;
+  currentBatch = next.batch;
+  calls = static_cast<Calls*>(next.calls);
+  return was;
+}
 
 PostBatch::PostBatch() {
   if (currentBatch == nullptr) currentBatch = this;

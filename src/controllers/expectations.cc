@@ -32,6 +32,12 @@ bool Expectations::satisfied(const std::string& key) const {
   return (o.creations <= 0 && o.deletions.empty()) || clock_.monotonic() - o.since > kTimeout;
 }
 
+Duration Expectations::untilTimeout(const std::string& key) const {
+  std::lock_guard lock(mutex_);
+  auto it = open_.find(key);
+  return it == open_.end() ? Duration(0) : it->second.since + kTimeout + Duration(1) - clock_.monotonic();
+}
+
 void Expectations::forget(const std::string& key) {
   std::lock_guard lock(mutex_);
   open_.erase(key);

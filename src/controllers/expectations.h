@@ -24,6 +24,8 @@ class Expectations {
   void deletionObserved(const std::string& key, const std::string& object);
   // Nothing is open, or it was for five minutes, or nothing was ever expected.
   bool satisfied(const std::string& key) const;
+  // How long until it is satisfied by time, if nothing else comes: what was made and gone between two lists of the informer is never shown.
+  Duration untilTimeout(const std::string& key) const;
   void forget(const std::string& key);
 
  private:

@@ -2,6 +2,8 @@
 
 #include "controllers/deployment/core.h"
 #include "controllers/replicaset/core.h"
+#include "client/testing/fake_clock.h"
+#include "controllers/expectations.h"
 #include "controllers/testing_fixture.h"
 
 namespace km::controllers {
@@ -156,6 +158,46 @@ TEST_F(ControllerTest, ARecreateDeploymentEndsTheOldPodsFirst) {
   }));
 }
 
+// Scaled and changed at once: what runs has the new size already, and was made for the old one.
+TEST_F(ControllerTest, ADeploymentWhoseSetHasTheNewSizeRollsOut) {
+  Deployment d = makeDeployment(1, "v2");
+  auto stored = client.put(d);
+  ReplicaSet rs = replicaSet(1);
+  rs.metadata.name = "web-old";
+  rs.metadata.annotations["deployment.kubernetes.io/desired-replicas"] = "2";
+  rs.metadata.ownerReferences.push_back(makeControllerRef(Deployment::kType, stored->metadata));
+  client.put(rs);
+  run({"replicaset", "deployment"});
+  ASSERT_TRUE(eventually([&] {
+    for (const PodPtr& p : client.all<Pod>()) makeReady(*p);
+    auto now = client.find<Deployment>("ns", "web");
+    return now->status.updatedReplicas == 1 && now->status.replicas == 1;
+  }));
+}
+
+// Two sets that it adopted.
+TEST_F(ControllerTest, ARecreateDeploymentScalesDownWhatItAdopted) {
+  Deployment d = makeDeployment(1, "v3");
+  d.spec.strategy.type = "Recreate";
+  d.spec.strategy.rollingUpdate.reset();
+  auto stored = client.put(d);
+  for (const char* name : {"web-a", "web-b"}) {
+    ReplicaSet rs = replicaSet(1);
+    rs.metadata.name = name;
+    rs.metadata.annotations["deployment.kubernetes.io/desired-replicas"] = "2";
+    rs.metadata.ownerReferences.push_back(makeControllerRef(Deployment::kType, stored->metadata));
+    rs.spec.selector.ensure().matchLabels["set"] = name;
+    rs.spec.template_.metadata.labels["set"] = name;
+    client.put(rs);
+  }
+  run({"replicaset", "deployment"});
+  ASSERT_TRUE(eventually([&] {
+    for (const PodPtr& p : client.all<Pod>()) makeReady(*p);
+    auto now = client.find<Deployment>("ns", "web");
+    return now->status.updatedReplicas == 1 && now->status.replicas == 1;
+  }));
+}
+
 // --- cores ----------------------------------------------------------------------------------------------
 
 PodPtr pod(std::string_view name, std::string_view node, std::string_view phase, bool ready, int64_t age) {
@@ -172,6 +214,20 @@ PodPtr pod(std::string_view name, std::string_view node, std::string_view phase,
     c.lastTransitionTime = codec::Time(100000 - age);
   }
   return p;
+}
+
+TEST(ExpectationsTest, TheyEndWithTime) {
+  client::FakeClock clock;
+  Expectations e(clock);
+  EXPECT_TRUE(e.satisfied("ns/a"));
+  e.expectCreations("ns/a", 2);
+  e.creationObserved("ns/a");
+  EXPECT_FALSE(e.satisfied("ns/a"));
+  clock.advance(std::chrono::minutes(2));
+  Duration left = e.untilTimeout("ns/a");
+  EXPECT_EQ(left / std::chrono::minutes(1), 3);
+  clock.advance(left);
+  EXPECT_TRUE(e.satisfied("ns/a"));
 }
 
 TEST(ReplicaSetCoreTest, OrderOfDeletion) {

@@ -33,13 +33,13 @@ struct ControlPlaneOptions {
   std::vector<std::string> authorizationMode = {"Node", "RBAC"};
   std::string kubeletClientCertificate, kubeletClientKey, kubeletCertificateAuthority;
   bool anonymousAuth = true;
+  bool allowPrivileged = true, bootstrapTokens = false, disableHttp2 = false;
+  std::string tlsMinVersion;
+  std::vector<std::string> tlsCipherSuites;
   std::string goawayChance = "0";
   Duration shutdownDelay{0}, shutdownWatchGrace{0};
   bool shutdownSendRetryAfter = false;
   Duration requestTimeout = std::chrono::minutes(1);
-  bool allowPrivileged = true, bootstrapTokens = false, disableHttp2 = false;
-  std::string tlsMinVersion;
-  std::vector<std::string> tlsCipherSuites;
   int32_t maxRequestsInflight = 400, maxMutatingRequestsInflight = 200;
   Duration eventTtl = std::chrono::hours(1);
   // A store outside: none means the embedded one in the data directory.

@@ -222,8 +222,8 @@ Status bootstrapKubelet(async::Loop& loop, const BootstrapOptions& o, std::stop_
   return writeFileAtomic(o.kubeconfig, kubeconfigFor(config, store.currentPath()), 0600);
 }
 
-CertificateRotation::CertificateRotation(client::Client& client, CertificateStore store, CertificateRequest request, std::function<void()> renewed)
-    : client_(client), store_(std::move(store)), request_(std::move(request)), renewed_(std::move(renewed)), thread_([this](std::stop_token stop) { run(stop); }) {}
+CertificateRotation::CertificateRotation(client::Client& client, CertificateStore store, CertificateRequest request)
+    : client_(client), store_(std::move(store)), request_(std::move(request)), thread_([this](std::stop_token stop) { run(stop); }) {}
 
 void CertificateRotation::run(std::stop_token stop) {
   Duration pause = kFirstRetry;
@@ -255,7 +255,6 @@ Status CertificateRotation::renew(std::stop_token stop) {
   KM_ASSIGN(std::string pem, requestCertificate(client_, request_, key, stop));
   KM_TRY(store_.update(pem, key));
   logInfo("Certificate rotated", {{"signer", request_.signer}, {"file", store_.currentPath()}});
-  renewed_();
   return {};
 }
 

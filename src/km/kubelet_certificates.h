@@ -2,7 +2,6 @@
 // (serverTLSBootstrap). Files and their names are upstream's: <cert-dir>/kubelet-client-current.pem, a link to the newest pair.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <stop_token>
 #include <string>
@@ -50,11 +49,11 @@ Status bootstrapKubelet(async::Loop& loop, const BootstrapOptions& options, std:
 CertificateRequest nodeClientRequest(const std::string& nodeName, const pki::Key& key);
 CertificateRequest nodeServingRequest(const std::string& nodeName, const std::vector<std::string>& ips);
 
-// Renews a store's certificate when 70 to 90 % of its life have passed, at once if there is none; `renewed` is called after each.
+// Renews a store's certificate when 70 to 90 % of its life have passed, at once if there is none. Who uses the files sees them change.
 class CertificateRotation {
  public:
   // `client` must outlive it.
-  CertificateRotation(client::Client& client, CertificateStore store, CertificateRequest request, std::function<void()> renewed);
+  CertificateRotation(client::Client& client, CertificateStore store, CertificateRequest request);
   ~CertificateRotation() = default;  // ends the thread
 
  private:
@@ -64,7 +63,6 @@ class CertificateRotation {
   client::Client& client_;
   const CertificateStore store_;
   const CertificateRequest request_;
-  const std::function<void()> renewed_;
   std::jthread thread_;  // last: begins when all is there
 };
 

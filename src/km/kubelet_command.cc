@@ -84,17 +84,15 @@ Status ensureFirstServing(KubeletFlags& f) {
 struct Rotations {
   std::unique_ptr<CertificateRotation> client, serving;
 
-  Rotations(const KubeletFlags& f, client::Client& api, kubelet::Kubelet& kubelet) {
+  Rotations(const KubeletFlags& f, client::Client& api) {
     const kubelet::Options& o = f.options;
     CertificateStore clientStore(f.certDir, "kubelet-client"), servingStore(f.certDir, "kubelet-server");
     // As upstream: only where the present certificate came from the cluster this way.
     if (auto pair = clientStore.current(); f.config.boolean("rotateCertificates") && pair.ok()) {
-      client = std::make_unique<CertificateRotation>(api, clientStore, nodeClientRequest(o.nodeName, pair->key), [] {});
+      client = std::make_unique<CertificateRotation>(api, clientStore, nodeClientRequest(o.nodeName, pair->key));
     }
     if (f.config.boolean("serverTLSBootstrap") && o.tlsCertFile == servingStore.currentPath()) {
-      serving = std::make_unique<CertificateRotation>(api, servingStore, nodeServingRequest(o.nodeName, {o.nodeIp}), [&kubelet] {
-        if (Status s = kubelet.reloadCertificate(); !s.ok()) KM_LOG(ERROR, "the new serving certificate cannot be used: {}", s.message());
-      });
+      serving = std::make_unique<CertificateRotation>(api, servingStore, nodeServingRequest(o.nodeName, {o.nodeIp}));
     }
   }
 };
@@ -150,7 +148,7 @@ Status run(KubeletFlags& flags, async::LoopGroup& loops) {
   KM_TRY(kubelet.start());
   logInfo("Started kubelet", {{"node", o.nodeName}});
   {
-    Rotations rotations(flags, *api, kubelet);
+    Rotations rotations(flags, *api);
     waitForEnd(loop);
   }
   kubelet.stop();

@@ -143,8 +143,8 @@ class Listening : public PartServer {
 
   // Without a client CA of its own the part believes the certificates that the API server believes, as the ConfigMap in kube-system tells.
   // Looked up in the background: the API server may come later.
-  void lookUpClientCa(client::Client& client, async::Loop& loop, std::shared_ptr<async::TlsContext> context, async::TlsServerOptions tls) {
-    lookup_ = std::jthread([this, &client, &loop, context, tls](std::stop_token stop) mutable {
+  void lookUpClientCa(client::Client& client, std::shared_ptr<async::TlsContext> context, async::TlsServerOptions tls, async::Loop& loop) {
+    lookup_ = std::jthread([this, &client, context, tls, &loop](std::stop_token stop) mutable {
       std::mutex mutex;
       std::condition_variable_any changed;
       for (Duration pause = kFirstLookup; !stop.stop_requested(); pause = std::min<Duration>(pause * 2, kLastLookup)) {
@@ -152,8 +152,8 @@ class Listening : public PartServer {
         const auto* ca = map.ok() ? (*map)->as<api::core_v1::ConfigMap>().data.find("client-ca-file") : nullptr;
         if (ca != nullptr) {
           tls.clientCaPem = ca->view();
-          tlsFiles_ = async::renewFromFiles(loop, context, tls);  // a renewed certificate keeps the authority
           if (Status s = context->reload(tls); !s.ok()) KM_LOG(ERROR, "client-ca-file of extension-apiserver-authentication: {}", s.message());
+          tlsFiles_ = async::renewFromFiles(loop, context, tls);  // the CA stays when the files change
           return;
         }
         if (map.ok() || map.status().code() == 404 || map.status().code() == 403) {
@@ -167,8 +167,8 @@ class Listening : public PartServer {
   }
 
  private:
-  std::unique_ptr<async::FileWatch> tlsFiles_;
   static constexpr Duration kFirstLookup = std::chrono::milliseconds(500), kLastLookup = std::chrono::seconds(10);
+  std::unique_ptr<async::FileWatch> tlsFiles_;
   std::unique_ptr<http::Server> server_;
   int port_ = 0;
   std::jthread lookup_;
@@ -218,8 +218,9 @@ Result<std::unique_ptr<PartServer>> PartServer::secure(const PartServerFlags& fl
   KM_ASSIGN(auto context, async::TlsContext::server(tls));
   auto serving = std::make_shared<Serving>(Pages(std::move(checks), {"/healthz", "/livez", "/readyz", "/metrics"}, std::move(pages)));
   serving->delegate(client, flags.alwaysAllow);
-  KM_ASSIGN(auto server, Listening::start(loops, std::move(serving), flags.bindAddress, flags.securePort, context, async::renewFromFiles(loops.at(0), context, tls)));
-  if (flags.clientCaFile.empty()) static_cast<Listening&>(*server).lookUpClientCa(client, loops.at(0), context, tls);
+  auto tlsFiles = async::renewFromFiles(loops.at(0), context, tls);
+  KM_ASSIGN(auto server, Listening::start(loops, std::move(serving), flags.bindAddress, flags.securePort, context, std::move(tlsFiles)));
+  if (flags.clientCaFile.empty()) static_cast<Listening&>(*server).lookUpClientCa(client, context, tls, loops.at(0));
   return server;
 }
 

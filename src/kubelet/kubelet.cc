@@ -389,10 +389,6 @@ void Kubelet::stop() {
   core_->stop();
 }
 
-Status Kubelet::reloadCertificate() {
-  return core_->server ? core_->server->reloadCertificate() : Status();
-}
-
 int Kubelet::port() const {
   return core_->port;
 }

@@ -41,9 +41,6 @@ class Kubelet {
   // Ends all activity. Containers go on running. Not on the loop or a worker.
   void stop();
 
-  // The files of the serving certificate have changed. Any thread, between start and stop.
-  Status reloadCertificate();
-
   int port() const;                  // of the server, once started; 0 without one
   std::vector<PodPtr> pods() const;  // with their statuses, for /pods
 

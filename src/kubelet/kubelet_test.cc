@@ -184,6 +184,36 @@ TEST_F(KubeletTest, RestartsWhatEnds) {
   ASSERT_TRUE(until([&] { auto s = pod()->status.containerStatuses[0]; return s.state.waiting && s.state.waiting->reason == "CrashLoopBackOff"; }));
 }
 
+// The node controller says that the pods of a silent node are not ready, as often as they say otherwise.
+TEST_F(KubeletTest, DoesNotFightOverAStatus) {
+  start();
+  put(R"({"containers":[{"name":"a","image":"i"}]})");
+  auto isReady = [&] {
+    for (const auto& c : pod()->status.conditions) {
+      if (c.type == "Ready") return c.status == "True";
+    }
+    return false;
+  };
+  ASSERT_TRUE(until(isReady));
+  client_.clearActions();
+  for (int i = 0; i < 20; i++) {
+    v1::Pod other = *pod();
+    for (auto& c : other.status.conditions) {
+      if (c.type == "Ready") c.status = "False";
+    }
+    other.metadata.annotations["n"] = std::to_string(i);
+    client_.put(std::move(other));
+    put(R"({"containers":[{"name":"a","image":"i"}]})", "q" + std::to_string(i));
+    ASSERT_TRUE(until([&] {
+      auto q = pod("q" + std::to_string(i));
+      return q && q->status.phase == "Running";
+    }));
+  }
+  int writes = 0;
+  for (const std::string& a : client_.actions()) writes += a == "update pods/status n/p";
+  EXPECT_LE(writes, 2);
+}
+
 TEST_F(KubeletTest, EndsAJobsPod) {
   start();
   put(R"({"restartPolicy":"Never","initContainers":[{"name":"first","image":"i"}],"containers":[{"name":"a","image":"i"}]})");

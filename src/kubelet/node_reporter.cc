@@ -82,8 +82,11 @@ void NodeReporter::turn() {
     if (have.ok() || have.status().code() == 404) node_ = have.ok() ? *have : nullptr;
   }
   Status s = node_ ? Status() : registerNode();
-  if (s.ok()) s = report();
-  if (s.ok()) s = renewLease();
+  if (s.ok()) {
+    // The lease says that the node lives, whatever becomes of its status.
+    s = report();
+    if (Status lease = node_ ? renewLease() : Status(); s.ok()) s = std::move(lease);
+  }
   if (s.ok()) {
     failures_ = 0;
     heardAt_ = now;

@@ -8,7 +8,6 @@
 #include "base/log.h"
 #include "kubelet/cgroups.h"
 #include "kubelet/disk_usage.h"
-#include "kubelet/kubelet_metrics.h"
 #include "kubelet/object_cache.h"
 #include "kubelet/probes.h"
 #include "kubelet/termination_message.h"

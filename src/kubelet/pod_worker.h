@@ -114,6 +114,7 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   std::optional<Duration> endingSince_;
   Duration nextUsage_{0};  // when volumes with a limit are measured again
   std::string endReason_, endMessage_;
+  std::optional<Duration> writtenAt_;  // the status, if the latest write did well
   bool ended_ = false;    // reached Succeeded or Failed, cleaned up
   bool deleted_ = false;  // the API was told that nothing is left
   int failures_ = 0;

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "base/log.h"
@@ -15,6 +16,7 @@
 namespace km::kubelet {
 namespace {
 constexpr auto kRetry = std::chrono::seconds(1);
+constexpr auto kSayAgain = std::chrono::seconds(10);  // upstream's syncPeriod of statuses
 }  // namespace
 
 void PodWorker::syncEnding() {
@@ -129,21 +131,28 @@ void PodWorker::writeStatus(bool terminal, bool gone) {
 void PodWorker::write(const std::function<v1::PodStatus()>& make) {
   for (int attempt = 0; attempt < 5; attempt++) {
     v1::PodStatus status = make();
+    bool same;
     {
       std::lock_guard lock(mutex_);
+      same = sameStatus(shown_, status);
       shown_ = status;
     }
     if (sameStatus(pod_->status, status)) return;
+    // Somebody wrote over it (the node controller, while it does not hear of this node): it is said again, but not at once, or two that disagree would
+    // write as fast as they can.
+    if (attempt == 0 && same && writtenAt_ && node_.clock().monotonic() - *writtenAt_ < kSayAgain) return wakeAt(*writtenAt_ + kSayAgain);
     client::Target t =
         client::target(v1::Pod::kType, pod_->metadata.namespace_, pod_->metadata.name, "status");
     bool starts = pod_->status.phase == "Pending" && status.phase == "Running" && !node_.options.hollow;
     v1::Pod changed = *pod_;
     changed.status = std::move(status);
     auto r = node_.client->update(t, api::Object::of(std::move(changed)));
+    writtenAt_.reset();
     if (r.ok() && starts && startTime_.seconds != 0) {
       observePodStart(std::chrono::seconds(std::max<int64_t>(0, node_.clock().now().seconds - startTime_.seconds)));
     }
     if (r.ok()) {
+      writtenAt_ = node_.clock().monotonic();
       std::lock_guard lock(mutex_);
       PodPtr now = api::share<v1::Pod>(*r);
       // The informer may have told of a later version meanwhile.

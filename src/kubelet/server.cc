@@ -66,22 +66,20 @@ KubeletServer::KubeletServer(const Options& options, ServerHost host, client::Cl
 KubeletServer::~KubeletServer() { stop(); }
 
 Result<int> KubeletServer::start() {
-  async::TlsServerOptions& tls = tls_;
+  async::TlsServerOptions tls;
   tls.certificateFile = options_.tlsCertFile;
   tls.keyFile = options_.tlsPrivateKeyFile;
   tls.clientCaFile = options_.clientCaFile;
   tls.minVersion = options_.tlsMinVersion;
   tls.cipherSuites = options_.tlsCipherSuites;
   podStarts();  // told from the beginning
-  KM_ASSIGN(context_, async::TlsContext::server(tls));
+  KM_ASSIGN(auto context, async::TlsContext::server(tls));
   loops_ = std::make_shared<async::LoopGroup>(1, "kubelet-http");
-  tlsFiles_ = async::renewFromFiles(loops_->at(0), context_, tls);
+  tlsFiles_ = async::renewFromFiles(loops_->at(0), context, tls);
   http_ = std::make_shared<http::Client>(loops_->at(0));
   server_ = std::make_unique<http::Server>(*loops_, shared_from_this());
-  return server_->listen(options_.bindAddress, options_.port, context_);
+  return server_->listen(options_.bindAddress, options_.port, context);
 }
-
-Status KubeletServer::reloadCertificate() { return context_ ? context_->reload(tls_) : Status(); }
 
 void KubeletServer::stop() {
   server_.reset();

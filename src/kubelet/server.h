@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "async/file_watch.h"
-#include "async/tls.h"
 #include "authn/delegation.h"
 #include "client/client.h"
 #include "cri/runtime.h"
@@ -38,7 +37,6 @@ class KubeletServer : public http::Handler, public std::enable_shared_from_this<
 
   Result<int> start();  // the port
   void stop();          // not on the loop
-  Status reloadCertificate();  // its files have changed: new connections see the new one
   // Follows of this container's log may end. Any thread.
   void containerEnded(const std::string& id);
 
@@ -67,8 +65,6 @@ class KubeletServer : public http::Handler, public std::enable_shared_from_this<
   ElasticPool& pool_;
   async::Loop& loop_;
   std::unique_ptr<async::FileWatch> tlsFiles_;
-  async::TlsServerOptions tls_;
-  std::shared_ptr<async::TlsContext> context_;
   std::shared_ptr<async::LoopGroup> loops_;  // one loop for the connections
   std::shared_ptr<http::Client> http_;       // of that loop
   std::unique_ptr<http::Server> server_;

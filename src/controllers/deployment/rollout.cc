@@ -146,15 +146,17 @@ Status Rollout::syncOnly(bool scaleToo) {
 }
 
 Status Rollout::scale() {
-  if (RsPtr one = activeOrLatest(new_, old_)) {
-    if (replicasOf(*one) == replicasOf(d_)) return {};
-    return scaleSet(one, replicasOf(d_), false);
-  }
+  // A set that already has the size says so too: what its annotation says decides whether there is still something to scale, and while there
+  // is nothing is rolled out. (Upstream forgets it, and such a deployment waits for its next change.)
+  if (RsPtr one = activeOrLatest(new_, old_)) return scaleSet(one, replicasOf(d_), replicasOf(*one) == replicasOf(d_));
   if (isSaturated(d_, new_)) {
     for (RsPtr rs : active(old_)) KM_TRY(scaleSet(rs, 0, false));
     return {};
   }
-  if (!isRolling(d_)) return {};
+  if (!isRolling(d_)) {
+    for (RsPtr rs : active(old_)) KM_TRY(scaleSet(rs, replicasOf(*rs), true));
+    return {};
+  }
   for (auto& [rs, size] : proportionalSizes(d_, active(all()))) {
     RsPtr copy = rs;
     KM_TRY(scaleSet(copy, size, true));

@@ -113,6 +113,7 @@ class ReplicaSetController : public Controller {
       return {};
     }
     bool mayManage = expectations_.satisfied(key);
+    if (!mayManage) loop_.queue().addAfter(key, expectations_.untilTimeout(key));
     if (!rs->spec.selector) return {};
     auto selector = api::LabelSelector::from(*rs->spec.selector);
     if (!selector.ok()) {
