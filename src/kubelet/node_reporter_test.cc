@@ -73,8 +73,8 @@ TEST_F(NodeReporterTest, ANodeWhoseStatusIsRefusedStillRenewsItsLease) {
   reporter->start();
   ASSERT_TRUE(turnAfter(Duration(0)));
   int64_t before = heartbeat();
-  client.setReactor([&](std::string_view verb, const client::Target& t, const api::ObjectPtr& o) -> Status {
-    return verb == "update" && o->is(Node::kType) ? errors::internal("out of order") : Status();
+  client.setReactor([&](std::string_view verb, const client::Target& t, const api::ObjectPtr&) -> Status {
+    return (verb == "patch" || verb == "update") && t.subresource == "status" ? errors::internal("out of order") : Status();
   });
   ASSERT_TRUE(turnAfter(std::chrono::minutes(6)));
   EXPECT_EQ(heartbeat(), before);

@@ -75,6 +75,7 @@ void ApiServerProcess::run(Life& life) {
   auto loops = std::make_unique<async::LoopGroup>(2, "km-io");
   auto pool = std::make_unique<client::WorkerPool>(4, "km-work");
   apiserver::ServerOptions o;
+  o.requestTimeout = std::chrono::seconds(10);  // so an end takes no longer
   o.securePort = 0;
   o.tls.certificatePem = serving_->certificate.pem();
   o.tls.keyPem = serving_->key.privatePem();
