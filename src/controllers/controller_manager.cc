@@ -36,9 +36,11 @@ Result<std::vector<const ControllerRow*>> selectControllers(const std::vector<st
   return out;
 }
 
-struct ControllerManager::State : std::enable_shared_from_this<ControllerManager::State> {
+struct ControllerManager::State {
   State(client::Client& c, client::InformerFactory& i, client::WorkerPool& p, client::Timers& t, Options o)
-      : client(c), informers(i), pool(p), timers(t), options(std::move(o)), events(c, p, t), lane(p, 1) {}
+      : client(c), informers(i), pool(p), timers(t), options(std::move(o)), events(c, p, t), lane(p, 1) {
+    gate->state = this;
+  }
 
   struct Slot {
     std::string_view name;
@@ -60,6 +62,12 @@ struct ControllerManager::State : std::enable_shared_from_this<ControllerManager
   size_t working = 0;
   bool stopped = false;
   client::Lane lane;
+  // What callbacks of informers hold, which nobody can take back: they find null once the manager stops, and never keep alive what ends with it.
+  struct Gate {
+    std::mutex mutex;
+    State* state;
+  };
+  const std::shared_ptr<Gate> gate = std::make_shared<Gate>();
 
   // On the lane: informers call back on a transport's thread, where nothing may block.
   void begin(Slot& slot) {
@@ -74,9 +82,10 @@ struct ControllerManager::State : std::enable_shared_from_this<ControllerManager
 
   void beginWhenSynced(Slot& slot) {
     auto left = std::make_shared<std::atomic<size_t>>(slot.context.used.size() + 1);
-    auto synced = [weak = weak_from_this(), &slot, left] {
+    auto synced = [gate = gate, &slot, left] {
       if (--*left > 0) return;
-      if (auto s = weak.lock()) s->lane.post([s, &slot] { s->begin(slot); });
+      std::lock_guard lock(gate->mutex);
+      if (State* s = gate->state) s->lane.post([s, &slot] { s->begin(slot); });
     };
     for (client::SharedInformer* informer : slot.context.used) informer->whenSynced(synced);
     synced();
@@ -124,6 +133,10 @@ void ControllerManager::stop() {
     if (s.stopped) return;
     s.stopped = true;
     s.changed.notify_all();
+  }
+  {
+    std::lock_guard lock(s.gate->mutex);
+    s.gate->state = nullptr;
   }
   s.lane.close();
   for (auto& slot : s.slots) slot->controller->stop();
