@@ -25,6 +25,7 @@ using namespace std::chrono_literals;
 constexpr uint64_t kBootSeed = 1;
 constexpr unsigned kRealSeconds = 20;  // a run that takes longer hangs
 constexpr auto kRestWithin = 20min;
+constexpr auto kEndsWithin = 1h;
 
 struct World {
   Cluster cluster{3};
@@ -116,6 +117,13 @@ Outcome outcomeNow(std::string failure) {
     ::_exit(0);
   });
   reseed(seed);
+  spawn(currentGroup(), "watchdog", [] {
+    sleepFor(kEndsWithin);
+    KM_TRACE("threads:\n{}", describeThreads());
+    writeOutcome(pipeOfChild, outcomeNow("the run does not end: something waits for ever"));
+    std::fflush(stdout);
+    ::_exit(0);
+  });
   std::string failure = play(w);
   writeOutcome(to, outcomeNow(std::move(failure)));
   std::fflush(stdout);
