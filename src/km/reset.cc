@@ -6,7 +6,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
+#include <thread>
+#include <vector>
 
 #include "async/loop.h"
 #include "base/files.h"
@@ -51,6 +54,18 @@ struct PodName {
   std::string ns, name, uid;
 };
 
+// A containerd that has just started refuses CRI's calls until it knows its containers again, and tells nobody when that is.
+Result<std::vector<cri::PodSandbox>> sandboxesOf(cri::Runtime& runtime) {
+  constexpr auto kPause = std::chrono::milliseconds(20);
+  constexpr int kTries = 500;
+  auto found = runtime.listPodSandbox();
+  for (int i = 0; i < kTries && !found.ok() && found.status().message().find("not initialized yet") != std::string::npos; i++) {
+    std::this_thread::sleep_for(kPause);
+    found = runtime.listPodSandbox();
+  }
+  return found;
+}
+
 }  // namespace
 
 Status resetNode(const NodeOptions& o, const std::function<void(std::string_view)>& say) {
@@ -68,7 +83,7 @@ Status resetNode(const NodeOptions& o, const std::function<void(std::string_view
     auto containerd = Containerd::start(loops.at(0), c);
     if (containerd.ok()) {
       auto runtime = cri::connectRuntime(loops.at(0), (*containerd)->socket());
-      auto sandboxes = runtime->listPodSandbox();
+      auto sandboxes = sandboxesOf(*runtime);
       if (sandboxes.ok()) {
         for (const auto& s : *sandboxes) {
           if (s.metadata) pods.push_back({s.metadata->namespace_.str(), s.metadata->name.str(), s.metadata->uid.str()});
@@ -76,9 +91,13 @@ Status resetNode(const NodeOptions& o, const std::function<void(std::string_view
           (void)runtime->removePodSandbox(s.id.str());
         }
         say(fmt::format("ended {} pods\n", sandboxes->size()));
+      } else {
+        say(fmt::format("the runtime does not tell its pods: {}\n", sandboxes.status().message()));
       }
       runtime.reset();
       containerd->reset();
+    } else {
+      say(fmt::format("the runtime does not start, so its containers are not ended: {}\n", containerd.status().message()));
     }
     KM_TRY(Containerd::stop(directory));
   }

@@ -136,7 +136,7 @@ end_cluster() {
   done
   if [ -n "$STARTED" ]; then
     stop_km
-    reset_cluster >/dev/null || true
+    reset_cluster >/dev/null || say "the cluster was not removed"
     ip netns del "$NS" 2>/dev/null || true
   fi
   rm -rf "$DATA"
