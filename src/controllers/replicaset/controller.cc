@@ -140,12 +140,12 @@ class ReplicaSetController : public Controller {
     WallTime now = context_.clock().now();
     ReplicaSetStatus next = calculateStatus(*rs, active, terminating, managed, now);
     KM_TRY(writeStatus(rs, next));
-    KM_TRY(std::move(managed));
+    // Also where pods cannot be made: those that are there become available all the same, and a rollout counts on hearing of it.
     if (rs->spec.minReadySeconds > 0 && next.readyReplicas != next.availableReplicas) {
       loop_.queue().addAfter(key, nextAvailability(active, rs->spec.minReadySeconds, now)
                                       .value_or(std::chrono::seconds(rs->spec.minReadySeconds)));
     }
-    return {};
+    return managed;
   }
 
   Status manage(const std::string& key, const std::string& uid, const ReplicaSet& rs, const OwnerReference& ref,
