@@ -67,6 +67,26 @@ TEST_F(ControllerTest, AReplicaSetAdoptsAndReleases) {
   ASSERT_TRUE(eventually([&] { return client.all<Pod>().size() == 2; }));
 }
 
+TEST_F(ControllerTest, PodsBecomeAvailableWhereNoMoreCanBeMade) {
+  ReplicaSet rs = replicaSet(2);
+  rs.spec.minReadySeconds = 1;
+  client.setReactor([&](std::string_view verb, const client::Target& t, const api::ObjectPtr&) -> Status {
+    bool full = verb == "create" && t.resource->name == "pods" && client.all<Pod>().size() >= 1;
+    return full ? errors::forbidden({"", "pods"}, "p", "exceeded quota") : Status();
+  });
+  client.put(rs);
+  run({"replicaset-controller"});
+  ASSERT_TRUE(eventually([&] { return client.all<Pod>().size() == 1; }));
+  Pod ready = *client.all<Pod>()[0];
+  ready.status.phase = "Running";
+  auto& c = ready.status.conditions.add();
+  c.type = "Ready";
+  c.status = "True";
+  c.lastTransitionTime = codec::Time(Clock::system().now().seconds);
+  ASSERT_TRUE(updateStatus(client, std::move(ready)).ok());
+  EXPECT_TRUE(eventually([&] { return client.find<ReplicaSet>("ns", "web")->status.availableReplicas == 1; }));
+}
+
 TEST_F(ControllerTest, AReplicaSetTellsThatPodsAreRefused) {
   client.setReactor([](std::string_view verb, const client::Target& t, const ObjectPtr&) {
     return verb == "create" && t.resource->name == "pods" ? errors::forbidden({"", "pods"}, "", "quota") : Status();

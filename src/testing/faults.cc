@@ -40,7 +40,7 @@ Weather Weather::draw() {
   w.crashes = some(3);
   w.nodesLeave = some(3);
   w.pause = some(2) ? 8s : 25s;
-  w.settling = 60s;
+  w.settling = 120s;  // informers wait up to a minute after failures
   return w;
 }
 

@@ -46,6 +46,9 @@ TEST_F(SimulationTest, KeptSeeds) {
       289, 1097, 1139,  // Endpoints were compared with a cache that did not show the latest write yet
       2659,          // pods that were there before a controller counted as those that it had just made
       2144, 2212,    // an informer's callback kept the controllers' state beyond the end of what it stands on
+      11834,         // the late end of a set let its successor of the same name forget what it had made
+      493,           // pods of a set that could not make more were never told to be available, and a rollout ended those that served
+      899,           // a Recreate deployment that had adopted a set for its own template waited for ever
       108,           // a write that failed as the disk was full, and had happened (of the invariant)
   });
 }

@@ -154,7 +154,7 @@ Status Rollout::scale() {
     return {};
   }
   if (!isRolling(d_)) {
-    for (RsPtr rs : active(old_)) KM_TRY(scaleSet(rs, replicasOf(*rs), true));
+    for (RsPtr rs : active(all())) KM_TRY(scaleSet(rs, replicasOf(*rs), true));
     return {};
   }
   for (auto& [rs, size] : proportionalSizes(d_, active(all()))) {

@@ -34,11 +34,11 @@ class ReplicaSetController : public Controller {
     });
     loop_.on(sets_, {[this](const ObjectPtr& o, bool) { loop_.add(o->key()); },
                      [this](const ObjectPtr& a, const ObjectPtr& b) {
-                       if (a->meta().uid != b->meta().uid) expectations_.forget(a->key());
+                       if (a->meta().uid != b->meta().uid) expectations_.forget(a->meta().uid.str());
                        loop_.add(b->key());
                      },
                      [this](const ObjectPtr& o, bool) {
-                       expectations_.forget(o->key());
+                       expectations_.forget(o->meta().uid.str());
                        loop_.add(o->key());
                      }});
     loop_.on(pods_, {[this](const ObjectPtr& o, bool initial) { podAdded(o->as<Pod>(), initial); },
@@ -71,7 +71,7 @@ class ReplicaSetController : public Controller {
     const OwnerReference* ref = controllerOf(pod.metadata);
     if (ref == nullptr) return addMatching(pod.metadata);
     if (RsPtr rs = resolve(pod.metadata, ref)) {
-      if (!initial) expectations_.creationObserved(keyOf(rs->metadata));
+      if (!initial) expectations_.creationObserved(rs->metadata.uid.str());
       loop_.add(keyOf(rs->metadata));
     }
   }
@@ -102,19 +102,17 @@ class ReplicaSetController : public Controller {
 
   void podDeleted(const Pod& pod) {
     if (RsPtr rs = resolve(pod.metadata, controllerOf(pod.metadata))) {
-      expectations_.deletionObserved(keyOf(rs->metadata), keyOf(pod.metadata));
+      expectations_.deletionObserved(rs->metadata.uid.str(), keyOf(pod.metadata));
       loop_.add(keyOf(rs->metadata));
     }
   }
 
   Status sync(const std::string& key) {
     RsPtr rs = setLister_.getKey(key);
-    if (!rs) {
-      expectations_.forget(key);
-      return {};
-    }
-    bool mayManage = expectations_.satisfied(key);
-    if (!mayManage) loop_.queue().addAfter(key, expectations_.untilTimeout(key));
+    if (!rs) return {};
+    std::string uid = rs->metadata.uid.str();
+    bool mayManage = expectations_.satisfied(uid);
+    if (!mayManage) loop_.queue().addAfter(key, expectations_.untilTimeout(uid));
     if (!rs->spec.selector) return {};
     auto selector = api::LabelSelector::from(*rs->spec.selector);
     if (!selector.ok()) {
@@ -138,31 +136,32 @@ class ReplicaSetController : public Controller {
     active = std::move(*claimed);
 
     Status managed;
-    if (mayManage && !rs->metadata.deletionTimestamp) managed = manage(key, *rs, ref, active);
+    if (mayManage && !rs->metadata.deletionTimestamp) managed = manage(key, uid, *rs, ref, active);
     WallTime now = context_.clock().now();
     ReplicaSetStatus next = calculateStatus(*rs, active, terminating, managed, now);
     KM_TRY(writeStatus(rs, next));
-    KM_TRY(std::move(managed));
+    // Also where pods cannot be made: those that are there become available all the same, and a rollout counts on hearing of it.
     if (rs->spec.minReadySeconds > 0 && next.readyReplicas != next.availableReplicas) {
       loop_.queue().addAfter(key, nextAvailability(active, rs->spec.minReadySeconds, now)
                                       .value_or(std::chrono::seconds(rs->spec.minReadySeconds)));
     }
-    return {};
+    return managed;
   }
 
-  Status manage(const std::string& key, const ReplicaSet& rs, const OwnerReference& ref, const std::vector<PodPtr>& active) {
+  Status manage(const std::string& key, const std::string& uid, const ReplicaSet& rs, const OwnerReference& ref,
+                const std::vector<PodPtr>& active) {
     int diff = static_cast<int>(active.size()) - rs.spec.replicas.value_or(1);
     auto owner = client::referenceTo(rs);
     if (diff < 0) {
       int count = std::min(-diff, kBurst);
-      expectations_.expectCreations(key, count);
+      expectations_.expectCreations(uid, count);
       KM_VINFO(2, "Too few replicas", {{"replicaSet", key}, {"need", rs.spec.replicas.value_or(1)}, {"creating", count}});
       Pod pod = podFromTemplate(rs.spec.template_, rs.metadata.name, ref);
       Batch batch = slowStart(count, [&]() -> Status {
         Status s = podControl_.create(pod, rs.metadata.namespace_, owner);
         return hasCause(s, "NamespaceTerminating") ? Status() : s;  // any creation would fail: there is nothing to do
       });
-      for (int i = batch.successes; i < count; i++) expectations_.creationObserved(key);
+      for (int i = batch.successes; i < count; i++) expectations_.creationObserved(uid);
       return batch.error;
     }
     if (diff == 0) return {};
@@ -171,12 +170,12 @@ class ReplicaSetController : public Controller {
     auto victims = podsToDelete(active, related(rs), count, context_.clock().now());
     std::vector<std::string> keys;
     for (const PodPtr& p : victims) keys.push_back(keyOf(p->metadata));
-    expectations_.expectDeletions(key, keys);
+    expectations_.expectDeletions(uid, keys);
     Status first;
     for (const PodPtr& p : victims) {
       Status s = podControl_.remove(rs.metadata.namespace_, p->metadata.name, owner);
       if (s.ok()) continue;
-      expectations_.deletionObserved(key, keyOf(p->metadata));
+      expectations_.deletionObserved(uid, keyOf(p->metadata));
       if (s.code() != 404 && first.ok()) first = s;
     }
     return first;
@@ -217,7 +216,7 @@ class ReplicaSetController : public Controller {
   client::Lister<ReplicaSet> setLister_;
   client::Lister<Pod> podLister_;
   PodControl podControl_;
-  Expectations expectations_;
+  Expectations expectations_;  // by uid: what is heard late of a set that is gone says nothing of one with its name
   SyncLoop loop_;
 };
 
