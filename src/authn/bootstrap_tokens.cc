@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <cctype>
 
+#include "api/bootstrap_token.h"
 #include "api/types/core_v1.h"
 #include "base/log.h"
 #include "base/strings.h"
-#include "codec/scalars.h"
 
 namespace km::authn {
 namespace {
@@ -17,11 +17,6 @@ constexpr size_t kIdLength = 6, kSecretLength = 16;
 
 bool isPart(std::string_view s) {
   return std::all_of(s.begin(), s.end(), [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z'); });
-}
-
-std::string_view field(const api::core_v1::Secret& s, std::string_view key) {
-  const auto* v = s.data.find(key);
-  return v == nullptr ? std::string_view() : v->view();
 }
 
 bool sameSecret(std::string_view a, std::string_view b) { return a.size() == b.size() && CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0; }
@@ -49,7 +44,7 @@ Result<std::optional<UserInfo>> BootstrapTokens::authenticate(std::string_view t
   if (token.size() != kIdLength + 1 + kSecretLength || token[kIdLength] != '.') return nobody;
   std::string_view id = token.substr(0, kIdLength), given = token.substr(kIdLength + 1);
   if (!isPart(id) || !isPart(given)) return nobody;
-  std::string name = "bootstrap-token-" + std::string(id);
+  std::string name = api::bootstrapTokenName(id);
   api::ObjectPtr object = secret_(name);
   auto refuse = [&](std::string_view why) {
     KM_VLOG(3, "bootstrap token of the secret {}: {}", name, why);
@@ -57,14 +52,12 @@ Result<std::optional<UserInfo>> BootstrapTokens::authenticate(std::string_view t
   };
   if (!object) return refuse("there is none");
   const auto& s = object->as<api::core_v1::Secret>();
+  auto field = api::bootstrapTokenField;
   if (s.metadata.deletionTimestamp) return refuse("is being deleted");
-  if (s.type != "bootstrap.kubernetes.io/token") return refuse("has another type");
+  if (s.type != api::kBootstrapTokenType) return refuse("has another type");
   if (field(s, "token-secret").empty() || !sameSecret(field(s, "token-secret"), given)) return refuse("does not match");
   if (field(s, "token-id") != id) return refuse("is of another id");
-  if (std::string_view end = field(s, "expiration"); !end.empty()) {
-    auto until = codec::Time::parse(end);
-    if (!until.ok() || until->seconds <= clock_.now().seconds) return refuse("has expired");
-  }
+  if (auto left = api::bootstrapTokenSecondsLeft(s, clock_.now()); left && *left <= 0) return refuse("has expired");
   if (field(s, "usage-bootstrap-authentication") != "true") return refuse("is not for authentication");
   auto groups = bootstrapGroups(field(s, "auth-extra-groups"));
   if (!groups.ok()) return refuse(groups.status().message());

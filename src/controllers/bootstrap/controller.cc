@@ -6,6 +6,7 @@
 
 #include <map>
 
+#include "api/bootstrap_token.h"
 #include "base/base64.h"
 #include "base/log.h"
 #include "controllers/objects.h"
@@ -15,25 +16,12 @@ namespace {
 
 using api::core_v1::ConfigMap;
 using api::core_v1::Secret;
+constexpr auto field = api::bootstrapTokenField;
 
-constexpr std::string_view kTokenType = "bootstrap.kubernetes.io/token";
-constexpr std::string_view kTokenNamespace = "kube-system", kInfoNamespace = "kube-public", kInfo = "cluster-info";
+constexpr std::string_view kInfoNamespace = "kube-public", kInfo = "cluster-info";
 constexpr std::string_view kContent = "kubeconfig", kSignaturePrefix = "jws-kubeconfig-";
 
-std::string_view field(const Secret& s, std::string_view key) {
-  const auto* v = s.data.find(key);
-  return v == nullptr ? std::string_view() : v->view();
-}
-
-// Seconds until the token expires: nothing if it never does, at most 0 if it has, or says no time that can be read.
-std::optional<int64_t> secondsLeft(const Secret& s, WallTime now) {
-  std::string_view end = field(s, "expiration");
-  if (end.empty()) return std::nullopt;
-  auto until = codec::Time::parse(end);
-  return until.ok() ? until->seconds - now.seconds : 0;
-}
-
-bool isToken(const api::Object& o) { return o.ns() == kTokenNamespace && o.as<Secret>().type == kTokenType; }
+bool isToken(const api::Object& o) { return o.ns() == api::kBootstrapTokenNamespace && o.as<Secret>().type == api::kBootstrapTokenType; }
 
 class Signer : public Controller {
  public:
@@ -59,10 +47,10 @@ class Signer : public Controller {
   std::map<std::string, std::string> tokens() {
     std::map<std::string, std::string> out;
     for (const auto& s : client::Lister<Secret>(secrets_).list()) {
-      if (s->metadata.namespace_ != kTokenNamespace || s->type != kTokenType) continue;
+      if (s->metadata.namespace_ != api::kBootstrapTokenNamespace || s->type != api::kBootstrapTokenType) continue;
       std::string_view id = field(*s, "token-id"), secret = field(*s, "token-secret");
-      auto left = secondsLeft(*s, context_.clock().now());
-      bool named = s->metadata.name == "bootstrap-token-" + std::string(id);
+      auto left = api::bootstrapTokenSecondsLeft(*s, context_.clock().now());
+      bool named = s->metadata.name == api::bootstrapTokenName(id);
       if (id.empty() || secret.empty() || !named || field(*s, "usage-bootstrap-signing") != "true" || (left && *left <= 0)) continue;
       out.emplace(id, secret);
     }
@@ -105,8 +93,8 @@ class TokenCleaner : public Controller {
   Status sync(const std::string& key) {
     auto [ns, name] = splitKey(key);
     auto s = client::Lister<Secret>(secrets_).get(ns, name);
-    if (!s || s->type != kTokenType) return {};
-    auto left = secondsLeft(*s, context_.clock().now());
+    if (!s || s->type != api::kBootstrapTokenType) return {};
+    auto left = api::bootstrapTokenSecondsLeft(*s, context_.clock().now());
     if (!left) return {};
     if (*left > 0) {
       loop_.queue().addAfter(key, std::chrono::seconds(*left));
