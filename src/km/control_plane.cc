@@ -96,9 +96,7 @@ void ControlPlaneOptions::addTo(FlagSet& flags) {
   flags.add(&etcdHealthcheckTimeout, "etcd-healthcheck-timeout", "The `timeout` to use when checking etcd health.");
   flags.add(&etcdReadycheckTimeout, "etcd-readycheck-timeout", "The `timeout` to use when checking etcd readiness.");
   flags.add(&bootstrapTokens, "enable-bootstrap-token-auth", "Enable to allow secrets of type 'bootstrap.kubernetes.io/token' in the 'kube-system' namespace to be used for TLS bootstrapping authentication.");
-  flags.add(&tlsMinVersion, "tls-min-version", "Minimum TLS `version` supported: VersionTLS12 or VersionTLS13.");
-  flags.add(&tlsCipherSuites, "tls-cipher-suites", "List of cipher `suites` for the server. TLS 1.3 has its own.");
-  flags.add(&disableHttp2, "disable-http2-serving", "If true, HTTP2 serving will be disabled.");
+  tls.addTo(flags);
   flags.add(&eventTtl, "event-ttl", "Amount of `time` to retain events.");
 }
 
@@ -196,9 +194,7 @@ Status ControlPlane::open() {
   o.tls.certificateFile = options_.tlsCertFile.empty() ? pki_->certificatePath("apiserver") : options_.tlsCertFile;
   o.tls.keyFile = options_.tlsPrivateKeyFile.empty() ? pki_->keyPath("apiserver") : options_.tlsPrivateKeyFile;
   o.tls.clientCaFile = options_.clientCaFile.empty() ? pki_->certificatePath("ca") : options_.clientCaFile;
-  o.tls.minVersion = options_.tlsMinVersion;
-  o.tls.cipherSuites = options_.tlsCipherSuites;
-  if (options_.disableHttp2) o.tls.alpn = {"http/1.1"};
+  options_.tls.applyTo(o.tls);
   o.bootstrapTokens = options_.bootstrapTokens;
   o.nodeAuthorizer = std::find(options_.authorizationMode.begin(), options_.authorizationMode.end(), "Node") != options_.authorizationMode.end();
   auto readKey = [&](const std::string& path) -> Status {

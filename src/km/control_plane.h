@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/flags.h"
 #include "client/worker_pool.h"
+#include "km/tls_flags.h"
 #include "pki/cluster_pki.h"
 #include "store/store.h"
 
@@ -33,9 +34,8 @@ struct ControlPlaneOptions {
   std::vector<std::string> authorizationMode = {"Node", "RBAC"};
   std::string kubeletClientCertificate, kubeletClientKey, kubeletCertificateAuthority;
   bool anonymousAuth = true;
-  bool allowPrivileged = true, bootstrapTokens = false, disableHttp2 = false;
-  std::string tlsMinVersion;
-  std::vector<std::string> tlsCipherSuites;
+  bool allowPrivileged = true, bootstrapTokens = false;
+  TlsFlags tls;
   std::string goawayChance = "0";
   Duration shutdownDelay{0}, shutdownWatchGrace{0};
   bool shutdownSendRetryAfter = false;

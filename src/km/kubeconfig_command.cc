@@ -20,8 +20,7 @@ Result<std::string> makeKubeconfig(const KubeconfigOptions& o) {
   std::string directory = o.dataDir + "/pki/";
   KM_ASSIGN(std::string caPem, readFile(directory + "ca.crt"));
   KM_ASSIGN(std::string keyPem, readFile(directory + "ca.key"));
-  KM_ASSIGN(pki::Certificate ca, pki::Certificate::fromPem(caPem));
-  KM_ASSIGN(pki::Key key, pki::Key::fromPem(keyPem));
+  KM_ASSIGN(pki::KeyPair ca, pki::KeyPair::fromPem(caPem, keyPem));
   WallTime now = Clock::system().now();
   pki::CertificateSpec spec;
   spec.commonName = o.clientName;
@@ -29,7 +28,7 @@ Result<std::string> makeKubeconfig(const KubeconfigOptions& o) {
   spec.client = true;
   spec.notBefore = now;
   spec.notAfter = pki::addTo(now, o.validity);
-  KM_ASSIGN(pki::KeyPair pair, (pki::KeyPair{ca, key}.issue(spec)));
+  KM_ASSIGN(pki::KeyPair pair, ca.issue(spec));
   pki::KubeconfigSpec conf;
   conf.server = o.server;
   conf.caPem = caPem;

@@ -13,7 +13,9 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "base/rand.h"
+#include "base/stop_wait.h"
 #include "client/kubeconfig.h"
+#include "controllers/certificates/requests.h"
 #include "pki/request.h"
 
 namespace km {
@@ -22,15 +24,6 @@ namespace {
 using api::certificates_v1::CertificateSigningRequest;
 
 constexpr Duration kFirstRetry = std::chrono::seconds(2), kLastRetry = std::chrono::minutes(5);
-
-// Waits so long, or until a stop is asked for (false).
-bool waitFor(std::stop_token stop, Duration time) {
-  std::mutex mutex;
-  std::condition_variable_any changed;
-  std::unique_lock lock(mutex);
-  changed.wait_for(lock, stop, time, [] { return false; });
-  return !stop.stop_requested();
-}
 
 // The outcome of one request: what its watch has told.
 class Outcome : public client::WatchSink {
@@ -121,9 +114,7 @@ std::string kubeconfigFor(const client::RestConfig& c, const std::string& pemPat
 
 Result<pki::KeyPair> CertificateStore::current() const {
   KM_ASSIGN(std::string pem, readFile(currentPath()));
-  KM_ASSIGN(pki::Certificate certificate, pki::Certificate::fromPem(pem));
-  KM_ASSIGN(pki::Key key, pki::Key::fromPem(pem.substr(std::min(pem.size(), pem.rfind("-----BEGIN")))));
-  return pki::KeyPair{std::move(certificate), std::move(key)};
+  return pki::KeyPair::fromPem(pem, pem.substr(std::min(pem.size(), pem.rfind("-----BEGIN"))));
 }
 
 Status CertificateStore::update(const std::string& certificatePem, const pki::Key& key) const {
@@ -139,7 +130,7 @@ Status CertificateStore::update(const std::string& certificatePem, const pki::Ke
 
 CertificateRequest nodeClientRequest(const std::string& nodeName, const pki::Key& key) {
   CertificateRequest r;
-  r.signer = "kubernetes.io/kube-apiserver-client-kubelet";
+  r.signer = controllers::certificates::kKubeletClientSigner;
   r.usages = {"digital signature", "client auth"};
   if (key.isRsa()) r.usages.push_back("key encipherment");
   r.spec.commonName = "system:node:" + nodeName;
@@ -149,7 +140,7 @@ CertificateRequest nodeClientRequest(const std::string& nodeName, const pki::Key
 
 CertificateRequest nodeServingRequest(const std::string& nodeName, const std::vector<std::string>& ips) {
   CertificateRequest r;
-  r.signer = "kubernetes.io/kubelet-serving";
+  r.signer = controllers::certificates::kKubeletServingSigner;
   r.usages = {"digital signature", "server auth"};
   r.spec.commonName = "system:node:" + nodeName;
   r.spec.organizations = {"system:nodes"};

@@ -39,18 +39,15 @@ void electionConfig(const LeaderFlags& f, codec::Value& out) {
   out.set("resourceNamespace", Value::string(f.election.ns));
 }
 
-HealthCheck leaderHealth(const LeaderFlags& flags) {
-  static constexpr auto kTolerance = std::chrono::seconds(20);
-  return {"leaderElection", [candidate = flags.candidate, name = flags.election.name]() -> Status {
-            std::lock_guard lock(candidate->mutex);
-            if (candidate->elector == nullptr || !candidate->elector->isStale(kTolerance)) return {};
-            return errors::failed("failed election to renew leadership on lease " + name);
-          }};
-}
-
 std::vector<HealthCheck> healthOf(const LeaderFlags& flags) {
   if (!flags.elect) return {};
-  return {leaderHealth(flags)};
+  static constexpr auto kTolerance = std::chrono::seconds(20);
+  auto check = [candidate = flags.candidate, name = flags.election.name]() -> Status {
+    std::lock_guard lock(candidate->mutex);
+    if (candidate->elector == nullptr || !candidate->elector->isStale(kTolerance)) return {};
+    return errors::failed("failed election to renew leadership on lease " + name);
+  };
+  return {{"leaderElection", std::move(check)}};
 }
 
 Status checkElection(const client::LeaderElection& election) {

@@ -30,9 +30,8 @@ struct LeaderFlags {
   void addTimesTo(FlagSet& flags);
 };
 
-// The check "leaderElection": fails when this process leads and its Lease could not be renewed for twenty seconds beyond its life.
-HealthCheck leaderHealth(const LeaderFlags& flags);
-// It alone, or nothing without election.
+// The check "leaderElection", which fails when this process leads and its Lease could not be renewed for twenty seconds beyond its life; nothing
+// without election.
 std::vector<HealthCheck> healthOf(const LeaderFlags& flags);
 
 // For /configz: the fields of LeaderElectionConfiguration.

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <condition_variable>
 #include <mutex>
 #include <thread>
 
@@ -16,6 +15,7 @@
 #include "authn/delegation.h"
 #include "base/flags.h"
 #include "base/log.h"
+#include "base/stop_wait.h"
 #include "base/metrics.h"
 #include "base/strings.h"
 #include "http/server.h"
@@ -145,8 +145,6 @@ class Listening : public PartServer {
   // Looked up in the background: the API server may come later.
   void lookUpClientCa(client::Client& client, std::shared_ptr<async::TlsContext> context, async::TlsServerOptions tls, async::Loop& loop) {
     lookup_ = std::jthread([this, &client, context, tls, &loop](std::stop_token stop) mutable {
-      std::mutex mutex;
-      std::condition_variable_any changed;
       for (Duration pause = kFirstLookup; !stop.stop_requested(); pause = std::min<Duration>(pause * 2, kLastLookup)) {
         auto map = client.get(client::target(api::core_v1::ConfigMap::kType, "kube-system", "extension-apiserver-authentication"));
         const auto* ca = map.ok() ? (*map)->as<api::core_v1::ConfigMap>().data.find("client-ca-file") : nullptr;
@@ -160,8 +158,7 @@ class Listening : public PartServer {
           KM_LOG(WARNING, "no client certificates count: {}", map.ok() ? "the API server names no client CA" : map.status().message());
           return;
         }
-        std::unique_lock lock(mutex);
-        changed.wait_for(lock, stop, pause, [] { return false; });
+        waitFor(stop, pause);
       }
     });
   }
@@ -198,9 +195,7 @@ void PartServerFlags::addTo(FlagSet& flags) {
   flags.add(&tlsCertFile, "tls-cert-file", "`File` containing the default x509 Certificate for HTTPS. Without it one is made in memory.");
   flags.add(&tlsPrivateKeyFile, "tls-private-key-file", "`File` containing the default x509 private key matching --tls-cert-file.");
   flags.add(&clientCaFile, "client-ca-file", "Requests with a client certificate signed by one of the authorities in the `file` are of the user that it names.");
-  flags.add(&tlsMinVersion, "tls-min-version", "Minimum TLS `version` supported: VersionTLS12 or VersionTLS13.");
-  flags.add(&tlsCipherSuites, "tls-cipher-suites", "List of cipher `suites` for the server. TLS 1.3 has its own.");
-  flags.add(&disableHttp2, "disable-http2-serving", "If true, HTTP2 serving will be disabled.");
+  tls.addTo(flags);
   flags.add(&alwaysAllow, "authorization-always-allow-paths", "A list of HTTP `paths` to skip during authorization, i.e. these are authorized without contacting the API server.");
 }
 
@@ -211,9 +206,7 @@ Result<std::unique_ptr<PartServer>> PartServer::secure(const PartServerFlags& fl
   tls.certificateFile = flags.tlsCertFile;
   tls.keyFile = flags.tlsPrivateKeyFile;
   tls.clientCaFile = flags.clientCaFile;
-  tls.minVersion = flags.tlsMinVersion;
-  tls.cipherSuites = flags.tlsCipherSuites;
-  if (flags.disableHttp2) tls.alpn = {"http/1.1"};
+  flags.tls.applyTo(tls);
   if (flags.tlsCertFile.empty()) KM_TRY(ownCertificate(tls, flags.bindAddress));
   KM_ASSIGN(auto context, async::TlsContext::server(tls));
   auto serving = std::make_shared<Serving>(Pages(std::move(checks), {"/healthz", "/livez", "/readyz", "/metrics"}, std::move(pages)));

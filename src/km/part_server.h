@@ -11,6 +11,7 @@
 #include "async/loop.h"
 #include "base/result.h"
 #include "client/client.h"
+#include "km/tls_flags.h"
 
 namespace km {
 
@@ -21,9 +22,7 @@ struct PartServerFlags {
   std::string bindAddress = "127.0.0.1";  // upstream's default is 0.0.0.0: here nothing listens beyond loopback unasked
   int securePort = 0;
   std::string tlsCertFile, tlsPrivateKeyFile, clientCaFile;
-  std::string tlsMinVersion;
-  std::vector<std::string> tlsCipherSuites;
-  bool disableHttp2 = false;
+  TlsFlags tls;
   std::vector<std::string> alwaysAllow = {"/healthz", "/readyz", "/livez"};
 
   explicit PartServerFlags(int port) : securePort(port) {}

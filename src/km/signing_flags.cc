@@ -3,27 +3,29 @@
 #include <fmt/format.h>
 
 #include "base/files.h"
+#include "controllers/certificates/requests.h"
 
 namespace km {
 namespace {
 
+namespace certificates = controllers::certificates;
+
 struct Signer {
-  std::string_view flag, name, what;
+  std::string_view flag, name;
 };
 constexpr Signer kSigners[] = {
-    {"kubelet-serving", "kubernetes.io/kubelet-serving", "kubernetes.io/kubelet-serving"},
-    {"kubelet-client", "kubernetes.io/kube-apiserver-client-kubelet", "kubernetes.io/kube-apiserver-client-kubelet"},
-    {"kube-apiserver-client", "kubernetes.io/kube-apiserver-client", "kubernetes.io/kube-apiserver-client"},
-    {"legacy-unknown", "kubernetes.io/legacy-unknown", "kubernetes.io/legacy-unknown"},
+    {"kubelet-serving", certificates::kKubeletServingSigner},
+    {"kubelet-client", certificates::kKubeletClientSigner},
+    {"kube-apiserver-client", certificates::kClientSigner},
+    {"legacy-unknown", certificates::kLegacySigner},
 };
 
 Result<pki::KeyPair> pairOf(const SigningFlags::Files& f) {
   KM_ASSIGN(std::string certificate, readFile(f.certificate));
   KM_ASSIGN(std::string key, readFile(f.key));
-  KM_ASSIGN(pki::Certificate c, pki::Certificate::fromPem(certificate));
-  KM_ASSIGN(pki::Key k, pki::Key::fromPem(key));
-  if (!k.isPrivate() || !c.publicKey().samePublicKey(k)) return errors::badRequest(fmt::format("{} is not the private key of {}", f.key, f.certificate));
-  return pki::KeyPair{std::move(c), std::move(k)};
+  KM_ASSIGN(pki::KeyPair pair, pki::KeyPair::fromPem(certificate, key));
+  if (!pair.key.isPrivate() || !pair.certificate.publicKey().samePublicKey(pair.key)) return errors::badRequest(fmt::format("{} is not the private key of {}", f.key, f.certificate));
+  return pair;
 }
 
 }  // namespace
@@ -37,8 +39,8 @@ void SigningFlags::addTo(FlagSet& flags, Duration& life) {
   flags.add(&all.key, "cluster-signing-key-file", "PEM `file` of the private key of --cluster-signing-cert-file.");
   for (const Signer& s : kSigners) {
     Files& f = signers[std::string(s.flag)];
-    flags.add(&f.certificate, fmt::format("cluster-signing-{}-cert-file", s.flag), fmt::format("PEM `file` of the authority that signs for {}.", s.what));
-    flags.add(&f.key, fmt::format("cluster-signing-{}-key-file", s.flag), fmt::format("PEM `file` of the private key of the authority that signs for {}.", s.what));
+    flags.add(&f.certificate, fmt::format("cluster-signing-{}-cert-file", s.flag), fmt::format("PEM `file` of the authority that signs for {}.", s.name));
+    flags.add(&f.key, fmt::format("cluster-signing-{}-key-file", s.flag), fmt::format("PEM `file` of the private key of the authority that signs for {}.", s.name));
   }
   flags.add(&life, "cluster-signing-duration", "The max `length` of duration signed certificates will be given. Individual CSRs may request shorter certs by setting spec.expirationSeconds.");
 }

@@ -179,6 +179,12 @@ std::string toPem(std::span<const Certificate> chain) {
   return out;
 }
 
+Result<KeyPair> KeyPair::fromPem(std::string_view certificatePem, std::string_view keyPem) {
+  KM_ASSIGN(Certificate certificate, Certificate::fromPem(certificatePem));
+  KM_ASSIGN(Key key, Key::fromPem(keyPem));
+  return KeyPair{std::move(certificate), std::move(key)};
+}
+
 Result<Certificate> KeyPair::sign(const CertificateSpec& spec, const Key& subject) const {
   return make(spec, subject, certificate.raw(), key);
 }

@@ -65,6 +65,8 @@ struct KeyPair {
   Certificate certificate;
   Key key;
 
+  // The first certificate of one text and the key of the other; whether they belong together is the caller's question.
+  static Result<KeyPair> fromPem(std::string_view certificatePem, std::string_view keyPem);
   // A certificate for `subject` (its public part) issued by this CA.
   Result<Certificate> sign(const CertificateSpec& spec, const Key& subject) const;
   // Makes a key and its certificate.

@@ -87,10 +87,10 @@ Result<std::string> signRequest(const KeyPair& authority, std::string_view reque
   Bio in = readBio(requestPem);
   RequestPtr request(PEM_read_bio_X509_REQ(in.get(), nullptr, nullptr, nullptr));
   if (!request) return osslError("parse certificate request");
-  std::unique_ptr<X509, decltype(&X509_free)> owned(X509_new(), X509_free);
+  X509Ptr owned(X509_new());
   X509* x = owned.get();
   X509_set_version(x, X509_VERSION_3);
-  std::unique_ptr<BIGNUM, decltype(&BN_free)> serial(BN_new(), BN_free);
+  Number serial(BN_new());
   if (BN_rand(serial.get(), 127, BN_RAND_TOP_ANY, BN_RAND_BOTTOM_ANY) != 1 || !BN_to_ASN1_INTEGER(serial.get(), X509_get_serialNumber(x))) {
     return osslError("sign certificate");
   }
