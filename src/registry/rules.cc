@@ -1,6 +1,7 @@
 #include "registry/rules.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cctype>
@@ -33,6 +34,10 @@ void oneOf(std::string_view value, std::initializer_list<std::string_view> value
   } else if (!isIn(value, values)) {
     errors.notSupported(p, value, values);
   }
+}
+void servicePort(const std::optional<int32_t>& port, const Path& p, FieldErrors& errors) {
+  auto bad = api::isValidPortNum(port.value_or(0));
+  if (!bad.empty()) errors.invalid(p, port.value_or(0), fmt::format("port is not valid: {}", fmt::join(bad, ", ")));
 }
 void dnsLabel(std::string_view value, const Path& p, FieldErrors& errors) {
   errors.each(p, value, api::isDns1123Label(value));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <initializer_list>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -35,6 +36,8 @@ void dnsSubdomain(std::string_view value, const Path& p, FieldErrors& errors);
 void qualifiedName(std::string_view value, const Path& p, FieldErrors& errors);
 void labelName(std::string_view value, const Path& p, FieldErrors& errors);
 void domainPrefixedPath(std::string_view value, const Path& p, FieldErrors& errors);  // "acme.io/foo"
+// A port that may be called, told as webhooks and APIServices tell it; none is 0.
+void servicePort(const std::optional<int32_t>& port, const Path& p, FieldErrors& errors);
 void signerName(std::string_view value, const Path& p, FieldErrors& errors);          // "example.com/signer-name"
 
 void validateLabelSelector(const api::meta_v1::LabelSelector& s, const Path& p, FieldErrors& errors,

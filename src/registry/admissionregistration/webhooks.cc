@@ -121,10 +121,7 @@ void validateService(const v1::ServiceReference& s, const Path& p, FieldErrors& 
   // Upstream hands over name and namespace in each other's place: an absent namespace is told as an absent name.
   if (s.namespace_.empty()) errors.required(p.child("name"), "");
   if (s.name.empty()) errors.required(p.child("namespace"), "");
-  int64_t port = s.port ? *s.port : 0;
-  if (auto bad = api::isValidPortNum(port); !bad.empty()) {
-    errors.invalid(p.child("port"), port, fmt::format("port is not valid: {}", fmt::join(bad, ", ")));
-  }
+  servicePort(s.port, p.child("port"), errors);
   if (s.path) validateServicePath(*s.path, p.child("path"), errors);
 }
 

@@ -1,10 +1,8 @@
 // APIServices: groups and versions, and who serves them.
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include "api/types/apiregistration_v1.h"
 #include "api/types/meta_v1.h"
-#include "base/strings.h"
 #include "registry/kinds.h"
 #include "registry/other_columns.h"
 #include "registry/rules.h"
@@ -30,10 +28,7 @@ void validateService(const v1::APIServiceSpec& s, const Path& p, FieldErrors& er
   Path at = p.child("service");
   if (service.namespace_.empty()) errors.required(at.child("namespace"), "");
   if (service.name.empty()) errors.required(at.child("name"), "");
-  int64_t port = service.port ? *service.port : 0;
-  if (auto bad = api::isValidPortNum(port); !bad.empty()) {
-    errors.invalid(at.child("port"), port, fmt::format("port is not valid: {}", fmt::join(bad, ", ")));
-  }
+  servicePort(service.port, at.child("port"), errors);
   if (s.insecureSkipTLSVerify && !s.caBundle.empty()) {
     errors.invalid(p.child("insecureSkipTLSVerify"), true, "may not be true if caBundle is present");
   }
