@@ -23,6 +23,18 @@ ReplicaSet replicaSet(int replicas) {
   return rs;
 }
 
+class RolloutTest : public ControllerTest {
+ protected:
+  // The deployment `web` of one pod comes to rest, all its pods being ready as soon as they are there.
+  bool rollsOut() {
+    return eventually([&] {
+      for (const PodPtr& p : client.all<Pod>()) makeReady(*p);
+      auto now = client.find<Deployment>("ns", "web");
+      return now->status.updatedReplicas == 1 && now->status.replicas == 1;
+    });
+  }
+};
+
 TEST_F(ControllerTest, AReplicaSetGetsItsPods) {
   run({"replicaset"});
   client.put(replicaSet(3));
@@ -179,7 +191,7 @@ TEST_F(ControllerTest, ARecreateDeploymentEndsTheOldPodsFirst) {
 }
 
 // Scaled and changed at once: what runs has the new size already, and was made for the old one.
-TEST_F(ControllerTest, ADeploymentWhoseSetHasTheNewSizeRollsOut) {
+TEST_F(RolloutTest, ADeploymentWhoseSetHasTheNewSizeRollsOut) {
   Deployment d = makeDeployment(1, "v2");
   auto stored = client.put(d);
   ReplicaSet rs = replicaSet(1);
@@ -188,15 +200,11 @@ TEST_F(ControllerTest, ADeploymentWhoseSetHasTheNewSizeRollsOut) {
   rs.metadata.ownerReferences.push_back(makeControllerRef(Deployment::kType, stored->metadata));
   client.put(rs);
   run({"replicaset", "deployment"});
-  ASSERT_TRUE(eventually([&] {
-    for (const PodPtr& p : client.all<Pod>()) makeReady(*p);
-    auto now = client.find<Deployment>("ns", "web");
-    return now->status.updatedReplicas == 1 && now->status.replicas == 1;
-  }));
+  ASSERT_TRUE(rollsOut());
 }
 
 // Two sets that it adopted.
-TEST_F(ControllerTest, ARecreateDeploymentScalesDownWhatItAdopted) {
+TEST_F(RolloutTest, ARecreateDeploymentScalesDownWhatItAdopted) {
   Deployment d = makeDeployment(1, "v3");
   d.spec.strategy.type = "Recreate";
   d.spec.strategy.rollingUpdate.reset();
@@ -211,11 +219,7 @@ TEST_F(ControllerTest, ARecreateDeploymentScalesDownWhatItAdopted) {
     client.put(rs);
   }
   run({"replicaset", "deployment"});
-  ASSERT_TRUE(eventually([&] {
-    for (const PodPtr& p : client.all<Pod>()) makeReady(*p);
-    auto now = client.find<Deployment>("ns", "web");
-    return now->status.updatedReplicas == 1 && now->status.replicas == 1;
-  }));
+  ASSERT_TRUE(rollsOut());
 }
 
 // --- cores ----------------------------------------------------------------------------------------------

@@ -114,6 +114,19 @@ class ServerTest : public testing::TestWithParam<Endpoint::Speak> {
     EXPECT_TRUE(r.ok()) << target << ": " << r.status().message();
     return r.ok() ? *r : Fetched();
   }
+  // The body of the answer, or what is wrong, by a client of the test's own.
+  std::string bodyOf(Client& client, const char* path) {
+    std::promise<std::string> answer;
+    auto body = std::make_shared<std::string>();
+    CallHandler h;
+    h.onData = [body](std::string_view bytes) { *body += bytes; };
+    h.onEnd = [&, body](const Headers&) { answer.set_value(*body); };
+    h.onError = [&](const Status& why) { answer.set_value(why.message()); };
+    CallOptions call;
+    call.target = path;
+    client.send(endpoint_, std::move(call), std::move(h));
+    return answer.get_future().get();
+  }
   TestPair ca_;
   async::LoopGroup loops_{2, "test"};
   std::shared_ptr<TestHandler> handler_;
@@ -324,18 +337,7 @@ TEST_P(ServerTest, TakesANewCertificateWhileRunning) {
 
 TEST_P(ServerTest, AConnectionEndsAfterAnAnswerThatSaysSo) {
   auto client = std::make_unique<Client>(loops_.at(1));
-  auto ask = [&](const char* path) {
-    std::promise<std::string> answer;
-    auto body = std::make_shared<std::string>();
-    CallHandler h;
-    h.onData = [body](std::string_view bytes) { *body += bytes; };
-    h.onEnd = [&, body](const Headers&) { answer.set_value(*body); };
-    h.onError = [&](const Status& why) { answer.set_value(why.message()); };
-    CallOptions call;
-    call.target = path;
-    client->send(endpoint_, std::move(call), std::move(h));
-    return answer.get_future().get();
-  };
+  auto ask = [&](const char* path) { return bodyOf(*client, path); };
   ASSERT_EQ(get("/remote").status, 200);
   std::string first = ask("/remote");
   EXPECT_EQ(ask("/remote"), first);
@@ -403,18 +405,7 @@ TEST_P(ServerTest, RenewsItselfAndItsClientsFromFiles) {
     client->retireConnections();
     clientRenewed.set_value();
   });
-  auto who = [&] {
-    std::promise<std::string> answer;
-    auto body = std::make_shared<std::string>();
-    CallHandler h;
-    h.onData = [body](std::string_view bytes) { *body += bytes; };
-    h.onEnd = [&, body](const Headers&) { answer.set_value(*body); };
-    h.onError = [&](const Status& why) { answer.set_value(why.message()); };
-    CallOptions call;
-    call.target = "/who";
-    client->send(endpoint_, std::move(call), std::move(h));
-    return answer.get_future().get();
-  };
+  auto who = [&] { return bodyOf(*client, "/who"); };
   EXPECT_NE(who().find("alice"), std::string::npos);
   ofServer.write(server(otherCa), otherCa.certificatePem);
   serverRenewed.get_future().wait();

@@ -14,7 +14,6 @@
 
 namespace km::kubelet {
 namespace {
-constexpr auto kRetry = std::chrono::seconds(1);
 constexpr auto kMaxRetry = std::chrono::seconds(60);
 constexpr Duration kUsagePeriod = std::chrono::seconds(10);  // upstream's eviction monitoring period
 constexpr Duration kFirstLook = std::chrono::milliseconds(10), kLastLook = std::chrono::seconds(2);

@@ -49,6 +49,7 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   Result<Log> logOf(std::string_view name, bool previous) const;
 
  private:
+  static constexpr Duration kRetry = std::chrono::seconds(1);
   struct Kill {
     Duration deadline;
   };

@@ -15,7 +15,6 @@
 
 namespace km::kubelet {
 namespace {
-constexpr auto kRetry = std::chrono::seconds(1);
 constexpr auto kSayAgain = std::chrono::seconds(10);  // upstream's syncPeriod of statuses
 }  // namespace
 

@@ -75,29 +75,35 @@ class ApiServerProcess : public Process {
   std::optional<pki::KeyPair> serving_;
 };
 
-class ManagerProcess : public Process {
+// A process that works on informers of its own.
+class InformedProcess : public Process {
  public:
-  explicit ManagerProcess(Network& network) : Process("controllers", true), network_(network) {}
   // Of the present life; null if it is not up.
   client::InformerFactory* informers() const { return isUp() ? informers_ : nullptr; }
 
- private:
-  void run(Life& life) override;
-  void killed(Group group) override { network_.processKilled(group); }
+ protected:
+  InformedProcess(std::string name, Network& network) : Process(std::move(name), true), network_(network) {}
   Network& network_;
   client::InformerFactory* informers_ = nullptr;
+
+ private:
+  void killed(Group group) override { network_.processKilled(group); }
 };
 
-class SchedulerProcess : public Process {
+class ManagerProcess : public InformedProcess {
  public:
-  explicit SchedulerProcess(Network& network) : Process("scheduler", true), network_(network) {}
-  client::InformerFactory* informers() const { return isUp() ? informers_ : nullptr; }
+  explicit ManagerProcess(Network& network) : InformedProcess("controllers", network) {}
 
  private:
   void run(Life& life) override;
-  void killed(Group group) override { network_.processKilled(group); }
-  Network& network_;
-  client::InformerFactory* informers_ = nullptr;
+};
+
+class SchedulerProcess : public InformedProcess {
+ public:
+  explicit SchedulerProcess(Network& network) : InformedProcess("scheduler", network) {}
+
+ private:
+  void run(Life& life) override;
 };
 
 // A container runtime that takes time, has no images called "bad...", and whose containers may be ended. It outlives its kubelet.
